@@ -1,0 +1,33 @@
+"""Value decomposition for teams on RLlib: Qatten and its siblings, and what they play.
+
+Importing the package registers its algorithms and environments with Tune.
+"""
+
+from rllib_qatten.algorithms import (
+    ALGORITHMS,
+    QMIX,
+    VDN,
+    Qatten,
+    QattenConfig,
+    QMIXConfig,
+    VDNConfig,
+    register_algorithms,
+)
+from rllib_qatten.envs import check_env, register_envs
+
+__version__ = "0.1.0"
+
+register_algorithms()
+register_envs()
+
+__all__ = [
+    "ALGORITHMS",
+    "QMIX",
+    "VDN",
+    "QMIXConfig",
+    "Qatten",
+    "QattenConfig",
+    "VDNConfig",
+    "__version__",
+    "check_env",
+]

@@ -1,0 +1,79 @@
+"""What an agent sees: [observation | one-hot last action | one-hot agent id]."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """Lays out network inputs, for a batch or again and again for acting.
+
+    Letters: N agents, O observation length, A actions, I input length; `...` stands for packed
+    entries when training and for games when acting.
+
+    Attributes:
+        observation_size: O.
+        n_actions: A.
+        n_agents: N.
+        last_action: Whether inputs hold the agent's last action (zeros before its first).
+        agent_id: Whether inputs hold the agent's id, by which a shared network tells agents apart.
+    """
+
+    observation_size: int
+    n_actions: int
+    n_agents: int
+    last_action: bool = True
+    agent_id: bool = True
+
+    @property
+    def size(self) -> int:
+        """I, the length of one input row."""
+        return (
+            self.observation_size
+            + self.last_action * self.n_actions
+            + self.agent_id * self.n_agents
+        )
+
+    def blank(self, *leading: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Inputs [*leading, N, I] that hold nothing but the agents' ids, ready for `fill`."""
+        inputs = torch.zeros(*leading, self.n_agents, self.size, dtype=dtype)
+        if self.agent_id:
+            inputs[..., -self.n_agents :] = torch.eye(self.n_agents, dtype=dtype)
+        return inputs
+
+    def fill(self, inputs: Tensor, observations: Tensor, last_actions: Tensor) -> Tensor:
+        """Writes one acting step, or a whole batch, into inputs made by `blank`.
+
+        Args:
+            inputs: [..., N, I], changed in place.
+            observations: [..., N, O].
+            last_actions: [..., N] integers, -1 where there is none yet.
+
+        Returns:
+            `inputs`.
+
+        Raises:
+            ValueError: If a shape does not fit this layout.
+        """
+        leading = inputs.shape[:-2]
+        self._check("inputs", inputs, (*leading, self.n_agents, self.size))
+        self._check("observations", observations, (*leading, self.n_agents, self.observation_size))
+        self._check("last_actions", last_actions, (*leading, self.n_agents))
+        end = self.observation_size
+        inputs[..., :end] = observations
+        if self.last_action:
+            actions = torch.arange(self.n_actions, device=inputs.device)
+            inputs[..., end : end + self.n_actions] = last_actions.unsqueeze(-1) == actions
+        return inputs
+
+    def __call__(self, observations: Tensor, last_actions: Tensor) -> Tensor:
+        """New inputs [..., N, I]; arguments and errors as in `fill`."""
+        inputs = self.blank(*observations.shape[:-2], dtype=observations.dtype)
+        return self.fill(inputs.to(observations.device), observations, last_actions)
+
+    @staticmethod
+    def _check(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+        if tensor.shape != expected:
+            raise ValueError(f"{name} must be {list(expected)}, got {list(tensor.shape)}")

@@ -1,0 +1,28 @@
+"""What the family's algorithms are: one config and one algorithm a file."""
+
+from ray.tune.registry import register_trainable
+
+from rllib_qatten.algorithms.qatten import Qatten, QattenConfig
+from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig
+from rllib_qatten.algorithms.vdn import VDN, VDNConfig
+
+#: Trainable name -> algorithm; tests run over it.
+ALGORITHMS: dict[str, type[QMIX]] = {"Qatten": Qatten, "QMIX": QMIX, "VDN": VDN}
+
+
+def register_algorithms() -> None:
+    """Registers `ALGORITHMS` with Tune, so that an experiment can name them."""
+    for name, algorithm in ALGORITHMS.items():
+        register_trainable(name, algorithm)
+
+
+__all__ = [
+    "ALGORITHMS",
+    "QMIX",
+    "VDN",
+    "QMIXConfig",
+    "Qatten",
+    "QattenConfig",
+    "VDNConfig",
+    "register_algorithms",
+]

@@ -1,0 +1,291 @@
+"""QMIX: the algorithm that owns the loop, and its settings."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES_LIFETIME,
+    REPLAY_BUFFER_SAMPLE_TIMER,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+    TIMERS,
+)
+from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
+
+from rllib_qatten import metrics as keys
+from rllib_qatten.envs import TeamSpec
+from rllib_qatten.mixers import MIXERS
+from rllib_qatten.rollout.exploration import EpsilonSchedule
+from rllib_qatten.rollout.pooled_mean import PooledMean
+from rllib_qatten.rollout.replay import EpisodeReplay, predicted_bytes
+from rllib_qatten.rollout.runner import TeamEnvRunner
+from rllib_qatten.suggest import one_of
+from rllib_qatten.training.batch import PackEpisodes
+from rllib_qatten.training.learner import QMIXTorchLearner
+from rllib_qatten.training.module import QMIXRLModule
+
+logger = logging.getLogger(__name__)
+
+TEAM_REWARDS = ("equal", "sum", "mean")
+OPTIMIZERS = ("rmsprop", "adam")
+
+
+class QMIXConfig(AlgorithmConfig):
+    """Settings of QMIX (Rashid et al. 2018); the defaults are PyMARL's recipe for SMAC."""
+
+    #: The policy's class.
+    rl_module_class: ClassVar[type[QMIXRLModule]] = QMIXRLModule
+    #: The mixer's options that are settings of this config.
+    mixer_options: ClassVar[tuple[str, ...]] = ("mixing_embed_dim", "hypernet_layers", "hypernet_embed")
+
+    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
+        """Sets the defaults."""
+        super().__init__(algo_class=algo_class or QMIX)
+        # RLlib's own settings.
+        self.lr = 5e-4
+        self.gamma = 0.99
+        self.grad_clip = 10.0
+        self.grad_clip_by = "global_norm"
+        self.env_runner_cls = TeamEnvRunner
+        self.num_env_runners = 0
+        self.num_envs_per_env_runner = 8
+        self.batch_mode = "complete_episodes"
+        self.min_sample_timesteps_per_iteration = 10_000
+        self.evaluation_interval = 1
+        self.evaluation_duration = 32
+        self.evaluation_duration_unit = "episodes"
+        self.evaluation_config = {"explore": False}
+        # Episodes become a batch in one step of our own; acting needs no connectors at all.
+        self.add_default_connectors_to_env_to_module_pipeline = False
+        self.add_default_connectors_to_module_to_env_pipeline = False
+        self.add_default_connectors_to_learner_pipeline = False
+        self._learner_connector = self._pack_episodes
+        self.stats_cls_lookup = {**DEFAULT_STATS_CLS_LOOKUP, "pooled_mean": PooledMean}
+        # Learning.
+        self.optimizer_name = "rmsprop"
+        self.double_q = True
+        self.td_lambda = 0.0
+        self.tau = 1.0
+        self.target_update_episodes = 200
+        self.updates_per_episode = 1.0
+        # Replay, counted in episodes.
+        self.train_batch_size_episodes = 32
+        self.replay_capacity_episodes = 5000
+        # Exploration, counted in env steps.
+        self.epsilon_initial = 1.0
+        self.epsilon_final = 0.05
+        self.epsilon_anneal_steps = 50_000
+        self.team_reward = "equal"
+        # Networks.
+        self.hidden_size = 64
+        self.mixing_embed_dim = 32
+        self.hypernet_layers = 2
+        self.hypernet_embed = 64
+
+    @override(AlgorithmConfig)
+    def training(
+        self,
+        *,
+        optimizer_name: str | None = NotProvided,
+        double_q: bool | None = NotProvided,
+        td_lambda: float | None = NotProvided,
+        tau: float | None = NotProvided,
+        target_update_episodes: int | None = NotProvided,
+        updates_per_episode: float | None = NotProvided,
+        train_batch_size_episodes: int | None = NotProvided,
+        replay_capacity_episodes: int | None = NotProvided,
+        epsilon_initial: float | None = NotProvided,
+        epsilon_final: float | None = NotProvided,
+        epsilon_anneal_steps: int | None = NotProvided,
+        team_reward: str | None = NotProvided,
+        hidden_size: int | None = NotProvided,
+        mixing_embed_dim: int | None = NotProvided,
+        hypernet_layers: int | None = NotProvided,
+        hypernet_embed: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> QMIXConfig:
+        """Sets what concerns learning.
+
+        Args:
+            optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
+            double_q: The live network chooses the next action, the target network values it.
+            td_lambda: Lambda of the targets; 0 is one-step.
+            tau: Below 1, targets follow softly at every update by this share.
+            target_update_episodes: With tau 1, targets are copied after so many episodes.
+            updates_per_episode: Gradient updates per game played, whatever the number of runners
+                and games; fractions add up.
+            train_batch_size_episodes: Episodes in one update.
+            replay_capacity_episodes: Episodes kept for replay.
+            epsilon_initial: Exploration at the start.
+            epsilon_final: Exploration from `epsilon_anneal_steps` on.
+            epsilon_anneal_steps: Env steps over which epsilon falls linearly.
+            team_reward: "equal" if all agents get the team's reward, else "sum" or "mean" of theirs.
+            hidden_size: Width of the agent network.
+            mixing_embed_dim: Width of the mixing network.
+            hypernet_layers: 1 or 2 layers per hypernetwork.
+            hypernet_embed: Width of a 2-layer hypernetwork.
+            **kwargs: RLlib's own, such as lr, gamma and grad_clip.
+
+        Returns:
+            This config.
+        """
+        given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
+        super().training(**kwargs)
+        for name, value in given.items():
+            if value is not NotProvided:
+                setattr(self, name, value)
+        return self
+
+    @override(AlgorithmConfig)
+    def update_from_dict(self, config_dict: dict[str, Any]) -> QMIXConfig:
+        """Takes settings from a dict.
+
+        Raises:
+            ValueError: For a key that is no setting, with the nearest one.
+        """
+        for key in config_dict:
+            if not key.startswith("_"):
+                one_of(key, [*self.keys(), "__trial_info__"], f"config key of {self.name}")
+        return super().update_from_dict(config_dict)
+
+    @property
+    def name(self) -> str:
+        """The trainable's name."""
+        return self.algo_class.__name__
+
+    @override(AlgorithmConfig)
+    def validate(self) -> None:
+        """Checks every range, naming key, value and what is accepted."""
+        super().validate()
+        for name, low in (
+            ("train_batch_size_episodes", 1),
+            ("replay_capacity_episodes", self.train_batch_size_episodes),
+            ("target_update_episodes", 1),
+            ("epsilon_anneal_steps", 1),
+            ("num_envs_per_env_runner", 1),
+            ("hidden_size", 1),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise ValueError(f"{name} must be a whole number, {low} or more; got {value!r}.")
+        for name, low, high in (
+            ("gamma", 0.0, 1.0),
+            ("td_lambda", 0.0, 1.0),
+            ("tau", 1e-6, 1.0),
+            ("updates_per_episode", 1e-6, 1e6),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+        EpsilonSchedule(self.epsilon_initial, self.epsilon_final, self.epsilon_anneal_steps)
+        one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
+        one_of(self.team_reward, TEAM_REWARDS, "team_reward")
+        if not self.enable_rl_module_and_learner or self.framework_str != "torch":
+            raise ValueError(f"{self.name} runs on RLlib's new API stack with framework: torch.")
+        # A mixer of the smallest size checks its own options.
+        options = self._model_config_auto_includes["mixer"]
+        MIXERS[self.rl_module_class.mixer_name](1, 1, 1, **options)
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The algorithm's policy."""
+        return RLModuleSpec(module_class=self.rl_module_class)
+
+    @override(AlgorithmConfig)
+    def get_default_learner_class(self) -> type[QMIXTorchLearner]:
+        """The Learner of the whole family."""
+        return QMIXTorchLearner
+
+    @property
+    @override(AlgorithmConfig)
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        return super()._model_config_auto_includes | {
+            "hidden_size": self.hidden_size,
+            "double_q": self.double_q,
+            "mixer": {name: getattr(self, name) for name in self.mixer_options},
+        }
+
+    def _pack_episodes(self, *spaces: Any) -> PackEpisodes:
+        return PackEpisodes(pad=getattr(self, "reg_over_padding", False))
+
+
+class QMIX(Algorithm):
+    """Plays whole episodes, keeps them, and learns from batches of them."""
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> QMIXConfig:
+        """See base class."""
+        return QMIXConfig(cls)
+
+    @override(Algorithm)
+    def setup(self, config: AlgorithmConfig) -> None:
+        """Adds the replay."""
+        super().setup(config)
+        config = self.config
+        self.replay = EpisodeReplay(config.replay_capacity_episodes, config.seed)
+        # Updates owed for games played; fractions wait for the next games.
+        self._updates_due = 0.0
+        spec = self.spec
+        size = predicted_bytes(spec, config.replay_capacity_episodes)
+        expected = "of unknown size" if size is None else f"at most {size / 2**30:.2f} GiB"
+        logger.info(
+            "%s on %s: %d agents, %d actions, state from %s; replay of %d episodes, %s.",
+            config.name, spec.engine, spec.n_agents, spec.n_actions, spec.state_source,
+            config.replay_capacity_episodes, expected,
+        )  # fmt: skip
+
+    @property
+    def spec(self) -> TeamSpec:
+        """The team's sizes and names."""
+        return self.spaces[DEFAULT_MODULE_ID][0].spec
+
+    @override(Algorithm)
+    def training_step(self) -> None:
+        """One round: play, store, as many updates as the games earned, new weights to the runners."""
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            episodes, results = synchronous_parallel_sample(
+                worker_set=self.env_runner_group,
+                concat=True,
+                sample_timeout_s=self.config.sample_timeout_s,
+                _uses_new_env_runners=True,
+                _return_metrics=True,
+            )
+        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        self.replay.add(episodes)
+        batch_size = self.config.train_batch_size_episodes
+        if len(self.replay) < batch_size:
+            return
+        self._updates_due += len(episodes) * self.config.updates_per_episode
+        updates, self._updates_due = divmod(self._updates_due, 1)
+        if not updates:
+            return
+        timesteps = {
+            name: int(self.metrics.peek((ENV_RUNNER_RESULTS, name)))
+            for name in (NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_EPISODES_LIFETIME)
+        }
+        for _ in range(int(updates)):
+            with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
+                batch = self.replay.sample(batch_size)
+            with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+                learned = self.learner_group.update(episodes=batch, timesteps=timesteps)
+            self.metrics.aggregate(learned, key=LEARNER_RESULTS)
+        self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
+        self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
+        self.metrics.log_value(keys.REPLAY_BYTES, self.replay.nbytes, reduce="max")
+        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+            self.env_runner_group.sync_weights(
+                from_worker_or_learner_group=self.learner_group, inference_only=True
+            )

@@ -1,0 +1,188 @@
+"""The team contract: what a team sees and gets, as arrays, for many games at once.
+
+Letters: G games, N agents, A actions, O observation length, S state length, U unit-feature length.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import gymnasium as gym
+import numpy as np
+
+#: Key of the infos that concern the whole team (RLlib's convention for MultiAgentEnv).
+COMMON = "__common__"
+#: Key in the common infos: did the team win the battle that ended with this step?
+BATTLE_WON = "battle_won"
+#: Key in an agent's infos: is its unit alive? Absent means yes.
+ALIVE = "alive"
+
+
+@dataclass(frozen=True)
+class TeamSpec:
+    """What stays the same over all games of a team environment.
+
+    Attributes:
+        agents: The agents' ids, in the order of axis N everywhere.
+        n_actions: A, the largest number of actions of any agent.
+        observation_size: O, the largest observation length of any agent.
+        state_size: S.
+        state_source: "env" if the env has a `state()`, "observations" if they are concatenated.
+        unit_features: Where the state holds one row of U features per agent, as a slice that
+            reshapes to [N, U]; None if the env declares none.
+        is_battle: Whether games are won or lost, so that a win rate makes sense.
+        engine: Name and version of what plays the game, for results and checkpoints.
+        episode_limit: Longest game in steps, if known.
+    """
+
+    agents: tuple[str, ...]
+    n_actions: int
+    observation_size: int
+    state_size: int
+    state_source: str = "env"
+    unit_features: slice | None = None
+    is_battle: bool = False
+    engine: str = "python"
+    episode_limit: int | None = None
+
+    @property
+    def n_agents(self) -> int:
+        """N."""
+        return len(self.agents)
+
+    @property
+    def unit_feature_size(self) -> int | None:
+        """U, or None if the env declares no unit features."""
+        if self.unit_features is None:
+            return None
+        return (self.unit_features.stop - self.unit_features.start) // self.n_agents
+
+
+@dataclass
+class TeamView:
+    """What the teams of G games see at one time.
+
+    Attributes:
+        observations: [G, N, O] float32, shorter observations padded with zeros.
+        state: [G, S] float32.
+        legal_actions: [G, N, A] bool, at least one per agent.
+        alive: [G, N] bool.
+    """
+
+    observations: np.ndarray
+    state: np.ndarray
+    legal_actions: np.ndarray
+    alive: np.ndarray
+
+
+@dataclass
+class TeamStep:
+    """What one step of G games brought.
+
+    Attributes:
+        rewards: [G] float32, one team reward per game.
+        terminated: [G] bool, the game came to its own end: no value beyond.
+        truncated: [G] bool, the game was cut off (time limit): its value goes on.
+        won: [G] bool, games that ended with this step in victory.
+        final: The view right after the step, the last one of games that ended.
+        view: The view to act on next; where a game ended, the first one of the next game.
+    """
+
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    won: np.ndarray
+    final: TeamView
+    view: TeamView
+
+    @property
+    def done(self) -> np.ndarray:
+        """[G] bool, games that ended with this step."""
+        return self.terminated | self.truncated
+
+
+class TeamSpace(gym.spaces.Dict):
+    """One game's view as a space: the team is one agent to RLlib's env runner.
+
+    Attributes:
+        spec: The team's sizes and names, for modules that are built from the space.
+    """
+
+    def __init__(self, spec: TeamSpec) -> None:
+        """Builds the space of `TeamView`'s arrays without their G axis."""
+        self.spec = spec
+        n = spec.n_agents
+        box = gym.spaces.Box
+        super().__init__(
+            {
+                "observations": box(-np.inf, np.inf, (n, spec.observation_size), np.float32),
+                "state": box(-np.inf, np.inf, (spec.state_size,), np.float32),
+                "legal_actions": gym.spaces.MultiBinary((n, spec.n_actions)),
+                "alive": gym.spaces.MultiBinary(n),
+            }
+        )
+
+
+@dataclass
+class TeamVector(ABC):
+    """G games of one team environment, played in lockstep as arrays.
+
+    A game that ends is reset within the same step. Python environments are looped over
+    (`LoopedTeams`); an engine that is batched by nature subclasses this and never makes
+    per-agent dicts.
+
+    Attributes:
+        spec: The team's sizes and names.
+        num_games: G.
+    """
+
+    spec: TeamSpec
+    num_games: int
+    #: Whether a remote env runner should keep to one core (an engine with its own threads).
+    one_core: bool = field(default=False, init=False)
+
+    @abstractmethod
+    def reset(self, seed: int | None = None) -> TeamView:
+        """Starts all games anew; with a seed, reproducibly."""
+
+    @abstractmethod
+    def step(self, actions: np.ndarray) -> TeamStep:
+        """Plays one step of every game.
+
+        Args:
+            actions: [G, N] int, each legal in the last view.
+        """
+
+    def close(self) -> None:
+        """Frees what the games hold; may be called twice."""
+
+    @property
+    def num_envs(self) -> int:
+        """G, by the name gymnasium's vector environments use."""
+        return self.num_games
+
+    @property
+    def single_observation_space(self) -> TeamSpace:
+        """One game's view."""
+        return TeamSpace(self.spec)
+
+    @property
+    def single_action_space(self) -> gym.spaces.MultiDiscrete:
+        """One game's joint action."""
+        return gym.spaces.MultiDiscrete([self.spec.n_actions] * self.spec.n_agents)
+
+    @property
+    def observation_space(self) -> gym.Space:
+        """All games' views, batched."""
+        return gym.vector.utils.batch_space(self.single_observation_space, self.num_games)
+
+    @property
+    def action_space(self) -> gym.Space:
+        """All games' joint actions, batched."""
+        return gym.vector.utils.batch_space(self.single_action_space, self.num_games)
+
+    @property
+    def unwrapped(self) -> TeamVector:
+        """Itself: there is nothing to unwrap."""
+        return self

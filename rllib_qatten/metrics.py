@@ -1,0 +1,56 @@
+"""The keys of our results: what each means, promised to stay.
+
+Tune joins nested keys with "/", so that `env_runners/win_rate` names the same number in
+progress.csv, TensorBoard, stopping criteria and searches.
+"""
+
+from __future__ import annotations
+
+ENV_RUNNERS = "env_runners"
+EVALUATION = "evaluation"
+LEARNER = "learners/default_policy"
+
+WIN_RATE = "win_rate"
+EPSILON = "epsilon"
+GAMES_DROPPED = "games_dropped"
+NUM_EPISODES = "num_episodes"
+EPISODE_RETURN_MEAN = "episode_return_mean"
+EPISODE_LEN_MEAN = "episode_len_mean"
+REPLAY_EPISODES = "replay_episodes"
+REPLAY_BYTES = "replay_bytes"
+ENGINE = "engine"
+NUM_UPDATES = "num_updates_lifetime"
+
+LOSS = "total_loss"
+TD_ERROR_ABS = "td_error_abs"
+Q_TOT_MEAN = "q_tot_mean"
+TARGET_MEAN = "target_mean"
+GRAD_NORM = "gradients_default_optimizer_global_norm"
+
+#: Every promised key -> what it is. README's table is made from this.
+KEYS = {
+    "num_env_steps_sampled_lifetime": "environment steps played for training so far",
+    "training_iteration": "iterations so far, each of a set number of env steps",
+    "time_total_s": "seconds of training so far, evaluation included",
+    "env_runners/num_episodes_lifetime": "games finished for training so far",
+    "env_runners/episode_return_mean": "mean return of this iteration's exploring games",
+    "env_runners/episode_len_mean": "mean length of this iteration's exploring games, in steps",
+    "env_runners/win_rate": "share of this iteration's exploring games that were won (battles)",
+    "env_runners/epsilon": "exploration at the end of the iteration",
+    "evaluation/env_runners/win_rate": "share of this evaluation's greedy games that were won",
+    "evaluation/env_runners/episode_return_mean": "mean return of exactly those games",
+    "evaluation/env_runners/episode_len_mean": "mean length of exactly those games, in steps",
+    "evaluation/env_runners/num_episodes": "how many games the evaluation played",
+    f"{LEARNER}/total_loss": "loss of the last update",
+    f"{LEARNER}/td_error_abs": "mean absolute TD error of the last update",
+    f"{LEARNER}/q_tot_mean": "mean joint action value of the actions taken, last update",
+    f"{LEARNER}/target_mean": "mean target, last update",
+    f"{LEARNER}/{GRAD_NORM}": "gradient norm before clipping, last update",
+    f"{LEARNER}/head_0_entropy": "entropy of an attention head over agents (Qatten), last update",
+    "num_updates_lifetime": "gradient updates so far",
+    "env_steps_per_second": "env steps played per second of this iteration, all work included",
+    "updates_per_second": "gradient updates per second of this iteration, all work included",
+    "replay_episodes": "episodes in the replay",
+    "replay_bytes": "bytes of the replay",
+    "engine": "name and version of what played the games",
+}

@@ -1,0 +1,188 @@
+"""What every mixer shares: the door where shapes are checked, and what comes out of it.
+
+Letters: N agents, S state length, U unit-feature length, H heads, E embedding length. `*B` stands
+for any leading axes, none and empty ones included; inside a mixer they are one axis of M rows.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from numbers import Integral
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """What a mixer makes of one batch.
+
+    All but `q_tot` and `regulariser` are for analysis: views, still part of the autograd graph.
+    """
+
+    q_tot: Tensor
+    """[*B] value of the joint action."""
+    regulariser: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Scalar to add to the loss, already multiplied by its coefficient."""
+    attention: Tensor | None = None
+    """[*B, H, N] weights that sum to 1 over agents."""
+    logits: Tensor | None = None
+    """[*B, H, N] query-key products before scaling and masking."""
+    head_values: Tensor | None = None
+    """[*B, H] utilities averaged by each head's attention."""
+    head_weights: Tensor | None = None
+    """[*B, H] non-negative weights of the heads; None if the heads are simply added."""
+    state_value: Tensor | None = None
+    """[*B] the part of Q_tot that depends on the state alone."""
+
+    def unflatten(self, batch: Sequence[int]) -> "Mixed":
+        """The same with its one axis of rows cut into the axes `batch`."""
+        parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
+        for name, rows in parts.items():
+            if rows is not None and name != "regulariser":
+                parts[name] = rows.view((*batch, *rows.shape[1:]))
+        return Mixed(**parts)
+
+
+class Mixer(nn.Module, ABC):
+    """Turns N utilities and a state into one Q_tot. A subclass writes `mix` and nothing else.
+
+    Every mixer is built as `MIXERS[name](n_agents, state_dim, unit_dim, **options)`; one that has
+    no use for the state or the unit features ignores their lengths.
+    """
+
+    uses_state: ClassVar[bool] = True
+    """Whether Q_tot depends on the state; otherwise its length is not checked."""
+    uses_unit_features: ClassVar[bool] = False
+    """Whether `unit_features` must be given; otherwise they are ignored."""
+
+    def __init__(self, n_agents: int, state_dim: int = 0, unit_dim: int = 0) -> None:
+        """Remember the sizes N, S and U.
+
+        Raises:
+            ValueError: a size that this mixer uses is not a positive integer.
+        """
+        super().__init__()
+        self.n_agents = at_least("n_agents", n_agents, 1)
+        self.state_dim = at_least("state_dim", state_dim, int(self.uses_state))
+        self.unit_dim = at_least("unit_dim", unit_dim, int(self.uses_unit_features))
+
+    @property
+    def claims_igm(self) -> bool:
+        """Whether each agent's own greedy action is always part of the best joint action (IGM)."""
+        return True
+
+    def forward(
+        self,
+        utilities: Tensor,
+        state: Tensor,
+        *,
+        unit_features: Tensor | None = None,
+        alive: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Mixed:
+        """Check every shape once, then mix.
+
+        Args:
+            utilities: [*B, N] value Q_i of each agent's action.
+            state: [*B, S] global state.
+            unit_features: [*B, N, U] each agent's own features, for mixers that use them.
+            alive: [*B, N] bool, which agents still act; None means all.
+            mask: [*B] bool, which rows are real and not padding; None means all. It concerns means
+                over rows (the regulariser); q_tot is computed for every row.
+
+        Returns:
+            `Mixed` with the leading axes *B. Under `torch.no_grad` its regulariser is zero.
+
+        Raises:
+            ValueError: a shape or dtype is not as above, or a tensor this mixer needs is missing.
+        """
+        batch, n = utilities.shape[:-1], self.n_agents
+        wanted_state = self.state_dim if self.uses_state else state.shape[-1:].numel()
+        self._check("utilities", utilities, (*batch, n), "[*B, N]")
+        self._check("state", state, (*batch, wanted_state), "[*B, S]")
+        if not self.uses_unit_features:
+            unit_features = None
+        elif unit_features is None:
+            raise ValueError(
+                f"{type(self).__name__} expected unit_features [*B, N, U], came None: pass each "
+                "agent's own part of the state, its own observation or its one-hot id"
+            )
+        else:
+            self._check("unit_features", unit_features, (*batch, n, self.unit_dim), "[*B, N, U]")
+        if alive is not None:
+            self._check("alive", alive, (*batch, n), "[*B, N]", torch.bool)
+        if mask is not None:
+            self._check("mask", mask, tuple(batch), "[*B]", torch.bool)
+        if len(batch) == 1:
+            return self.mix(utilities, state, unit_features, alive, mask)
+
+        def rows(x: Tensor) -> Tensor:
+            return x.reshape(math.prod(batch), *x.shape[len(batch) :])
+
+        optional = (None if x is None else rows(x) for x in (unit_features, alive, mask))
+        return self.mix(rows(utilities), rows(state), *optional).unflatten(batch)
+
+    @abstractmethod
+    def mix(
+        self,
+        utilities: Tensor,
+        state: Tensor,
+        unit_features: Tensor | None,
+        alive: Tensor | None,
+        mask: Tensor | None,
+    ) -> Mixed:
+        """Mix M checked rows: [M, N], [M, S], [M, N, U], [M, N], [M] -> `Mixed` over M."""
+
+    def _check(
+        self,
+        name: str,
+        x: Tensor,
+        shape: tuple[int, ...],
+        letters: str,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if x.shape != shape:
+            raise ValueError(
+                f"{type(self).__name__} expected {name} {letters} = {list(shape)}, came "
+                f"{list(x.shape)}: give it the leading axes of utilities and the sizes the mixer "
+                f"was built with, n_agents={self.n_agents}, state_dim={self.state_dim}, "
+                f"unit_dim={self.unit_dim}"
+            )
+        if dtype is not None and x.dtype != dtype:
+            raise ValueError(
+                f"{type(self).__name__} expected {name} of {dtype}, came {x.dtype}: convert it, "
+                f"for instance {name} > 0"
+            )
+
+
+def attention_entropy(attention: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean entropy -sum_i p_i log(p_i + 1e-8) of each head, over rows where `mask` is True.
+
+    Args:
+        attention: [*B, H, N].
+        mask: [*B] bool, or None for all rows.
+
+    Returns:
+        [H] in nats, between 0 and log N; zero if there is no row.
+    """
+    entropy = -(attention * (attention + 1e-8).log()).sum(-1).reshape(-1, attention.shape[-2])
+    if mask is not None:
+        entropy = entropy[mask.flatten()]
+    return entropy.sum(0) / max(len(entropy), 1)
+
+
+def at_least(name: str, value: int, low: int) -> int:
+    """Return `value` if it is an integer not below `low`, else raise a ValueError that says so."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name} must be an integer >= {low}, came {value!r}")
+    return int(value)
+
+
+def one_or_two_layers(hypernet_layers: int) -> int:
+    """Return `hypernet_layers` if it is 1 or 2, else raise a ValueError that says so."""
+    if hypernet_layers not in (1, 2):
+        raise ValueError(f"hypernet_layers must be 1 or 2, came {hypernet_layers!r}")
+    return hypernet_layers

@@ -1,0 +1,78 @@
+"""What mixers are made of: stacked heads, networks of the state, many layers in one product."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Affine(NamedTuple):
+    """A weight [..., out, in] and a bias [..., out] that are computed, not learned directly."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+class HeadLinear(nn.Module):
+    """H independent linear maps, stored as one `weight` [H, out, in] and one `bias` [H, out].
+
+    Each head starts as an `nn.Linear` of its own would: uniform within +-1/sqrt(in).
+    """
+
+    def __init__(self, n_heads: int, in_features: int, out_features: int, bias: bool) -> None:
+        """Make `n_heads` maps from `in_features` to `out_features` numbers."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_heads, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(n_heads, out_features)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all numbers anew."""
+        bound = self.weight.shape[-1] ** -0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """Sizes, as `nn.Linear` shows them."""
+        heads, out, inp = self.weight.shape
+        return f"heads={heads}, in_features={inp}, out_features={out}, bias={self.bias is not None}"
+
+
+class Hypernet(nn.Module):
+    """A network of the state: one linear layer, or two with ReLU between them.
+
+    Networks that read the same state share one matrix product for their first layers:
+
+        outputs = fused_linear(state, *(net.first for net in nets))
+        results = [net.finish(output) for net, output in zip(nets, outputs)]
+    """
+
+    def __init__(self, state_dim: int, out_features: int, hidden: int | None = None) -> None:
+        """Make the network; `hidden` is the width between two layers, None means one layer."""
+        super().__init__()
+        self.first = nn.Linear(state_dim, out_features if hidden is None else hidden)
+        self.last = None if hidden is None else nn.Linear(hidden, out_features)
+
+    def finish(self, first_output: Tensor) -> Tensor:
+        """What follows the first layer."""
+        return first_output if self.last is None else self.last(F.relu(first_output))
+
+    def forward(self, state: Tensor) -> Tensor:
+        """State [..., S] -> [..., out_features]."""
+        return self.finish(self.first(state))
+
+
+def fused_linear(x: Tensor, *layers: nn.Linear | HeadLinear | Affine) -> tuple[Tensor, ...]:
+    """Outputs [M, H * out] of several layers that read the same x [M, in], by one matrix product.
+
+    Joining the weights costs next to nothing beside M rows of arithmetic. The outputs are cut by
+    `split`, whose gradient is one concatenation; slices would each zero-fill the whole.
+    """
+    biases = [
+        layer.weight.new_zeros(layer.weight.shape[:-1]) if layer.bias is None else layer.bias
+        for layer in layers
+    ]
+    weight = torch.cat([layer.weight.flatten(0, -2) for layer in layers])
+    bias = torch.cat([bias.flatten() for bias in biases])
+    return torch.split(F.linear(x, weight, bias), [bias.numel() for bias in biases], dim=-1)

@@ -1,0 +1,67 @@
+"""QMIX: a small network of the utilities whose non-negative weights are made from the state."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rllib_qatten.mixers.base import Mixed, Mixer, at_least, one_or_two_layers
+from rllib_qatten.mixers.layers import Hypernet, fused_linear
+
+
+class QMIX(Mixer):
+    """`Q_tot = ELU(Q |W_1(s)| + b_1(s)) |w_2(s)| + V(s)` (Rashid et al. 2018).
+
+    W_1(s) is [N, E], agent-major; b_1 is linear in s; V(s) is S -> E -> ReLU -> 1. Absolute values
+    keep dQ_tot/dQ_i >= 0, hence IGM. The same function as PyMARL's, with its StarCraft sizes.
+    """
+
+    def __init__(
+        self,
+        n_agents: int,
+        state_dim: int,
+        unit_dim: int = 0,
+        *,
+        mixing_embed_dim: int = 32,
+        hypernet_layers: int = 2,
+        hypernet_embed: int = 64,
+    ) -> None:
+        """Make the hypernetworks.
+
+        Args:
+            n_agents: N.
+            state_dim: S.
+            unit_dim: ignored.
+            mixing_embed_dim: E, width of the mixing network.
+            hypernet_layers: 1 or 2 layers from the state to W_1 and w_2.
+            hypernet_embed: width between two such layers.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        super().__init__(n_agents, state_dim, unit_dim)
+        embed = at_least("mixing_embed_dim", mixing_embed_dim, 1)
+        width = at_least("hypernet_embed", hypernet_embed, 1)
+        hidden = width if one_or_two_layers(hypernet_layers) == 2 else None
+        self.hyper_w1 = Hypernet(state_dim, n_agents * embed, hidden)
+        self.hyper_b1 = Hypernet(state_dim, embed)
+        self.hyper_w2 = Hypernet(state_dim, embed, hidden)
+        self.state_value = Hypernet(state_dim, 1, embed)
+
+    def mix(
+        self,
+        utilities: Tensor,
+        state: Tensor,
+        unit_features: Tensor | None,
+        alive: Tensor | None,
+        mask: Tensor | None,
+    ) -> Mixed:
+        """[M, N], [M, S] -> [M]."""
+        nets = self.hyper_w1, self.hyper_b1, self.hyper_w2, self.state_value
+        outputs = fused_linear(state, *(net.first for net in nets))
+        w1, b1, w2, value = (net.finish(y) for net, y in zip(nets, outputs, strict=True))
+        w1 = w1.abs().view(*utilities.shape, b1.shape[-1])
+        hidden = F.elu(torch.bmm(utilities.unsqueeze(1), w1).squeeze(1) + b1)
+        value = value.squeeze(-1)
+        # The sum is as exact as the utilities are, also under autocast.
+        q_tot = (hidden * w2.abs()).sum(-1, dtype=utilities.dtype) + value
+        return Mixed(q_tot, state_value=value)

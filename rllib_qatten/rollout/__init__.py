@@ -1,0 +1,1 @@
+"""How games are played and remembered: env runner, exploration, episodes, replay."""

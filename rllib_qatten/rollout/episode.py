@@ -1,0 +1,164 @@
+"""A whole episode of one team, and the recorder that cuts games into such episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamView
+
+
+@dataclass(eq=False, slots=True)
+class TeamEpisode:
+    """One game from its first to its last step, unpadded, in the smallest honest types.
+
+    Entries 0..T are what the team saw, the last one after the final step.
+
+    Attributes:
+        observations: [T+1, N, O] float32.
+        state: [T+1, S] float32.
+        legal_actions: [T+1, N, A] bool.
+        alive: [T+1, N] bool.
+        actions: [T, N] uint8, or uint16 where there are more than 256 actions.
+        rewards: [T] float32.
+        terminated: Whether the game came to its own end; False if it was cut off.
+        won: Whether the team won; None where games are not won or lost.
+    """
+
+    observations: np.ndarray
+    state: np.ndarray
+    legal_actions: np.ndarray
+    alive: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+    won: bool | None
+
+    def __len__(self) -> int:
+        """T, the number of steps."""
+        return len(self.rewards)
+
+    def env_steps(self) -> int:
+        """T, by the name RLlib's episodes use."""
+        return len(self)
+
+    def agent_steps(self) -> int:
+        """T times N, by the name RLlib's episodes use."""
+        return self.actions.size
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted sum of the rewards."""
+        return float(self.rewards.sum(dtype=np.float64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(
+            array.nbytes
+            for array in (
+                self.observations,
+                self.state,
+                self.legal_actions,
+                self.alive,
+                self.actions,
+                self.rewards,
+            )
+        )
+
+
+def action_dtype(n_actions: int) -> type[np.unsignedinteger]:
+    """The smallest type that holds an action."""
+    return np.uint8 if n_actions <= 256 else np.uint16
+
+
+def bytes_per_entry(spec: TeamSpec) -> int:
+    """Bytes that one step adds to an episode."""
+    n = spec.n_agents
+    floats = n * spec.observation_size + spec.state_size + 1
+    flags = n * spec.n_actions + n
+    return 4 * floats + flags + n * action_dtype(spec.n_actions)().nbytes
+
+
+class Recorder:
+    """Writes the steps of G games into arrays and cuts out each game when it ends.
+
+    Args:
+        spec: The team's sizes.
+        num_games: G.
+    """
+
+    def __init__(self, spec: TeamSpec, num_games: int) -> None:
+        """See class."""
+        self._spec = spec
+        self._games = np.arange(num_games)
+        self._t = np.zeros(num_games, np.int64)
+        self._arrays: dict[str, np.ndarray] = {}
+        self._reserve((spec.episode_limit or 63) + 1)
+
+    def begin(self, view: TeamView) -> None:
+        """Starts all games with their first view; unfinished ones are forgotten."""
+        self._t[:] = 0
+        self._write(view, self._games)
+
+    def record(self, actions: np.ndarray, step: TeamStep) -> list[TeamEpisode]:
+        """Adds one step of every game.
+
+        Args:
+            actions: [G, N] int, the joint actions played.
+            step: What they brought.
+
+        Returns:
+            The episodes of the games that ended with this step, in the order of the games.
+        """
+        arrays, games = self._arrays, self._games
+        if self._t.max() + 2 > arrays["rewards"].shape[1]:
+            self._reserve(2 * arrays["rewards"].shape[1])
+            arrays = self._arrays
+        arrays["actions"][games, self._t] = actions
+        arrays["rewards"][games, self._t] = step.rewards
+        self._t += 1
+        self._write(step.final, games)
+        ended = np.flatnonzero(step.done)
+        if not ended.size:
+            return []
+        episodes = [
+            self._cut(g, bool(step.terminated[g]), bool(step.won[g])) for g in ended.tolist()
+        ]
+        self._t[ended] = 0
+        self._write(step.view, ended)
+        return episodes
+
+    def _write(self, view: TeamView, games: np.ndarray) -> None:
+        for name, array in vars(view).items():
+            self._arrays[name][games, self._t[games]] = array[games]
+
+    def _cut(self, g: int, terminated: bool, won: bool) -> TeamEpisode:
+        steps = int(self._t[g])
+        parts = {
+            name: array[g, : steps + (name not in ("actions", "rewards"))].copy()
+            for name, array in self._arrays.items()
+        }
+        return TeamEpisode(
+            **parts, terminated=terminated, won=won if self._spec.is_battle else None
+        )
+
+    def _reserve(self, entries: int) -> None:
+        """Makes room for games of so many entries, keeping what was written."""
+        spec, games = self._spec, len(self._games)
+        n = spec.n_agents
+        shapes: dict[str, tuple[tuple[int, ...], type]] = {
+            "observations": ((n, spec.observation_size), np.float32),
+            "state": ((spec.state_size,), np.float32),
+            "legal_actions": ((n, spec.n_actions), np.bool_),
+            "alive": ((n,), np.bool_),
+            "actions": ((n,), action_dtype(spec.n_actions)),
+            "rewards": ((), np.float32),
+        }
+        for name, (shape, dtype) in shapes.items():
+            array = np.empty((games, entries, *shape), dtype)
+            if name in self._arrays:
+                old = self._arrays[name]
+                array[:, : old.shape[1]] = old
+            self._arrays[name] = array

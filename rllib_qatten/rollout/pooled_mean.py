@@ -1,0 +1,32 @@
+"""The exact mean over all games of all env runners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ray.rllib.utils.metrics.stats import ItemSeriesStats
+
+
+class PooledMean(ItemSeriesStats):
+    """A mean that keeps its items until the end.
+
+    RLlib's own mean averages the runners' means, which is no win rate when one runner finished more
+    games than another.
+    """
+
+    stats_cls_identifier = "pooled_mean"
+
+    def reduce(self, compile: bool = True) -> Any:  # noqa: A002 - RLlib's name
+        """The mean if compiled, otherwise the stats with all items."""
+        reduced = super().reduce(compile)
+        return _mean(reduced) if compile else reduced
+
+    def peek(self, compile: bool = True, latest_merged_only: bool = False) -> Any:  # noqa: A002
+        """The mean if compiled, otherwise the items."""
+        items = super().peek(compile=False, latest_merged_only=latest_merged_only)
+        return _mean(items) if compile else items
+
+
+def _mean(items: list[float]) -> float:
+    return float(np.mean(items)) if len(items) else float("nan")

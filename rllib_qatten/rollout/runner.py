@@ -1,0 +1,193 @@
+"""The env runner: plays teams in lockstep and returns whole episodes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.utils.annotations import override
+
+from rllib_qatten import metrics as keys
+from rllib_qatten.envs import TeamStep, TeamVector, TeamView, make_teams
+from rllib_qatten.rollout.episode import Recorder, TeamEpisode
+from rllib_qatten.rollout.exploration import EpsilonSchedule, epsilon_greedy, greedy
+
+
+class TeamEnvRunner(SingleAgentEnvRunner):
+    """Plays G games of a team with one network call per step for all G*N agents.
+
+    To RLlib a team is one agent, so that state, weights, counters and fault tolerance are those of
+    `SingleAgentEnvRunner`. Replaced are the environment (a `TeamVector`), the sampling loop (arrays
+    instead of episode objects per step) and the metrics per episode.
+    """
+
+    def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
+        """See base class."""
+        super().__init__(config=config, **kwargs)
+        self._rng = np.random.default_rng(self._seed)
+        self._epsilon = EpsilonSchedule(
+            config.epsilon_initial, config.epsilon_final, config.epsilon_anneal_steps
+        )
+        self._finished: list[TeamEpisode] = []
+
+    @override(SingleAgentEnvRunner)
+    def make_env(self) -> None:
+        """Makes the games; a remote runner of a threaded engine keeps to one core."""
+        if self.env is not None:
+            self.env.close()
+        config = self.config
+        self.env: TeamVector = make_teams(
+            config.env, config.env_config, config.num_envs_per_env_runner, config.team_reward
+        )
+        self.num_envs = self.env.num_games
+        self._recorder = Recorder(self.env.spec, self.num_envs)
+        self._needs_initial_reset = True
+        if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {cores[(self.worker_index - 1) % len(cores)]})
+            torch.set_num_threads(1)
+
+    @override(EnvRunner)
+    def assert_healthy(self) -> None:
+        """See base class."""
+        assert self.env is not None and self.module is not None
+
+    @override(EnvRunner)
+    def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
+        """Without connectors the module's spaces are the env's own."""
+        spaces = super().get_spaces()
+        if self.env is not None:
+            spaces[DEFAULT_MODULE_ID] = spaces[INPUT_ENV_SINGLE_SPACES]
+        return spaces
+
+    @override(SingleAgentEnvRunner)
+    def _sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[TeamEpisode]:
+        """Plays until enough games have ended.
+
+        In training, games go on from call to call and `num_episodes` is a minimum. In evaluation
+        all games start anew and exactly `num_episodes` are played, each slot its fixed share: to
+        take the first that end would favour short games.
+        """
+        exact = self.config.in_evaluation and num_episodes is not None
+        if force_reset or exact or self._needs_initial_reset:
+            self._begin()
+        # How many games of each slot still count; None counts all.
+        shares = _shares(num_episodes, self.num_envs) if exact else None
+        episodes: list[TeamEpisode] = []
+        steps = 0
+        while (
+            shares.any()
+            if shares is not None
+            else len(episodes) < num_episodes
+            if num_episodes is not None
+            else steps < num_timesteps
+        ):
+            counted = self.num_envs if shares is None else int((shares > 0).sum())
+            step, ended = self._play(explore, random_actions, steps)
+            steps += counted
+            if shares is None:
+                episodes += ended
+                continue
+            slots = np.flatnonzero(step.done)
+            episodes += [e for e, slot in zip(ended, slots, strict=True) if shares[slot] > 0]
+            shares[slots] = np.maximum(shares[slots] - 1, 0)
+        self._finished += episodes
+        self._increase_sampled_metrics(steps, len(episodes))
+        self.num_env_steps_sampled_lifetime += steps * max(1, self.num_workers)
+        return episodes
+
+    def _begin(self) -> None:
+        # One seed per beginning: the first is the runner's own, evaluations then differ.
+        seed = None
+        if self._needs_initial_reset and self._seed is not None:
+            seed = self._seed
+        self._view: TeamView = self.env.reset(seed)
+        self._recorder.begin(self._view)
+        hidden = self.module.get_initial_state()["hidden"]
+        self._hidden = torch.zeros(self.num_envs, *hidden.shape)
+        self._last_actions = np.full((self.num_envs, self.env.spec.n_agents), -1, np.int64)
+        self._needs_initial_reset = False
+
+    def _play(
+        self, explore: bool, random_actions: bool, steps: int
+    ) -> tuple[TeamStep, list[TeamEpisode]]:
+        """One step of all games."""
+        view = self._view
+        output = self.module.forward_inference(
+            {
+                Columns.OBS: view.observations,
+                "last_actions": self._last_actions,
+                Columns.STATE_IN: {"hidden": self._hidden},
+            }
+        )
+        utilities = output["utilities"].numpy()
+        self._hidden = output[Columns.STATE_OUT]["hidden"]
+        if explore or random_actions:
+            played = self.num_env_steps_sampled_lifetime + steps * max(1, self.num_workers)
+            epsilon = 1.0 if random_actions else self._epsilon(played)
+            actions = epsilon_greedy(utilities, view.legal_actions, epsilon, self._rng)
+        else:
+            actions = greedy(utilities, view.legal_actions)
+        step = self.env.step(actions)
+        ended = self._recorder.record(actions, step)
+        for episode in ended:
+            _assert_finite(episode, self.env.spec.engine)
+        self._view, self._last_actions = step.view, actions
+        if ended:
+            self._last_actions[step.done] = -1
+            self._hidden[torch.from_numpy(step.done)] = 0
+        return step, ended
+
+    @override(SingleAgentEnvRunner)
+    def get_metrics(self) -> dict[str, Any]:
+        """Exact means over the games that ended since the last call."""
+
+        def mean(key: str, value: float) -> None:
+            self.metrics.log_value(key, value, reduce="pooled_mean")
+
+        for episode in self._finished:
+            mean(keys.EPISODE_RETURN_MEAN, episode.episode_return)
+            mean(keys.EPISODE_LEN_MEAN, len(episode))
+            if episode.won is not None:
+                mean(keys.WIN_RATE, float(episode.won))
+        self._finished = []
+        if not self.config.in_evaluation:
+            epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
+            self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
+        return self.metrics.reduce()
+
+
+def _shares(num_episodes: int, num_games: int) -> np.ndarray:
+    """[G] how many of `num_episodes` each slot plays."""
+    return np.array([len(range(g, num_episodes, num_games)) for g in range(num_games)])
+
+
+def _assert_finite(episode: TeamEpisode, engine: str) -> None:
+    for name in ("rewards", "observations", "state"):
+        array = getattr(episode, name)
+        bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
+        if bad.any():
+            raise FloatingPointError(
+                f"The environment {engine} gave NaN or infinity in its {name} at step "
+                f"{int(bad.argmax())} of a game. Training stops before it is learned from; the "
+                "last checkpoint is intact."
+            )
+
+

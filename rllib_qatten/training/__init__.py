@@ -1,0 +1,1 @@
+"""How Q_tot learns: batches, RLModules, Learner, returns."""

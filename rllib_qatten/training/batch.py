@@ -1,0 +1,119 @@
+"""Whole episodes packed into one training batch, without padding.
+
+The layout is that of torch's PackedSequence: episodes sorted longest first, entries time-major,
+`batch_sizes[t]` episodes still have an entry at step t. P = sum of batch sizes entries, of which
+M = P - B begin a transition. Then the entries *after* the M transitions are simply the last M.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+
+from rllib_qatten.rollout.episode import TeamEpisode
+
+STATE = "state"
+LEGAL_ACTIONS = "legal_actions"
+LAST_ACTIONS = "last_actions"
+ALIVE = "alive"
+#: [T+1] episodes that have an entry at step t.
+BATCH_SIZES = "batch_sizes"
+#: [M] the entry each transition starts from; it leads to entry B + m.
+NOW = "now"
+#: [M] bool, True for transitions that were played, False for padding.
+MASK = "mask"
+
+
+def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndarray]:
+    """Packs B episodes.
+
+    Args:
+        episodes: At least one.
+        pad: Give every episode the length of the longest, filled with zeros that MASK marks. Only
+            to reproduce codes whose statistics count padding.
+
+    Returns:
+        Columns.OBS [P, N, O], STATE [P, S], LEGAL_ACTIONS [P, N, A], ALIVE [P, N], LAST_ACTIONS
+        [P, N] (-1 before the first step), BATCH_SIZES [T+1]; and per transition NOW [M],
+        Columns.ACTIONS [M, N], Columns.REWARDS [M], Columns.TERMINATEDS [M], MASK [M].
+    """
+    episodes = sorted(episodes, key=len, reverse=True)
+    lengths = np.array([len(episode) for episode in episodes])
+    spans = np.full(len(lengths), lengths[0]) if pad else lengths
+    batch_sizes = (spans[None, :] >= np.arange(lengths[0] + 1)[:, None]).sum(1)
+    # Where each packed entry lies when the episodes stand one behind the other.
+    starts = np.concatenate([[0], np.cumsum(spans + 1)[:-1]])
+    order = np.concatenate([starts[:k] + t for t, k in enumerate(batch_sizes.tolist())])
+    first = np.cumsum(batch_sizes) - batch_sizes
+    now = np.concatenate(
+        [np.arange(k) + f for k, f in zip(batch_sizes[1:], first[:-1], strict=True)]
+    )
+
+    def entries(arrays: list[np.ndarray]) -> np.ndarray:
+        filled = [_padded(a, span + 1) for a, span in zip(arrays, spans.tolist(), strict=True)]
+        return np.concatenate(filled)[order]
+
+    def transitions(arrays: list[np.ndarray]) -> np.ndarray:
+        return entries(arrays)[now]
+
+    actions = [episode.actions.astype(np.int64) for episode in episodes]
+    return {
+        Columns.OBS: entries([e.observations for e in episodes]),
+        STATE: entries([e.state for e in episodes]),
+        LEGAL_ACTIONS: entries([e.legal_actions for e in episodes]),
+        ALIVE: entries([e.alive for e in episodes]),
+        LAST_ACTIONS: entries([np.pad(a, ((1, 0), (0, 0)), constant_values=-1) for a in actions]),
+        BATCH_SIZES: batch_sizes,
+        NOW: now,
+        Columns.ACTIONS: transitions(actions),
+        Columns.REWARDS: transitions([e.rewards for e in episodes]),
+        Columns.TERMINATEDS: transitions([_ends(e) for e in episodes]),
+        MASK: transitions([np.ones(len(e), bool) for e in episodes]),
+    }
+
+
+def _padded(array: np.ndarray, length: int) -> np.ndarray:
+    """The array with zeros behind it."""
+    missing = length - len(array)
+    if not missing:
+        return array
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+
+
+def _ends(episode: TeamEpisode) -> np.ndarray:
+    ends = np.zeros(len(episode), bool)
+    ends[-1] = episode.terminated
+    return ends
+
+
+class PackEpisodes(ConnectorV2):
+    """Learner connector: episodes in, one packed batch of tensors out.
+
+    Args:
+        pad: See `pack`.
+        device: Where the tensors go.
+    """
+
+    def __init__(self, *args: Any, pad: bool = False, **kwargs: Any) -> None:
+        """See class."""
+        super().__init__(*args, **kwargs)
+        self._pad = pad
+
+    def __call__(
+        self, *, rl_module: Any, batch: dict[str, Any], episodes: list[TeamEpisode], **kwargs: Any
+    ) -> dict[str, Any]:
+        """Packs the episodes for the one module there is."""
+        device = next(rl_module[DEFAULT_MODULE_ID].parameters()).device
+        packed = pack(episodes, pad=self._pad)
+        return {
+            DEFAULT_MODULE_ID: {
+                # Python needs the batch sizes as numbers, wherever the network is.
+                name: torch.from_numpy(array).to("cpu" if name == BATCH_SIZES else device)
+                for name, array in packed.items()
+            }
+        }

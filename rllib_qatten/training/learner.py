@@ -1,0 +1,145 @@
+"""The Learner: loss, optimiser and target updates of the value-decomposition family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.core.rl_module.apis import TargetNetworkAPI
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import NUM_EPISODES_LIFETIME
+from ray.rllib.utils.torch_utils import update_target_network
+from torch import Tensor
+
+from rllib_qatten import metrics as keys
+from rllib_qatten.training import batch as columns
+from rllib_qatten.training.module import NEXT_Q_TOT, Q_TOT, REGULARISER, STATS
+from rllib_qatten.training.returns import lambda_returns
+
+LAST_TARGET_UPDATE = "last_target_update_episodes"
+
+
+def make_optimizer(
+    name: str, parameters: list[torch.nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    """The optimiser, with the constants published for QMIX and Qatten.
+
+    Args:
+        name: "rmsprop" (alpha 0.99, epsilon 1e-5, as in PyMARL) or "adam".
+        parameters: Of agent network and mixer together.
+        lr: Learning rate.
+    """
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=lr)
+    return torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5)
+
+
+def td_loss(
+    forward: dict[str, Any], batch: dict[str, Any], *, gamma: float, td_lambda: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean squared TD error of the joint action value over played steps, plus the regulariser.
+
+    Args:
+        forward: Output of `QMIXRLModule.mix`.
+        batch: The packed batch.
+        gamma: Discount per step.
+        td_lambda: 0 for one-step targets.
+
+    Returns:
+        The loss (scalar) and what is logged, all detached.
+    """
+    q_tot, mask = forward[Q_TOT], batch[columns.MASK]
+    targets = lambda_returns(
+        batch[columns.Columns.REWARDS],
+        batch[columns.Columns.TERMINATEDS],
+        forward[NEXT_Q_TOT],
+        mask,
+        # Transitions per step: every entry but the first of its episode ends one.
+        batch[columns.BATCH_SIZES].tolist()[1:],
+        gamma,
+        td_lambda,
+    )
+    count = mask.sum()
+    error = (q_tot - targets) * mask
+    loss = error.square().sum() / count + forward[REGULARISER]
+    with torch.no_grad():
+        stats = {
+            keys.TD_ERROR_ABS: error.abs().sum() / count,
+            keys.Q_TOT_MEAN: (q_tot * mask).sum() / count,
+            keys.TARGET_MEAN: (targets * mask).sum() / count,
+            **forward[STATS],
+        }
+    return loss, stats
+
+
+class QMIXTorchLearner(TorchLearner):
+    """One update: live and target forward, loss, backward, clipping, optimiser step."""
+
+    @override(TorchLearner)
+    def build(self) -> None:
+        """Adds the target networks, after the optimiser took its parameters."""
+        super().build()
+        self._last_target_update = 0
+        self.module.foreach_module(lambda _, module: module.unwrapped().make_target_networks())
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """One optimiser for agent network and mixer together."""
+        parameters = [p for p in self.module[module_id].parameters() if p.requires_grad]
+        config = config or self.config
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=make_optimizer(config.optimizer_name, parameters, lr=5e-4),
+            params=parameters,
+            lr_or_lr_schedule=config.lr,
+        )
+
+    @override(TorchLearner)
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Tensor:
+        """See `td_loss`; a loss that is no number stops training here."""
+        loss, stats = td_loss(fwd_out, batch, gamma=config.gamma, td_lambda=config.td_lambda)
+        if not torch.isfinite(loss):
+            bad = [name for name, value in stats.items() if not torch.isfinite(value)]
+            raise FloatingPointError(
+                f"The loss became {loss.item()} (not finite: {', '.join(bad) or keys.LOSS}). "
+                "Training stops before the weights change; the last checkpoint is intact. Try a "
+                "smaller lr or grad_clip."
+            )
+        self.metrics.log_dict(stats, key=module_id, window=1)
+        return loss
+
+    @override(TorchLearner)
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Moves the targets: softly every update, or copied every so many episodes."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        config = self.config
+        episodes = timesteps[NUM_EPISODES_LIFETIME]
+        if config.tau == 1.0:
+            if episodes - self._last_target_update < config.target_update_episodes:
+                return
+            self._last_target_update = episodes
+        for module in self.module.values():
+            for live, target in module.unwrapped().get_target_network_pairs():
+                update_target_network(main_net=live, target_net=target, tau=config.tau)
+
+    @override(TorchLearner)
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Adds when the targets were last updated."""
+        state = super().get_state(*args, **kwargs)
+        state[LAST_TARGET_UPDATE] = self._last_target_update
+        return state
+
+    @override(TorchLearner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `get_state`."""
+        super().set_state(state)
+        self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
+
+    @classmethod
+    @override(TorchLearner)
+    def rl_module_required_apis(cls) -> list[type]:
+        """What an RLModule needs for this Learner."""
+        return [TargetNetworkAPI]

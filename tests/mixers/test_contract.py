@@ -1,0 +1,183 @@
+"""What every registered mixer owes its users: shapes, messages, precision, copies."""
+
+import ast
+import copy
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import rllib_qatten.mixers as package
+from rllib_qatten.mixers import MIXERS, PRESETS, QMIX, VDN, Mixer, Qatten
+from rllib_qatten.mixers.layers import HeadLinear
+from tests.mixers.batches import VARIANTS, N, S, U, batch, build
+
+every_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+PER_ROW = ("q_tot", "attention", "logits", "head_values", "head_weights", "state_value")
+
+
+@every_variant
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (5,), (2, 3), (2, 0), (2, 1, 3)], ids=str)
+def test_any_leading_axes(name, options, n, shape):
+    mixer, inputs = build(name, options, n), batch(shape, n)
+    mixed = mixer(**inputs)
+    heads = options.get("n_heads", 4)
+    tails = dict.fromkeys(PER_ROW, (heads,)) | {"q_tot": (), "state_value": ()}
+    tails |= dict.fromkeys(("attention", "logits"), (heads, n))
+    flat = {k: v.flatten(0, len(shape) - 1) if shape else v[None] for k, v in inputs.items()}
+    rows = mixer(**flat)
+    for part in PER_ROW:
+        value = getattr(mixed, part)
+        if value is not None:
+            assert value.shape == (*shape, *tails[part]), part
+            assert_close(value.reshape(getattr(rows, part).shape), getattr(rows, part))
+    assert_close(mixed.regulariser, rows.regulariser)
+    assert mixed.regulariser.shape == ()
+    (mixed.q_tot.sum() + mixed.regulariser).backward()
+    assert inputs["utilities"].grad.isfinite().all()
+
+
+@every_variant
+def test_without_gradients_the_same_and_no_regulariser(name, options):
+    mixer, inputs = build(name, options), batch((5,))
+    with torch.no_grad():
+        quiet = mixer(**inputs)
+    assert_close(quiet.q_tot, mixer(**inputs).q_tot)
+    assert quiet.regulariser == 0
+
+
+@every_variant
+def test_bfloat16_autocast(name, options):
+    mixer, inputs = build(name, options, dtype=torch.float32), batch((5,), dtype=torch.float32)
+    exact = mixer(**inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = mixer(**inputs)
+    assert mixed.q_tot.dtype == torch.float32
+    assert_close(mixed.q_tot, exact.q_tot, atol=0.1, rtol=0.05)
+    assert_close(mixed.regulariser, exact.regulariser, atol=1e-3, rtol=0.05)
+    (mixed.q_tot.sum() + mixed.regulariser).backward()
+    assert all(p.grad.isfinite().all() for p in mixer.parameters() if p.grad is not None)
+
+
+@every_variant
+def test_copies_and_state_dicts(name, options):
+    mixer, inputs = build(name, options), batch((5,))
+    q_tot = mixer(**inputs).q_tot
+    twin, other = copy.deepcopy(mixer), build(name, options, seed=1)
+    other.load_state_dict(mixer.state_dict())
+    assert torch.equal(twin(**inputs).q_tot, q_tot)
+    assert torch.equal(other(**inputs).q_tot, q_tot)
+    assert not {id(p) for p in twin.parameters()} & {id(p) for p in mixer.parameters()}
+
+
+@every_variant
+def test_every_parameter_learns(name, options):
+    mixer, inputs = build(name, options), batch((5,))
+    mixed = mixer(**inputs)
+    (mixed.q_tot.square().sum() + mixed.regulariser).backward()
+    assert all(p.grad is not None for p in mixer.parameters())
+
+
+def test_analysis_costs_no_copy():
+    mixed = build("qatten", {"weighted_heads": True})(**batch((2, 3)))
+    assert mixed.attention._base is not None
+    assert mixed.logits._base is not None
+
+
+WRONG = [
+    ("utilities", (4, 2), "Qatten expected utilities [*B, N] = [4, 3], came [4, 2]"),
+    ("state", (4, 6), "Qatten expected state [*B, S] = [4, 5], came [4, 6]"),
+    ("state", (1, 5), "Qatten expected state [*B, S] = [4, 5], came [1, 5]"),
+    ("unit_features", (4, 2), "expected unit_features [*B, N, U] = [4, 3, 2], came [4, 2]"),
+    ("alive", (4,), "expected alive [*B, N] = [4, 3], came [4]"),
+    ("mask", (4, 1), "expected mask [*B] = [4], came [4, 1]"),
+    ("alive", None, "expected alive of torch.bool, came torch.float64: convert it"),
+    ("mask", None, "expected mask of torch.bool, came torch.float64: convert it"),
+]
+
+
+@pytest.mark.parametrize(("tensor", "shape", "message"), WRONG)
+def test_wrong_inputs_are_refused_in_words(tensor, shape, message):
+    mixer, inputs = build("qatten", {}), batch((4,))
+    wrong = inputs[tensor].double() if shape is None else torch.zeros(shape)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is checked below
+        mixer(**inputs | {tensor: wrong})
+    assert message in str(caught.value)
+    if shape is not None:
+        assert "n_agents=3, state_dim=5, unit_dim=2" in str(caught.value)
+
+
+def test_missing_inputs_are_refused_in_words():
+    inputs = batch((4,))
+    with pytest.raises(ValueError, match=r"expected unit_features \[\*B, N, U\], came None: pass"):
+        build("qatten", {})(inputs["utilities"], inputs["state"])
+    with pytest.raises(ValueError, match=r"expected alive \[\*B, N\], came None: pass"):
+        build("qatten", {"mask_dead": True})(**inputs | {"alive": None})
+
+
+def test_mixers_ignore_what_they_do_not_use():
+    inputs = batch((4,))
+    nothing = torch.zeros(4, 0)
+    assert_close(VDN(N)(inputs["utilities"], nothing).q_tot, inputs["utilities"].sum(-1))
+    odd = torch.zeros(1)
+    build("qmix", {})(inputs["utilities"], inputs["state"], unit_features=odd)
+
+
+BAD_OPTIONS = [
+    (Qatten, {"n_heads": 0}, "n_heads must be an integer >= 1, came 0"),
+    (Qatten, {"mixing_embed_dim": 2.5}, "mixing_embed_dim must be an integer >= 1, came 2.5"),
+    (Qatten, {"hypernet_embed": -1}, "hypernet_embed must be an integer >= 1, came -1"),
+    (Qatten, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
+    (Qatten, {"attend_reg_coef": -0.1}, "attend_reg_coef must be finite and >= 0, came -0.1"),
+    (Qatten, {"attend_reg_coef": float("nan")}, "attend_reg_coef must be finite and >= 0"),
+    (Qatten, {"n_agents": 0}, "n_agents must be an integer >= 1, came 0"),
+    (Qatten, {"state_dim": 0}, "state_dim must be an integer >= 1, came 0"),
+    (Qatten, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
+    (QMIX, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
+    (QMIX, {"hypernet_layers": 0}, "hypernet_layers must be 1 or 2, came 0"),
+    (QMIX, {"state_dim": True}, "state_dim must be an integer >= 1, came True"),
+    (VDN, {"n_agents": -2}, "n_agents must be an integer >= 1, came -2"),
+]
+
+
+@pytest.mark.parametrize(("mixer", "options", "message"), BAD_OPTIONS)
+def test_bad_options_are_refused_in_words(mixer, options, message):
+    with pytest.raises(ValueError, match=message):
+        mixer(**{"n_agents": N, "state_dim": S, "unit_dim": U} | options)
+
+
+def test_registry_and_presets():
+    assert all(issubclass(mixer, Mixer) for mixer in MIXERS.values())
+    assert {m.uses_state for m in MIXERS.values()} == {True, False}
+    defaults = {k: p.default for k, p in inspect.signature(Qatten).parameters.items()}
+    for name, preset in PRESETS.items():
+        assert preset.keys() == defaults.keys() - {"n_agents", "state_dim", "unit_dim"}
+        assert Qatten(N, S, U, **preset).claims_igm == (name != "paper_mmm2")
+    assert PRESETS["paper"] == {k: defaults[k] for k in PRESETS["paper"]} | {
+        "reg_over_padding": True
+    }
+
+
+def test_heads_start_like_linear_layers():
+    torch.manual_seed(0)
+    heads, single = HeadLinear(50, 16, 8, bias=True), torch.nn.Linear(16, 400)
+    for ours, theirs in zip(heads.parameters(), single.parameters(), strict=True):
+        assert ours.abs().max() <= 0.25
+        assert_close(ours.std(), theirs.std(), rtol=0.1, atol=0)
+
+
+def test_nothing_but_torch_is_imported():
+    allowed = {"torch", "rllib_qatten"} | sys.stdlib_module_names
+    for file in Path(package.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] in allowed, f"{file.name} imports {name}"
+                assert name.startswith("rllib_qatten.mixers") or "rllib_qatten" not in name

@@ -1,0 +1,237 @@
+"""What the theory promises, checked on random mixers and states."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from rllib_qatten.mixers import Qatten, attention_entropy
+from tests import golden
+from tests.conftest import GOLDEN
+from tests.mixers.batches import VARIANTS, S, U, batch, build
+
+seeds = st.integers(0, 2**31)
+teams = st.integers(1, 4)
+scales = st.sampled_from([0.0, 1e-3, 1.0, 30.0])
+linear = pytest.mark.parametrize("weighted", [False, True])
+
+
+def joint_values(mixer, table, state, unit_features, alive):
+    """Greedy joint action's Q_tot and the best of all joint actions', table [N, A], one state."""
+    n, actions = table.shape
+    joint = torch.tensor(list(itertools.product(range(actions), repeat=n)))
+    q_tot = mixer(
+        table[torch.arange(n), joint],
+        state.expand(len(joint), -1),
+        unit_features=unit_features.expand(len(joint), -1, -1),
+        alive=alive.expand(len(joint), -1),
+    ).q_tot
+    greedy = (joint == table.argmax(1)).all(1).nonzero().item()
+    return q_tot[greedy].item(), q_tot.max().item()
+
+
+def one_row(n, seed):
+    inputs = batch((), n, seed)
+    return [inputs[k] for k in ("state", "unit_features", "alive")]
+
+
+def q_in_key_loses():
+    """Attention flees the agent with the larger utility: choosing 0.5 beats choosing 2."""
+    options = dict(n_heads=1, mixing_embed_dim=1, hypernet_layers=1, state_bias=False)
+    mixer = Qatten(2, 1, 1, q_in_key=True, **options).double()
+    query, key = [[[1.0]]], [[[0.0, -1.0]]]
+    mixer.load_state_dict({"query.weight": torch.tensor(query), "key.weight": torch.tensor(key)})
+    table = torch.tensor([[2.0, 0.5], [0.0, -9.0]]).double()
+    state, units = torch.tensor([1.5]).double(), torch.zeros(2, 1).double()
+    return mixer, table, state, units, torch.ones(2, dtype=torch.bool)
+
+
+COUNTEREXAMPLES = {("qatten", "q_in_key"): q_in_key_loses}
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_igm_or_a_counterexample(name, options):
+    if build(name, options).claims_igm:
+        every_game_keeps_igm(name, options)
+    else:
+        broken = next(o for o in options if (name, o) in COUNTEREXAMPLES)
+        greedy, best = joint_values(*COUNTEREXAMPLES[name, broken]())
+        assert greedy < best - 1e-3
+
+
+def every_game_keeps_igm(name, options):
+    @given(seed=seeds, n=teams, scale=scales)
+    def check(seed, n, scale):
+        table = scale * torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)).double()
+        greedy, best = joint_values(build(name, options, n, seed), table, *one_row(n, seed))
+        assert greedy >= best - 1e-9 * max(1.0, abs(best))
+
+    check()
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+@given(seed=seeds, n=teams, scale=scales)
+def test_monotonic_where_igm_is_claimed_and_finite_everywhere(name, options, seed, n, scale):
+    mixer, inputs = build(name, options, n, seed), batch((4,), n, seed, scale=scale)
+    mixed = mixer(**inputs)
+    (mixed.q_tot.sum() + mixed.regulariser).backward()
+    slope = inputs["utilities"].grad
+    assert (slope >= 0).all() or not mixer.claims_igm
+    found = [slope, mixed.q_tot, *(p.grad for p in mixer.parameters() if p.grad is not None)]
+    assert all(x.isfinite().all() for x in found)
+
+
+@pytest.mark.parametrize("options", [o for name, o in VARIANTS if name == "qatten"], ids=str)
+@given(seed=seeds, n=teams, scale=scales)
+def test_attention_is_a_distribution(options, seed, n, scale):
+    mixed = build("qatten", options, n, seed)(**batch((4,), n, seed, scale=scale))
+    assert (mixed.attention >= 0).all()
+    assert_close(mixed.attention.sum(-1), torch.ones_like(mixed.head_values))
+    entropy = attention_entropy(mixed.attention)
+    assert (entropy >= -1e-7 * n).all()
+    assert (entropy <= math.log(n) + 1e-7 * n).all()
+
+
+@linear
+@given(seed=seeds, n=teams)
+def test_linear_qatten_is_bounded_and_affine(weighted, seed, n):
+    mixer = build("qatten", {"weighted_heads": weighted}, n, seed)
+    x, y = batch((4,), n, seed), batch((4,), n, seed + 1)
+    mixed = mixer(**x)
+    total = mixed.head_weights.sum(-1) if weighted else float(mixer.n_heads)
+    low, high = x["utilities"].aminmax(dim=-1)
+    assert (mixed.q_tot >= mixed.state_value + total * low - 1e-9).all()
+    assert (mixed.q_tot <= mixed.state_value + total * high + 1e-9).all()
+
+    def q_tot(utilities):
+        return mixer(**x | {"utilities": utilities}).q_tot
+
+    middle = 0.3 * x["utilities"] + 0.7 * y["utilities"]
+    assert_close(q_tot(middle), 0.3 * q_tot(x["utilities"]) + 0.7 * q_tot(y["utilities"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("vdn", {}), ("qatten", {}), ("qatten", {"weighted_heads": True})],
+    ids=str,
+)
+def test_linear_mixers_fit_additive_payoffs_and_no_others(name, options):
+    """Best tables for a one-state game, by least squares: row mean + column mean - grand mean."""
+    for game in golden.load(GOLDEN)["analytic_checks"][0]["games"]:
+        payoff, fit = golden.tensor(game["payoff"]), golden.tensor(game["fit"])
+        k = len(payoff)
+        mixer = build(name, options, n=2)
+        state, units, _ = one_row(2, seed=3)
+
+        def q_tot(table, k=k, mixer=mixer, state=state, units=units):
+            rows = torch.cartesian_prod(table[:k], table[k:])
+            context = state.expand(k * k, -1), units.expand(k * k, -1, -1)
+            return mixer(rows, context[0], unit_features=context[1]).q_tot
+
+        zero = torch.zeros(2 * k).double()
+        slope = torch.autograd.functional.jacobian(q_tot, zero)
+        target = payoff.flatten() - q_tot(zero).detach()
+        table = torch.linalg.lstsq(slope, target, driver="gelsd").solution
+        assert_close(q_tot(table).detach().view(k, k), fit, atol=1e-9, rtol=1e-9)
+
+
+def permuted(inputs, order):
+    moved = {k: inputs[k][:, order] for k in ("utilities", "unit_features", "alive")}
+    return inputs | moved
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [v for v in VARIANTS if v[0] in ("vdn", "qatten")], ids=str
+)
+@given(seed=seeds, order=st.permutations(range(3)))
+def test_agents_may_change_places_when_the_state_stays(name, options, seed, order):
+    mixer, inputs = build(name, options, seed=seed), batch((4,), seed=seed)
+    before, after = mixer(**inputs), mixer(**permuted(inputs, order))
+    assert_close(after.q_tot, before.q_tot)
+    if name == "qatten":
+        assert_close(after.head_values, before.head_values)
+        assert_close(after.attention, before.attention[..., order])
+
+
+def test_key_bias_changes_nothing_but_the_regulariser_and_query_bias_does():
+    mixer, inputs = build("qatten", {"attention_bias": True}), batch((4,))
+    before = mixer(**inputs)
+    with torch.no_grad():
+        mixer.key.bias.add_(torch.randn_like(mixer.key.bias))
+    after = mixer(**inputs)
+    assert_close(after.q_tot, before.q_tot)
+    assert not torch.isclose(after.regulariser, before.regulariser)
+    with torch.no_grad():
+        mixer.query.bias.add_(torch.randn_like(mixer.query.bias))
+    assert not torch.isclose(mixer(**inputs).q_tot, before.q_tot).any()
+
+
+def test_dead_agents_get_nothing_and_a_dead_team_shares_evenly():
+    mixer, inputs = build("qatten", {"mask_dead": True}), batch((6,), scale=100.0)
+    inputs["alive"][0] = False
+    inputs["alive"][1] = torch.tensor([True, False, True])
+    attention = mixer(**inputs).attention
+    assert_close(attention[0], torch.full_like(attention[0], 1 / 3))
+    assert (attention[1, :, 1] == 0).all()
+    unmasked = build("qatten", {})(**inputs)  # same seed, same weights
+    assert_close(unmasked.regulariser, mixer(**inputs).regulariser)
+
+
+def test_a_dead_agent_without_features_has_logit_zero():
+    inputs = batch((4,))
+    inputs["unit_features"][:, 1] = 0
+    assert (build("qatten", {})(**inputs).logits[..., 1] == 0).all()
+
+
+def test_one_agent_gets_all_attention():
+    mixer, inputs = build("qatten", {}, n=1), batch((4,), n=1)
+    mixed = mixer(**inputs)
+    assert_close(mixed.q_tot, mixer.n_heads * inputs["utilities"][:, 0] + mixed.state_value)
+
+
+def test_masked_rows_leave_no_trace_in_the_gradient():
+    mixer, inputs = build("qatten", {"weighted_heads": True}), batch((8,))
+    inputs["mask"] = mask = torch.tensor([True, False] * 4)
+
+    def gradients(inputs):
+        mixed = mixer(**inputs)
+        loss = (mixed.q_tot.square() * mask).sum() + mixed.regulariser
+        return torch.autograd.grad(loss, [inputs["utilities"], *mixer.parameters()])
+
+    first = gradients(inputs)
+    assert (first[0][~mask] == 0).all()
+    for name, size in (("utilities", 3), ("state", S)):
+        junk = torch.where(mask[:, None], inputs[name], 1e3 * torch.randn(8, size).double())
+        inputs[name] = junk.detach().requires_grad_(name == "utilities")
+    junk = 1e3 * torch.randn(8, 3, U).double()
+    inputs["unit_features"] = torch.where(mask[:, None, None], inputs["unit_features"], junk)
+    for before, after in zip(first, gradients(inputs), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_regulariser_over_padding_ignores_the_mask():
+    inputs = batch((8,))
+    inputs["mask"] = torch.arange(8) < 5
+    kept = {k: v[:5] for k, v in inputs.items()}
+    strict, loose = (build("qatten", {"reg_over_padding": o}) for o in (False, True))
+    assert_close(strict(**inputs).regulariser, strict(**kept).regulariser)
+    assert_close(loose(**inputs).regulariser, strict(**inputs | {"mask": None}).regulariser)
+    inputs["mask"] = torch.zeros(8, dtype=torch.bool)
+    nothing = strict(**inputs)
+    assert nothing.regulariser == 0
+    nothing.regulariser.backward()
+    assert (inputs["utilities"].grad is None) or (inputs["utilities"].grad == 0).all()
+
+
+def test_entropy_is_a_mean_over_unmasked_rows():
+    attention = torch.tensor([[[0.5, 0.5], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
+    expected = torch.tensor([math.log(2), 0.0])
+    mask = torch.tensor([True, False])
+    assert_close(attention_entropy(attention, mask), expected, atol=1e-6, rtol=0)
+    assert_close(attention_entropy(attention), expected / 2, atol=1e-6, rtol=0)
+    assert (attention_entropy(attention, mask & False) == 0).all()
+    assert_close(attention_entropy(attention[0]), expected, atol=1e-6, rtol=0)

@@ -1,0 +1,57 @@
+"""The mixers as their papers write them: one head and one agent at a time. Slow and plain."""
+
+import torch
+import torch.nn.functional as F
+
+
+def qatten(mixer, utilities, state, unit_features, alive=None, mask=None):
+    """One row at a time: q_tot [M], attention [M, H, N], logits [M, H, N], regulariser."""
+    heads, n = mixer.n_heads, mixer.n_agents
+    embed = mixer.query.weight.shape[1]
+    q_tot, attention, logits = [], [], []
+    for m, (s, q, units) in enumerate(zip(state, utilities, unit_features, strict=True)):
+        row_attention, row_logits, total = [], [], 0.0
+        weights = torch.ones(heads).to(s)
+        if mixer.head_weight is not None:
+            weights = mixer.head_weight(s).abs()
+        for h in range(heads):
+            x = s
+            if mixer.query_hidden is not None:
+                x = F.relu(linear(mixer.query_hidden, h, x))
+            query = linear(mixer.query, h, x)
+            logit = []
+            for i in range(n):
+                own = torch.cat([units[i], q[i : i + 1]]) if mixer.q_in_key else units[i]
+                logit.append(query @ linear(mixer.key, h, own))
+            logit = torch.stack(logit)
+            score = logit / embed**0.5
+            if mixer.mask_dead:
+                score = torch.where(alive[m], score, -99999999.0)
+            weight = torch.softmax(score, 0)
+            total = total + weights[h] * (weight @ q)
+            row_attention.append(weight)
+            row_logits.append(logit)
+        if mixer.state_value is not None:
+            total = total + mixer.state_value(s)[0]
+        q_tot.append(total)
+        attention.append(torch.stack(row_attention))
+        logits.append(torch.stack(row_logits))
+    logits = torch.stack(logits)
+    counted = logits if mask is None or mixer.reg_over_padding else logits[mask]
+    regulariser = sum(mixer.attend_reg_coef * counted[:, h].square().mean() for h in range(heads))
+    return torch.stack(q_tot), torch.stack(attention), logits, regulariser
+
+
+def qmix(mixer, utilities, state):
+    """q_tot [M]."""
+    w1 = mixer.hyper_w1(state).abs().unflatten(-1, (mixer.n_agents, -1))
+    hidden = mixer.hyper_b1(state)
+    for i in range(mixer.n_agents):
+        hidden = hidden + utilities[:, i : i + 1] * w1[:, i]
+    w2 = mixer.hyper_w2(state).abs()
+    return (F.elu(hidden) * w2).sum(-1) + mixer.state_value(state)[:, 0]
+
+
+def linear(layer, head, x):
+    y = layer.weight[head] @ x
+    return y if layer.bias is None else y + layer.bias[head]
