@@ -58,7 +58,7 @@ def packed_gru_steps(inputs: Tensor, rows: Sequence[int], weights: Weights) -> T
     """The textbook form of `packed_gru`: one GRU cell per step, differentiated by autograd."""
     hidden = inputs.new_zeros(rows[0], weights[1].shape[1])
     states = []
-    for step, alive in zip(inputs.split(list(rows)), rows, strict=True):
+    for step, alive in zip(inputs.split_with_sizes(list(rows)), rows, strict=True):
         hidden = torch.gru_cell(step, hidden[:alive], *weights)
         states.append(hidden)
     return torch.cat(states)
@@ -85,7 +85,7 @@ class _PackedGRU(torch.autograd.Function):
         return hidden[rows[0] :]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, hidden, gates = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted: only the textbook form has it
             wanted = ctx.needs_input_grad[: len(tensors)]
@@ -107,8 +107,8 @@ def _run(
     """
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     size = weight_hh.shape[1]
-    from_input = weight_ih.view(3, size, -1).mT  # into r, z, n
-    from_hidden = weight_hh.roll(size, 0).view(3, size, size).mT  # into m, r, z
+    from_input = weight_ih.reshape(3, size, -1).mT  # into r, z, n
+    from_hidden = weight_hh.roll(size, 0).reshape(3, size, size).mT  # into m, r, z
     bias = (bias_ih + F.pad(bias_hh[: 2 * size], (0, size))).view(3, 1, size)
     hidden = inputs.new_empty(rows[0] + len(inputs), size)
     hidden[: rows[0]] = 0
@@ -120,14 +120,13 @@ def _run(
         planes[0] = bias_hh[2 * size :]
         torch.baddbmm(bias, x, from_input, out=planes[1:])
         for step, h, new in zip(
-            planes.split(rows[steps], 1), before[steps], after[steps], strict=True
+            planes.split_with_sizes(rows[steps], 1), before[steps], after[steps], strict=True
         ):
-            mrz = step[:3]
-            torch.baddbmm(mrz, h.expand(3, -1, -1), from_hidden, out=mrz)
-            mrz[1:].sigmoid_()
             m, r, z, n = step
+            step[:3].baddbmm_(h.expand(3, -1, -1), from_hidden)
+            step[1:3].sigmoid_()
             # tanh(a) = 2 sigmoid(2 a) - 1, at a fraction of the time torch's tanh takes on a CPU.
-            torch.addcmul(n, r, m, out=n).mul_(2).sigmoid_().mul_(2).sub_(1)
+            n.addcmul_(r, m).mul_(2).sigmoid_().mul_(2).sub_(1)
             torch.lerp(n, h, z, out=new)
     return hidden, gates
 
@@ -144,8 +143,8 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of inputs, weight_ih, weight_hh, bias_ih and bias_hh, given that of the states."""
     size = weight_hh.shape[1]
-    to_input = weight_ih.view(3, size, -1)
-    to_hidden = weight_hh.roll(size, 0).view(3, size, size)
+    to_input = weight_ih.reshape(3, size, -1)
+    to_hidden = weight_hh.roll(size, 0).reshape(3, size, size)
     grad_inputs = torch.empty_like(inputs)
     grad_ih = torch.zeros_like(to_input)
     grad_hh = torch.zeros_like(to_hidden)
@@ -156,17 +155,19 @@ def _gradients(
         h = torch.cat(before[steps])
         planes = _factors(gates[:, entries], h)
         grads = grad[entries].clone()
-        for step, d in zip(
-            reversed(planes.split(rows[steps], 1)), reversed(grads.split(rows[steps])), strict=True
-        ):
+        per_step = zip(
+            planes.split_with_sizes(rows[steps], 1),
+            grads.split_with_sizes(rows[steps]),
+            strict=True,
+        )
+        for step, d in reversed(list(per_step)):
             d[: len(carried)] += carried
             step *= d
             carried = step[4].addbmm_(step[:3], to_hidden)
         grad_hh.baddbmm_(planes[:3].mT, h.expand(3, -1, -1))
         grad_ih.baddbmm_(planes[1:4].mT, inputs[entries].expand(3, -1, -1))
         grad_bias += planes[:4].sum(1)
-        out = grad_inputs[entries]
-        torch.addbmm(out, planes[1:4], to_input, beta=0, out=out)
+        grad_inputs[entries].addbmm_(planes[1:4], to_input, beta=0)
     return (
         grad_inputs,
         grad_ih.view_as(weight_ih),
@@ -196,7 +197,7 @@ def _factors(gates: Tensor, h: Tensor) -> Tensor:
 
 def _states(hidden: Tensor, rows: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
     """Views of the hidden states before and after each step, one row per sequence alive in it."""
-    states = hidden.split([rows[0], *rows])
+    states = hidden.split_with_sizes([rows[0], *rows])
     return [h[:alive] for h, alive in zip(states, rows, strict=False)], list(states[1:])
 
 

@@ -13,14 +13,16 @@ class RecurrentAgent(nn.Module):
 
     Letters: P packed entries, N agents, I input length (see `InputLayout`), R rows, A actions,
     h hidden size. Parameters have torch's default initialisation.
-
-    Args:
-        input_size: I.
-        n_actions: A.
-        hidden_size: h, of the encoder's output and of the GRU.
     """
 
     def __init__(self, input_size: int, n_actions: int, hidden_size: int = 64) -> None:
+        """Builds the network.
+
+        Args:
+            input_size: I.
+            n_actions: A.
+            hidden_size: h, of the encoder's output and of the GRU.
+        """
         super().__init__()
         self.encoder = nn.Linear(input_size, hidden_size)
         self.gru = nn.GRUCell(hidden_size, hidden_size)

@@ -48,7 +48,11 @@ class QMIXConfig(AlgorithmConfig):
     #: The policy's class.
     rl_module_class: ClassVar[type[QMIXRLModule]] = QMIXRLModule
     #: The mixer's options that are settings of this config.
-    mixer_options: ClassVar[tuple[str, ...]] = ("mixing_embed_dim", "hypernet_layers", "hypernet_embed")
+    mixer_options: ClassVar[tuple[str, ...]] = (
+        "mixing_embed_dim",
+        "hypernet_layers",
+        "hypernet_embed",
+    )
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
@@ -131,7 +135,7 @@ class QMIXConfig(AlgorithmConfig):
             epsilon_initial: Exploration at the start.
             epsilon_final: Exploration from `epsilon_anneal_steps` on.
             epsilon_anneal_steps: Env steps over which epsilon falls linearly.
-            team_reward: "equal" if all agents get the team's reward, else "sum" or "mean" of theirs.
+            team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
             hidden_size: Width of the agent network.
             mixing_embed_dim: Width of the mixing network.
             hypernet_layers: 1 or 2 layers per hypernetwork.
@@ -231,13 +235,12 @@ class QMIX(Algorithm):
         return QMIXConfig(cls)
 
     @override(Algorithm)
-    def setup(self, config: AlgorithmConfig) -> None:
-        """Adds the replay."""
-        super().setup(config)
-        config = self.config
+    def setup(self, config: QMIXConfig) -> None:
+        """Adds the replay, before callbacks may restore a checkpoint into it."""
         self.replay = EpisodeReplay(config.replay_capacity_episodes, config.seed)
         # Updates owed for games played; fractions wait for the next games.
         self._updates_due = 0.0
+        super().setup(config)
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
         expected = "of unknown size" if size is None else f"at most {size / 2**30:.2f} GiB"
@@ -254,7 +257,7 @@ class QMIX(Algorithm):
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """One round: play, store, as many updates as the games earned, new weights to the runners."""
+        """One round: play, store, as many updates as the games earned, new weights to runners."""
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             episodes, results = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
@@ -269,14 +272,15 @@ class QMIX(Algorithm):
         if len(self.replay) < batch_size:
             return
         self._updates_due += len(episodes) * self.config.updates_per_episode
-        updates, self._updates_due = divmod(self._updates_due, 1)
+        updates = int(self._updates_due)
         if not updates:
             return
+        self._updates_due -= updates
         timesteps = {
             name: int(self.metrics.peek((ENV_RUNNER_RESULTS, name)))
             for name in (NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_EPISODES_LIFETIME)
         }
-        for _ in range(int(updates)):
+        for _ in range(updates):
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
                 batch = self.replay.sample(batch_size)
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):

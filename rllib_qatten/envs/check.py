@@ -144,9 +144,7 @@ def _played(env: MultiAgentEnv, team_reward: str, seed: int) -> Iterator[str]:
             return
 
 
-def _seen(
-    env: MultiAgentEnv, observations: dict, where: str, last: bool = False
-) -> Iterator[str]:
+def _seen(env: MultiAgentEnv, observations: dict, where: str, last: bool = False) -> Iterator[str]:
     for agent in env.possible_agents:
         if agent not in observations:
             yield (
@@ -177,8 +175,7 @@ def _seen(
             )
         elif not mask.any() and not last:
             yield (
-                f"agent {agent!r} has no legal action {where}: "
-                "leave one, for a dead agent a no-op"
+                f"agent {agent!r} has no legal action {where}: leave one, for a dead agent a no-op"
             )
     if hasattr(env, "state"):
         state = np.asarray(env.state())

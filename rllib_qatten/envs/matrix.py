@@ -19,8 +19,7 @@ class _StateGame(MultiAgentEnv):
         self.state_space = gym.spaces.Box(0.0, 1.0, (n_states,), np.float32)
         self.observation_spaces = dict.fromkeys(self.agents, self.state_space)
         self.action_spaces = {
-            agent: gym.spaces.Discrete(n)
-            for agent, n in zip(self.agents, n_actions, strict=True)
+            agent: gym.spaces.Discrete(n) for agent, n in zip(self.agents, n_actions, strict=True)
         }
         self._now = 0
 

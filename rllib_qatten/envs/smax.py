@@ -55,10 +55,11 @@ def installed() -> bool:
 
 def _import_jax() -> tuple[Any, Any]:
     """JAX and jaxmarl's SMAX, imported silently, on the CPU, with a compile cache per user."""
-    # A JAX that sees a GPU would reserve most of it in every env runner.
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
 
+    # A JAX that sees a GPU would reserve most of it in every env runner.
+    if not jax.config.jax_platforms:
+        jax.config.update("jax_platforms", "cpu")
     if jax.config.jax_compilation_cache_dir is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "rllib_qatten" / "jax"))
@@ -66,9 +67,7 @@ def _import_jax() -> tuple[Any, Any]:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # jaxmarl prints while it is imported, and one of its modules resets sys.stdout and sys.stderr.
     quiet, errors = io.StringIO(), sys.stderr
-    with mock.patch.multiple(
-        sys, stdout=quiet, __stdout__=quiet, stderr=errors, __stderr__=errors
-    ):
+    with mock.patch.multiple(sys, stdout=quiet, __stdout__=quiet, stderr=errors, __stderr__=errors):
         from jaxmarl.environments import smax
     return jax, smax
 
@@ -146,9 +145,7 @@ class _Engine:
             def renew() -> Any:
                 fresh = jax.vmap(reset_one)(jax.random.split(resets, num_games))
                 return jax.tree.map(
-                    lambda new, old: jnp.where(
-                        done.reshape(-1, *[1] * (new.ndim - 1)), new, old
-                    ),
+                    lambda new, old: jnp.where(done.reshape(-1, *[1] * (new.ndim - 1)), new, old),
                     fresh,
                     (state, final),
                 )

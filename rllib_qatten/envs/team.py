@@ -154,7 +154,7 @@ class TeamVector(ABC):
             actions: [G, N] int, each legal in the last view.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most vectors hold nothing
         """Frees what the games hold; may be called twice."""
 
     @property

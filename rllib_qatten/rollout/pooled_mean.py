@@ -17,12 +17,12 @@ class PooledMean(ItemSeriesStats):
 
     stats_cls_identifier = "pooled_mean"
 
-    def reduce(self, compile: bool = True) -> Any:  # noqa: A002 - RLlib's name
+    def reduce(self, compile: bool = True) -> Any:
         """The mean if compiled, otherwise the stats with all items."""
         reduced = super().reduce(compile)
         return _mean(reduced) if compile else reduced
 
-    def peek(self, compile: bool = True, latest_merged_only: bool = False) -> Any:  # noqa: A002
+    def peek(self, compile: bool = True, latest_merged_only: bool = False) -> Any:
         """The mean if compiled, otherwise the items."""
         items = super().peek(compile=False, latest_merged_only=latest_merged_only)
         return _mean(items) if compile else items

@@ -11,8 +11,8 @@ import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
-from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
+from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.annotations import override
 
@@ -59,7 +59,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     @override(EnvRunner)
     def assert_healthy(self) -> None:
         """See base class."""
-        assert self.env is not None and self.module is not None
+        assert self.env is not None
+        assert self.module is not None
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
@@ -189,5 +190,3 @@ def _assert_finite(episode: TeamEpisode, engine: str) -> None:
                 f"{int(bad.argmax())} of a game. Training stops before it is learned from; the "
                 "last checkpoint is intact."
             )
-
-

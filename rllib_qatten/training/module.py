@@ -64,7 +64,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """One game's hidden state: zeros [N, hidden]."""
         return {"hidden": np.zeros((self.spec.n_agents, self.model_config["hidden_size"]), "f4")}
 
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step of G games.
 
         Args:
@@ -87,7 +87,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     # Learning.
 
-    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Unrolls live and target networks over a packed batch and mixes both.
 
         See `mix` for what comes out.
@@ -169,4 +169,3 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def get_non_inference_attributes(self) -> list[str]:
         """What env runners go without."""
         return ["mixer", "target_agent", "target_mixer"]
-

@@ -1,0 +1,101 @@
+"""Env steps per second of the env runner, beside RLlib's own for multi-agent envs."""
+
+from __future__ import annotations
+
+import ray
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.tune.registry import register_env
+
+from benchmarks.teams import DummyBatch, DummyTeam, Size
+from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
+from rllib_qatten import QattenConfig
+from rllib_qatten.envs.smax import installed
+from rllib_qatten.rollout.runner import TeamEnvRunner
+
+STOCK = "RLlib MultiAgentEnvRunner"
+OURS = "TeamEnvRunner"
+
+
+def stock_runner(size: Size, games: int) -> Work:
+    """RLlib's runner with PPO's LSTM module of our width, one policy for all agents."""
+    register_env("benchmark_team", DummyTeam)
+    config = (
+        PPOConfig()
+        .environment("benchmark_team", env_config={"size": size, "masked": False})
+        .env_runners(
+            num_env_runners=0,
+            num_envs_per_env_runner=games,
+            rollout_fragment_length=size.steps,
+        )
+        .rl_module(
+            model_config=DefaultModelConfig(
+                fcnet_hiddens=[64], use_lstm=True, lstm_cell_size=64, max_seq_len=size.steps
+            )
+        )
+        .multi_agent(policies={"team"}, policy_mapping_fn=lambda *_, **__: "team")
+    )
+    runner = MultiAgentEnvRunner(config=config)
+
+    def play() -> float:
+        episodes = runner.sample(num_timesteps=games * size.steps, random_actions=False)
+        runner.get_metrics()
+        return sum(episode.env_t - episode.env_t_started for episode in episodes)
+
+    return play
+
+
+def team_runner(env: object, env_config: dict, games: int) -> Work:
+    """Our runner on an env, half of the actions exploring."""
+    config = (
+        QattenConfig()
+        .environment(env, env_config=env_config)
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=games)
+        .training(epsilon_initial=0.5, epsilon_final=0.5)
+        .debugging(seed=0)
+    )
+    runner = TeamEnvRunner(config=config)
+
+    def play() -> float:
+        episodes = runner.sample(num_episodes=games)
+        runner.get_metrics()
+        return sum(len(episode) for episode in episodes)
+
+    return play
+
+
+def run(size: Size, rounds: int, seconds: float) -> list[Row]:
+    """Measures stock runner, our runner on Python envs and on arrays, and SMAX 3s5z if installed."""
+    games, dummy = size.games, {"size": size}
+    contenders = {
+        f"{STOCK}, {games} Python envs": stock_runner(size, games),
+        f"{OURS}, {games} Python envs": team_runner(DummyTeam, dummy, games),
+        f"{OURS}, {games} games of one batched env": team_runner(DummyBatch, dummy, games),
+    }
+    base, ours, batched = contenders
+    clocks = dict.fromkeys(contenders, "cpu")
+    if size.agents == 8 and installed():
+        smax = {"map_name": "3s5z", "engine": "smax"}
+        for number in (games, 4 * games):
+            name = f"{OURS}, {number} games of SMAX 3s5z"
+            contenders[name], clocks[name] = team_runner("smac", smax, number), "wall"
+    taken = take_turns(contenders, rounds, seconds)
+    speeds = {name: rates(turns, clocks[name]) for name, turns in taken.items()}
+    rows = []
+    for name, speed in speeds.items():
+        compared = name in (ours, batched)
+        rows.append(
+            Row(
+                "sampler",
+                name,
+                f"env steps/s ({clocks[name]})",
+                Spread.of(speed),
+                ratios(speed, speeds[base]) if compared else None,
+                STOCK if compared else "",
+                12.0 if name == ours else None,
+            )
+        )
+    if ray.is_initialized():
+        ray.shutdown()
+    return rows

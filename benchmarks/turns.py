@@ -1,0 +1,104 @@
+"""Measuring by short turns: contenders alternate, so that a slow moment of the machine hits all."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+#: Does some work and returns how much of it, in units of the contender's own choosing.
+Work = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One contender's turn.
+
+    Attributes:
+        units: Work done.
+        wall: Seconds that passed.
+        cpu: Seconds of CPU time this process used, all its threads together.
+    """
+
+    units: float
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, smallest and largest of several numbers."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Spread:
+        """The spread of at least one number."""
+        return cls(statistics.median(numbers), min(numbers), max(numbers))
+
+    def text(self, digits: int = 1) -> str:
+        """For the table: "median [low..high]"."""
+        numbers = (f"{x:,.{digits}f}" for x in (self.median, self.low, self.high))
+        return "{} [{}..{}]".format(*numbers)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        part: Which benchmark.
+        name: What was measured.
+        unit: Of `value`.
+        value: The measurement, a single number if it was taken once.
+        ratio: How many times faster than `against`, or a share of it.
+        against: What `ratio` compares with.
+        goal: What the ratio's median should at least be.
+    """
+
+    part: str
+    name: str
+    unit: str
+    value: Spread
+    ratio: Spread | None = None
+    against: str = ""
+    goal: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def take_turns(contenders: dict[str, Work], rounds: int, seconds: float) -> dict[str, list[Turn]]:
+    """Lets contenders work in turns, after one turn each to warm up.
+
+    Args:
+        contenders: By name.
+        rounds: Counted turns of each.
+        seconds: Shortest turn; a turn ends with the piece of work that passes it.
+    """
+    taken: dict[str, list[Turn]] = {name: [] for name in contenders}
+    for _ in range(rounds + 1):
+        for name, work in contenders.items():
+            gc.collect()
+            units, cpu, wall = 0.0, time.process_time(), time.perf_counter()
+            while time.perf_counter() - wall < seconds or not units:
+                units += work()
+            now = time.perf_counter() - wall, time.process_time() - cpu
+            taken[name].append(Turn(units, *now))
+    return {name: turns[1:] for name, turns in taken.items()}
+
+
+def rates(turns: Sequence[Turn], clock: str = "cpu") -> list[float]:
+    """Units per second of each turn, by "cpu" or "wall" time."""
+    return [turn.units / getattr(turn, clock) for turn in turns]
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """The spread of the quotients of turns of the same round."""
+    return Spread.of([a / b for a, b in zip(ours, theirs, strict=True)])

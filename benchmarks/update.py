@@ -1,0 +1,177 @@
+"""One gradient update, beside the textbook form of the same and inside RLlib's Learner."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import gymnasium as gym
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_EPISODES_LIFETIME
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import textbook
+from benchmarks.teams import Size, random_episodes
+from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
+from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten.envs.team import TeamSpace
+from rllib_qatten.training.batch import pack
+from rllib_qatten.training.learner import make_optimizer, td_loss
+from rllib_qatten.training.module import QMIXRLModule
+
+Loss = Callable[[QMIXRLModule], Tensor]
+TEXTBOOK, PACKAGE, LEARNER, PACK = "textbook", "package", "Learner.update", "pack"
+
+
+def build_learner(config: QMIXConfig, size: Size) -> TorchLearner:
+    """The config's own Learner, module and target networks, in this process."""
+    actions = gym.spaces.MultiDiscrete([size.actions] * size.agents)
+    config = config.copy(copy_frozen=False).debugging(seed=0)
+    learner = config.build_learner(
+        spaces={DEFAULT_MODULE_ID: (TeamSpace(size.spec), actions)}
+    )
+    learner.build()
+    module = learner.module[DEFAULT_MODULE_ID]
+    with torch.no_grad():  # targets that differ from the live networks, as in training
+        for _, target in module.get_target_network_pairs():
+            for parameter in target.parameters():
+                parameter.add_(0.01 * torch.randn_like(parameter))
+    return learner
+
+
+def package_loss(config: QMIXConfig, episodes: list) -> Loss:
+    """The package's loss on an already packed batch."""
+    batch = {name: torch.from_numpy(array) for name, array in pack(episodes).items()}
+
+    def loss(module: QMIXRLModule) -> Tensor:
+        forward = module.forward_train(batch)
+        return td_loss(forward, batch, gamma=config.gamma, td_lambda=config.td_lambda)[0]
+
+    return loss
+
+
+def textbook_loss(config: QMIXConfig, episodes: list, size: Size) -> Loss:
+    """The textbook's loss on an already padded batch."""
+    batch = textbook.padded_batch(episodes, size.unit)
+    return lambda module: textbook.loss(module, batch, config.gamma)
+
+
+def assert_equal(module: QMIXRLModule, first: Loss, second: Loss, tolerance: float = 1e-5) -> None:
+    """Both must give the same loss and gradients.
+
+    Raises:
+        AssertionError: If the loss, or a parameter's gradient in relation to its length, differs.
+    """
+    parameters = dict(module.named_parameters())
+    parameters = {name: p for name, p in parameters.items() if p.requires_grad}
+    losses = [loss(module) for loss in (first, second)]
+    a, b = (torch.autograd.grad(loss, list(parameters.values())) for loss in losses)
+    torch.testing.assert_close(*losses, rtol=tolerance, atol=0)
+    for name, x, y in zip(parameters, a, b, strict=True):
+        error = float((x - y).norm() / y.norm().clamp_min(1e-12))
+        assert error < tolerance, f"gradients of {name} differ by {error:.1e}"
+
+
+def updater(config: QMIXConfig, module: QMIXRLModule, loss: Loss) -> Work:
+    """One update after another: forward, loss, backward, clipping, optimiser step."""
+    module = copy.deepcopy(module)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer = make_optimizer(config.optimizer_name, parameters, config.lr)
+
+    def update() -> float:
+        optimizer.zero_grad()
+        loss(module).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, config.grad_clip)
+        optimizer.step()
+        return 1
+
+    return update
+
+
+def flops(module: QMIXRLModule, loss: Loss) -> float:
+    """Floating-point operations of matrix products in one update, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        loss(copy.deepcopy(module)).backward()
+    return counter.get_total_flops()
+
+
+def gemm(width: int) -> Work:
+    """Square float32 matrix products, whose speed is the machine's peak; counts FLOP."""
+    a, b = torch.randn(width, width), torch.randn(width, width)
+    out = torch.empty(width, width)
+
+    def multiply() -> float:
+        torch.mm(a, b, out=out)
+        return 2.0 * width**3
+
+    return multiply
+
+
+def run(size: Size, rounds: int, seconds: float) -> list[Row]:
+    """Measures Qatten and QMIX."""
+    rows = []
+    for config in (QattenConfig(), QMIXConfig()):
+        rows += _algorithm(config, size, rounds, seconds)
+    return rows
+
+
+def _algorithm(config: QMIXConfig, size: Size, rounds: int, seconds: float) -> list[Row]:
+    learner = build_learner(config, size)
+    module = learner.module[DEFAULT_MODULE_ID]
+    contenders: dict[str, Work] = {}
+    for kind in ("full", "ragged"):
+        episodes = random_episodes(size, ragged=kind == "ragged")
+        ours, plain = package_loss(config, episodes), textbook_loss(config, episodes, size)
+        assert_equal(module, ours, plain)
+        contenders[f"{kind} {TEXTBOOK}"] = updater(config, module, plain)
+        contenders[f"{kind} {PACKAGE}"] = updater(config, module, ours)
+        if kind == "full":
+            work = flops(module, plain)
+            full = episodes
+    timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: 0, NUM_EPISODES_LIFETIME: 0}
+
+    def update() -> float:
+        learner.update(episodes=full, timesteps=timesteps)
+        return 1
+
+    def packing() -> float:
+        pack(full)
+        return 1
+
+    contenders |= {LEARNER: update, PACK: packing, "peak": gemm(4096 if size.agents == 8 else 64)}
+    taken = take_turns(contenders, rounds, seconds)
+    speeds = {name: rates(turns) for name, turns in taken.items()}
+    milliseconds = {name: [1e3 / x for x in speed] for name, speed in speeds.items()}
+    rows = []
+
+    def row(name: str, numbers: list[float], **more: object) -> None:
+        label = f"{config.name} {name}"
+        rows.append(Row("update", label, "ms (cpu)", Spread.of(numbers), **more))
+
+    for kind in ("full", "ragged"):
+        plain, ours = f"{kind} {TEXTBOOK}", f"{kind} {PACKAGE}"
+        row(plain, milliseconds[plain])
+        row(
+            ours, milliseconds[ours], ratio=ratios(speeds[ours], speeds[plain]),
+            against=plain, goal=1.3,
+        )  # fmt: skip
+    bare = milliseconds[f"full {PACKAGE}"]
+    row(LEARNER, milliseconds[LEARNER])
+    for name, part in (
+        (f"{LEARNER} beyond the bare update",
+         [a - b for a, b in zip(milliseconds[LEARNER], bare, strict=True)]),
+        ("... of which packing", milliseconds[PACK]),
+    ):  # fmt: skip
+        row(name, part, ratio=ratios(part, milliseconds[LEARNER]), against=f"share of {LEARNER}")
+    reached = [work * speed / 1e9 for speed in speeds[f"full {PACKAGE}"]]
+    peak = [speed / 1e9 for speed in speeds["peak"]]
+    rows.append(
+        Row(
+            "update", f"{config.name} full {PACKAGE}: {work / 1e9:.2f} GFLOP", "GFLOP/s (cpu)",
+            Spread.of(reached), ratios(reached, peak), "share of float32 peak",
+        )  # fmt: skip
+    )
+    return rows

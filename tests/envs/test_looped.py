@@ -1,0 +1,121 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rllib_qatten.envs import LoopedTeams, MatrixGame, TwoStepGame, make_teams
+from tests.teams import ScriptedBattle
+
+
+def legal(view):
+    return view.legal_actions.argmax(-1)
+
+
+def test_arrays_tell_the_games():
+    configs = [
+        {"lengths": [2], "wins": [True]},
+        {"lengths": [3], "wins": [False], "deaths": [1]},
+        {"lengths": [9], "limit": 2},
+    ]
+    teams = LoopedTeams([ScriptedBattle(c) for c in configs])
+    view = teams.reset(seed=7)
+    assert teams.spec.state_source == "env"
+    assert teams.spec.unit_feature_size == 2
+    assert [env.seeds for env in teams._envs] == [[7], [8], [9]]
+    np.testing.assert_array_equal(view.observations[1], [[0, 0, 0], [0, 0, 1]])
+
+    step = teams.step(legal(view))
+    assert not step.done.any()
+    assert step.final is step.view
+    np.testing.assert_array_equal(step.rewards, [1, 1, 1])
+
+    step = teams.step(legal(step.view))
+    np.testing.assert_array_equal(step.terminated, [True, False, False])
+    np.testing.assert_array_equal(step.truncated, [False, False, True])
+    np.testing.assert_array_equal(step.won, [True, False, False])
+    # The last view of an ended game is kept beside the first one of the next.
+    np.testing.assert_array_equal(step.final.observations[0, 1], [0, 2, 1])
+    np.testing.assert_array_equal(step.view.observations[0, 1], [1, 0, 1])
+    np.testing.assert_array_equal(step.final.state[2], [1, 2, 1, 2, 0])
+    np.testing.assert_array_equal(step.view.state[2], [1, 0, 1, 0, 1])
+    # A dead agent has its one legal action and is not alive.
+    np.testing.assert_array_equal(step.final.alive[1], [False, True])
+    np.testing.assert_array_equal(step.final.legal_actions[1, 0], [True, False, False, False])
+
+
+def test_unlike_agents_are_padded_and_masked():
+    teams = LoopedTeams([MatrixGame({"payoff": [[1, 2, 3], [4, 5, 6]]})])
+    view = teams.reset()
+    assert teams.spec.n_actions == 3
+    np.testing.assert_array_equal(view.legal_actions[0], [[1, 1, 0], [1, 1, 1]])
+    assert teams.step(np.array([[1, 2]])).rewards[0] == 6
+
+
+class Uneven(ScriptedBattle):
+    def step(self, action_dict):
+        seen, _, *rest = super().step(action_dict)
+        return seen, {"unit_0": 1.0, "unit_1": 2.0}, *rest
+
+
+@pytest.mark.parametrize(("rule", "reward"), [("sum", 3.0), ("mean", 1.5)])
+def test_team_reward(rule, reward):
+    teams = LoopedTeams([Uneven()], rule)
+    assert teams.step(legal(teams.reset())).rewards[0] == reward
+
+
+def test_unlike_rewards_need_a_rule():
+    teams = LoopedTeams([Uneven()])
+    with pytest.raises(ValueError, match="team_reward: sum"):
+        teams.step(legal(teams.reset()))
+
+
+class Stateless(ScriptedBattle):
+    state = None
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        self.unit_features = None
+
+    def __getattribute__(self, name):
+        if name == "state":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+def test_without_a_state_the_observations_are_it():
+    teams = LoopedTeams([Stateless(), Stateless()])
+    view = teams.reset()
+    assert teams.spec.state_source == "observations"
+    np.testing.assert_array_equal(view.state, view.observations.reshape(2, 6))
+    assert teams.spec.unit_features is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reward"), [(0, (0, 1), 7), (1, (0, 0), 0), (1, (0, 1), 1), (1, (1, 1), 8)]
+)
+def test_two_step_game(first, second, reward):
+    game = TwoStepGame()
+    game.reset()
+    _, rewards, over, _, _ = game.step({"agent_0": first, "agent_1": 1})
+    assert (rewards["agent_0"], over["__all__"]) == (0, False)
+    assert game.state().argmax() == 1 + first
+    _, rewards, over, _, _ = game.step(dict(zip(game.agents, second, strict=True)))
+    assert (rewards["agent_1"], over["__all__"]) == (reward, True)
+
+
+@pytest.mark.parametrize("payoff", [[], [[1, 2], [3]], "text", [[1, float("nan")]], 3])
+def test_bad_payoff(payoff):
+    with pytest.raises(ValueError, match=r"env_config\.payoff"):
+        MatrixGame({"payoff": payoff})
+
+
+def test_unknown_env_names_the_nearest():
+    with pytest.raises(ValueError, match=r"two_step_gam'.*two_step_game"):
+        make_teams("two_step_gam", {}, 1)
+
+
+def test_spaces_hold_a_view():
+    teams = make_teams("two_step_game", {}, 3)
+    view = teams.reset()
+    assert isinstance(teams.single_action_space, gym.spaces.MultiDiscrete)
+    for name, space in teams.single_observation_space.items():
+        assert space.contains(getattr(view, name)[0].astype(space.dtype)), name
