@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+import ray
 import torch
 from hypothesis import settings
 
@@ -12,3 +14,14 @@ settings.load_profile("shared_machine")
 
 def pytest_addoption(parser):
     parser.addoption("--golden", default=GOLDEN, help="file of reference numbers to test against")
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """Ray, started once for all tests that need it."""
+    ray.init(
+        num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}},
+    )  # fmt: skip
+    yield
+    ray.shutdown()

@@ -152,9 +152,12 @@ class LoopedTeams(TeamVector):
             return float(sum(values))
         if self._team_reward == "mean":
             return float(np.mean(values))
-        if max(values) != min(values):
+        first = values[0]
+        if any(value != first for value in values):
+            if any(value != value for value in values):
+                return float("nan")  # the env runner says so, with the step
             raise ValueError(
                 f"The agents of {self.spec.engine} got different rewards, {reward}, but a team "
                 "has one. Set team_reward: sum or team_reward: mean in the config."
             )
-        return float(values[0])
+        return float(first)

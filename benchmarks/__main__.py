@@ -1,0 +1,102 @@
+"""`python -m benchmarks`: measures speed and prints one table."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.teams import SIZES
+from benchmarks.turns import Row
+
+
+class Part(enum.StrEnum):
+    """What can be measured."""
+
+    SAMPLER = "sampler"
+    UPDATE = "update"
+    TRAIN = "train"
+
+
+SizeName = enum.StrEnum("SizeName", list(SIZES))  # type: ignore[misc]
+
+
+def table(rows: list[Row]) -> Table:
+    """The rows as they are printed: median [smallest..largest]."""
+    result = Table("part", "what", "value", "unit", "ratio", "against", "goal")
+    part = ""
+    for row in rows:
+        if row.part != part and part:
+            result.add_section()
+        part = row.part
+        goal = "" if row.goal is None else f">= {row.goal:g}x"
+        if row.goal is not None and row.ratio is not None:
+            goal += " met" if row.ratio.median >= row.goal else " MISSED"
+        result.add_row(
+            part,
+            row.name,
+            row.value.text(0 if row.value.median > 1000 else 1),
+            row.unit,
+            row.ratio.text(2) if row.ratio else "",
+            row.against,
+            goal,
+        )
+    return result
+
+
+def processor() -> str:
+    """The CPU's model as the system names it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(models, "unknown CPU")
+
+
+def main(
+    parts: Annotated[
+        list[Part] | None, typer.Argument(help="What to measure; everything if nothing is named.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer and shorter turns: noisy, 2 minutes.")] = False,
+    size: Annotated[
+        SizeName, typer.Option(help="Sizes of game and batch; tiny only shows that it runs.")
+    ] = SizeName("3s5z"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the rows to this file.")
+    ] = None,
+) -> None:
+    """Measures how fast the package plays, learns, and does both."""
+    # Here, so that `--help` answers at once.
+    from benchmarks import end_to_end, sampler, update
+
+    warnings.simplefilter("ignore", DeprecationWarning)
+    torch.set_num_threads(1)
+    tiny = size == "tiny"
+    rounds, seconds = (1, 0.0) if tiny else (3, 0.3) if quick else (11, 0.6)
+    chosen = parts or list(Part)
+    machine = f"{processor()}, {os.cpu_count()} cores, 1 torch thread, torch {torch.__version__}"
+    busy = f"load average {os.getloadavg()[0]:.1f} before the start"
+    rows: list[Row] = []
+    if Part.SAMPLER in chosen:
+        rows += sampler.run(SIZES[size], rounds, seconds)
+    if Part.UPDATE in chosen:
+        rows += update.run(SIZES[size], rounds, seconds)
+    if Part.TRAIN in chosen:
+        rows += end_to_end.run(tiny, quick)
+    console = Console()
+    console.print(table(rows))
+    console.print(f"Median [smallest..largest] of {rounds} turns. {machine}, {busy}.")
+    if json_file:
+        results = {"machine": machine, "rows": [row.as_dict() for row in rows]}
+        json_file.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

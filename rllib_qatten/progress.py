@@ -1,0 +1,183 @@
+"""What a user sees of a training run: a line per result, and at the end what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+from ray.exceptions import RayTaskError
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.utils import flatten_dict
+
+from rllib_qatten import metrics as keys
+from rllib_qatten.stopping import Stopping
+
+STEPS = "num_env_steps_sampled_lifetime"
+WINS, RETURN = f"{keys.ENV_RUNNERS}/{keys.WIN_RATE}", f"{keys.ENV_RUNNERS}/episode_return_mean"
+GREEDY_WINS, GREEDY_RETURN = f"{keys.EVALUATION}/{WINS}", f"{keys.EVALUATION}/{RETURN}"
+#: Lines after which the header comes again.
+PAGE = 25
+#: Greedy evaluations that the final number is the mean of.
+LAST = 5
+
+Result = dict[str, Any]
+#: Title, result key, format; a column is as wide as its title and two spaces, or 10.
+COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("env steps", STEPS, "{:,.0f}".format),
+    ("steps/s", "steps_per_second", "{:,.0f}".format),
+    ("win rate", WINS, "{:.1%}".format),
+    ("greedy win rate", GREEDY_WINS, "{:.1%}".format),
+    ("return", RETURN, "{:.2f}".format),
+    ("greedy return", GREEDY_RETURN, "{:.2f}".format),
+    ("loss", f"{keys.LEARNER}/{keys.LOSS}", "{:.4g}".format),
+    ("epsilon", f"{keys.ENV_RUNNERS}/{keys.EPSILON}", "{:.3f}".format),
+    ("elapsed", "time_total_s", lambda seconds: clock(seconds)),
+    ("left", "time_left_s", lambda seconds: clock(seconds)),
+)
+
+
+class Progress(Callback):
+    """Prints a line for every result of every trial, plain text that reads the same in a file."""
+
+    def __init__(self, stopping: Stopping, num_trials: int) -> None:
+        """Nothing is printed before the first result.
+
+        Args:
+            stopping: Knows the stop criteria and whether the user wants to stop.
+            num_trials: With more than one, each line begins with its trial.
+        """
+        self.trials: list[Trial] = []
+        self._stopping = stopping
+        self._num_trials = num_trials
+        self._lines = 0
+        self._first: dict[str, Result] = {}
+        self._previous: dict[str, Result] = {}
+        self._evaluations: dict[str, dict[str, deque[float]]] = {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Keeps the trials, which are the only account of a run that was cut short."""
+        self.trials = trials
+        self._stopping.look(trials)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict, **info: Any
+    ) -> None:
+        """Prints the line; asks for a checkpoint if this result is the last one."""
+        if self._stopping.requested:
+            result[SHOULD_CHECKPOINT] = True
+        flat: Result = flatten_dict(result)
+        self._first.setdefault(trial.trial_id, flat)
+        self._add_times(flat, self._previous.get(trial.trial_id), self._first[trial.trial_id])
+        self._previous[trial.trial_id] = flat
+        evaluations = self._evaluations.setdefault(trial.trial_id, {})
+        for key in (GREEDY_WINS, GREEDY_RETURN):
+            if _is_number(flat.get(key)):
+                evaluations.setdefault(key, deque(maxlen=LAST)).append(flat[key])
+        # Win rates are for battles only.
+        columns = [c for c in COLUMNS if WINS in flat or c[1] not in (WINS, GREEDY_WINS)]
+        if self._lines % PAGE == 0:
+            titles = "".join(title.rjust(_width(title)) for title, _, _ in columns)
+            typer.secho(self._label("trial") + titles, bold=True)
+        self._lines += 1
+        cells = [
+            (form(flat[key]) if _is_number(flat.get(key)) else "-").rjust(_width(title))
+            for title, key, form in columns
+        ]
+        typer.echo(self._label(label(trial)) + "".join(cells))
+
+    def _label(self, text: str) -> str:
+        return f"{text:<24.24}" if self._num_trials > 1 else ""
+
+    def _add_times(self, now: Result, previous: Result | None, first: Result) -> None:
+        """Adds steps per second of this iteration and the time left to the nearest criterion."""
+        if previous or now["training_iteration"] == 1:
+            steps = now.get(STEPS, 0) - (previous or {}).get(STEPS, 0)
+            now["steps_per_second"] = steps / max(now["time_this_iter_s"], 1e-9)
+        passed = now["time_total_s"] - first["time_total_s"]
+        left = []
+        for key, goal in self._stopping.criteria.items():
+            # Only what grows steadily can be foretold.
+            if passed and ("lifetime" in key or "iteration" in key or key.startswith("time_")):
+                speed = (now.get(key, 0) - first.get(key, 0)) / passed
+                left += [max(0.0, goal - now[key]) / speed] if speed > 0 else []
+        if left:
+            now["time_left_s"] = min(left)
+
+    def summary(self) -> None:
+        """Prints for every trial its last evaluations and where its files are."""
+        for trial in self.trials:
+            typer.echo()
+            if self._num_trials > 1:
+                typer.secho(label(trial), bold=True)
+            for key, form in ((GREEDY_WINS, "{:.1%}"), (GREEDY_RETURN, "{:.2f}")):
+                values = self._evaluations.get(trial.trial_id, {}).get(key)
+                if values:
+                    title = "Greedy win rate" if key == GREEDY_WINS else "Greedy return"
+                    mean = form.format(sum(values) / len(values))
+                    _entry(title, f"{mean}   mean of the last {len(values)} evaluations")
+            if trial.last_result:
+                steps = trial.last_result.get(STEPS)
+                _entry("Env steps", f"{steps:,.0f}" if steps is not None else "-")
+            best, last = best_checkpoint(trial), trial.checkpoint
+            if best:
+                _entry("Best checkpoint", f"{best[0]}   {best[1]}")
+            if last and trial.last_result:
+                _entry("Last checkpoint", last.path)
+            if trial.path and trial.last_result:
+                _entry("Curves", Path(trial.path) / "progress.csv")
+
+
+def _entry(title: str, text: object) -> None:
+    typer.echo(f"{title + ':':<17} {text}")
+
+
+def best_checkpoint(trial: Trial) -> tuple[str, str] | None:
+    """Path of the best checkpoint that was kept and its greedy score; None without evaluations."""
+    scored = []
+    for kept in trial.run_metadata.checkpoint_manager.best_checkpoint_results:
+        flat = flatten_dict(kept.metrics)
+        for key, form in ((GREEDY_WINS, "greedy win rate {:.1%}"), (GREEDY_RETURN, "greedy return {:.2f}")):
+            if _is_number(flat.get(key)):
+                scored.append((flat[key], kept.checkpoint.path, form.format(flat[key])))
+                break
+    # The latest of equals: max takes the first.
+    return max(reversed(scored), key=lambda item: item[0])[1:] if scored else None
+
+
+def label(trial: Trial) -> str:
+    """A short name: what makes the trial differ from the others, and its number."""
+    number = int(trial.trial_id.split("_")[-1])
+    values = " ".join(f"{k.split('/')[-1]}={v}" for k, v in trial.evaluated_params.items())
+    return f"#{number} {values}".strip()
+
+
+def failure(trial: Trial) -> str:
+    """The message of what ended a trial, without the traceback."""
+    error = trial.get_pickled_error()
+    if isinstance(error, RayTaskError):
+        cause = error.cause
+        return f"{type(cause).__name__}: {cause}"
+    # What died while it was built holds its traceback as text, with the message at the end.
+    lines = str(error or trial.get_error() or "unknown error").strip().splitlines()
+    return lines[-1].strip()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _width(title: str) -> int:
+    return max(len(title) + 2, 10)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

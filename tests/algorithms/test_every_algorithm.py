@@ -1,0 +1,196 @@
+"""What every algorithm of the registry must do: build, train, evaluate, save, restore, act."""
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune.registry import register_env
+
+from rllib_qatten import ALGORITHMS
+from tests.teams import ScriptedBattle
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+TINY = {
+    "num_envs_per_env_runner": 4,
+    "min_sample_timesteps_per_iteration": 60,
+    "train_batch_size_episodes": 8,
+    "replay_capacity_episodes": 50,
+    "evaluation_duration": 5,
+    "hidden_size": 16,
+    "mixing_embed_dim": 8,
+    "hypernet_embed": 8,
+    "seed": 1,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _scripted_battle():
+    register_env("scripted_battle", ScriptedBattle)
+
+
+def build(name, env="two_step_game", **settings):
+    config = ALGORITHMS[name].get_default_config()
+    return config.update_from_dict({"env": env, **TINY, **settings}).build_algo()
+
+
+def weights(algorithm):
+    state = algorithm.learner_group.get_state()["learner"]["rl_module"]["default_policy"]
+    return {name: np.array(value) for name, value in state.items()}
+
+
+def assert_equal(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_train_evaluate_save_restore_act(name, tmp_path):
+    algorithm = build(name)
+    for _ in range(2):
+        result = algorithm.train()
+    learner = result["learners"]["default_policy"]
+    assert np.isfinite(learner["total_loss"])
+    assert result["num_updates_lifetime"] > 20
+    assert result["replay_episodes"] == 50
+    assert result["evaluation"]["env_runners"]["num_episodes"] == 5
+    assert "win_rate" not in result["env_runners"]  # no battle
+    assert "win_rate" not in result["evaluation"]["env_runners"]
+
+    path = algorithm.save_to_path(tmp_path / "checkpoint")
+    before = algorithm.evaluate()["env_runners"]
+    restored = Algorithm.from_checkpoint(path)
+    assert_equal(weights(algorithm), weights(restored))
+    again = restored.evaluate()["env_runners"]
+    assert again["episode_return_mean"] == before["episode_return_mean"]
+    view = restored.env_runner.env.reset()
+    output = restored.get_module().forward_inference(
+        {
+            "obs": view.observations,
+            "last_actions": np.full((4, 2), -1),
+            "state_in": {"hidden": torch.zeros(4, 2, 16)},
+        }
+    )
+    assert output["utilities"].shape == (4, 2, 2)
+    restored.train()
+    algorithm.stop()
+    restored.stop()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_same_seed_same_weights(name):
+    trained = []
+    for seed in (5, 5, 6):
+        algorithm = build(name, seed=seed, min_sample_timesteps_per_iteration=120)
+        result = algorithm.train()
+        assert result["num_updates_lifetime"] >= 20
+        trained.append(weights(algorithm))
+        algorithm.stop()
+    assert_equal(trained[0], trained[1])
+    assert any(not np.array_equal(trained[0][k], trained[2][k]) for k in trained[0])
+
+
+def test_win_rates_are_exact():
+    """Slots play fixed shares, so that short games are not favoured."""
+    config = {"lengths": [1, 9], "wins": [True, False]}
+    algorithm = build(
+        "Qatten", "scripted_battle", env_config=config, evaluation_duration=10,
+        num_envs_per_env_runner=3,
+    )  # fmt: skip
+    result = algorithm.train()
+    # Shares 4, 3, 3 of games that alternate win and loss from each evaluation's first game on.
+    games = result["evaluation"]["env_runners"]
+    assert games["num_episodes"] == 10
+    assert games["win_rate"] == pytest.approx((2 + 2 + 2) / 10)
+    assert games["episode_len_mean"] == pytest.approx((6 * 1 + 4 * 9) / 10)
+    exploring = result["env_runners"]
+    assert 0.4 < exploring["win_rate"] < 0.7
+    assert exploring["epsilon"] > 0.9
+    algorithm.stop()
+
+
+def test_updates_per_episode_holds_for_any_number_of_runners():
+    for runners, games in ((0, 1), (0, 5), (2, 2)):
+        algorithm = build(
+            "VDN", num_env_runners=runners, num_envs_per_env_runner=games,
+            updates_per_episode=0.5, train_batch_size_episodes=2,
+        )  # fmt: skip
+        result = algorithm.train()
+        episodes = result["env_runners"]["num_episodes_lifetime"]
+        warm_up = max(2, games * max(1, runners))
+        assert abs(result["num_updates_lifetime"] - 0.5 * episodes) <= 0.5 * warm_up + 1
+        algorithm.stop()
+
+
+def test_remote_runners_get_the_weights_and_follow_epsilon():
+    algorithm = build("QMIX", num_env_runners=2, epsilon_anneal_steps=100, epsilon_final=0.25)
+    for _ in range(2):
+        result = algorithm.train()
+    assert result["env_runners"]["epsilon"] == 0.25
+
+    def agent_weights(runner):
+        return {k: v for k, v in runner.module.get_state().items() if k.startswith("agent")}
+
+    learned = {k: v for k, v in weights(algorithm).items() if k.startswith("agent")}
+    algorithm.env_runner_group.sync_weights(
+        from_worker_or_learner_group=algorithm.learner_group, inference_only=True,
+        timeout_seconds=None,
+    )  # fmt: skip
+    for remote in algorithm.env_runner_group.foreach_env_runner(
+        agent_weights, local_env_runner=False
+    ):
+        assert_equal(learned, remote)
+    algorithm.stop()
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [("rewards", r"scripted battle.*rewards at step 1"), ("observations", r"observations at step")],
+)
+def test_nan_from_the_env_stops_training(broken, says):
+    config = {"lengths": [60], "break_at": 2, "broken": broken}
+
+    class Later(ScriptedBattle):
+        """Breaks only after the checker has looked."""
+
+        def step(self, action_dict):
+            self.config["break_at"] = 2 if self.game > 2 else None
+            return super().step(action_dict)
+
+    register_env("breaks_later", Later)
+    algorithm = build("VDN", "breaks_later", env_config=config)
+    with pytest.raises(FloatingPointError, match=says):
+        for _ in range(3):
+            algorithm.train()
+    algorithm.stop()
+
+
+def test_nan_in_the_loss_stops_training():
+    algorithm = build("VDN")
+    algorithm.train()
+    before = weights(algorithm)
+    module = algorithm.learner_group._learner.module["default_policy"]
+    with torch.no_grad():
+        module.target_agent.head.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="target_mean"):
+        algorithm.train()
+    after = weights(algorithm)
+    assert_equal(
+        {k: v for k, v in before.items() if k.startswith("agent")},
+        {k: v for k, v in after.items() if k.startswith("agent")},
+    )
+    algorithm.stop()
+
+
+def test_targets_follow_by_episodes_or_softly():
+    def gap(**settings):
+        algorithm = build("VDN", **settings)
+        algorithm.train()
+        state = weights(algorithm)
+        algorithm.stop()
+        return np.abs(state["agent.head.weight"] - state["target_agent.head.weight"]).max()
+
+    assert gap(target_update_episodes=1, updates_per_episode=0.25) == 0  # one update a round
+    never = gap(target_update_episodes=10**6)
+    assert 0 < gap(tau=0.1) < never

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from rllib_qatten.rollout.replay import EpisodeReplay
+from tests.rollout.test_episode import record
+
+
+@pytest.fixture(scope="module")
+def episodes():
+    return record([{"lengths": [1, 2, 3]}], 60)[1]
+
+
+def test_keeps_the_newest(episodes):
+    replay = EpisodeReplay(capacity=7, seed=0)
+    replay.add(episodes[:5])
+    replay.add(episodes[5:12])
+    assert len(replay) == 7
+    assert {id(e) for e in replay.sample(7)} == {id(e) for e in episodes[5:12]}
+    assert replay.nbytes == sum(e.nbytes for e in episodes[5:12])
+
+
+def test_draws_uniformly_without_replacement(episodes):
+    replay = EpisodeReplay(capacity=10, seed=0)
+    replay.add(episodes[:10])
+    counts = dict.fromkeys(map(id, episodes[:10]), 0)
+    for _ in range(2000):
+        drawn = [id(e) for e in replay.sample(4)]
+        assert len(set(drawn)) == 4
+        for key in drawn:
+            counts[key] += 1
+    np.testing.assert_allclose(list(counts.values()), 800, atol=90)
+
+
+def test_state_continues_the_draws(episodes):
+    first, second = (EpisodeReplay(capacity=30, seed=s) for s in (0, 1))
+    for replay in (first, second):
+        replay.add(episodes[:30])
+    second.set_state(first.get_state())
+    assert [id(e) for e in first.sample(9)] == [id(e) for e in second.sample(9)]
+
+
+def test_too_few(episodes):
+    replay = EpisodeReplay(capacity=30)
+    replay.add(episodes[:3])
+    with pytest.raises(ValueError, match=r"Cannot draw 4 .* holds 3"):
+        replay.sample(4)
