@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.teams import SIZES
@@ -26,29 +27,28 @@ class Part(enum.StrEnum):
     TRAIN = "train"
 
 
-SizeName = enum.StrEnum("SizeName", list(SIZES))  # type: ignore[misc]
+class SizeName(enum.StrEnum):
+    """How large game and batch are, see `SIZES`."""
+
+    FULL = "3s5z"
+    TINY = "tiny"
 
 
 def table(rows: list[Row]) -> Table:
     """The rows as they are printed: median [smallest..largest]."""
-    result = Table("part", "what", "value", "unit", "ratio", "against", "goal")
+    result = Table("", "median [low..high]", "unit", "ratio", "of", "goal")
     part = ""
     for row in rows:
-        if row.part != part and part:
+        if row.part != part:
+            part = row.part
             result.add_section()
-        part = row.part
-        goal = "" if row.goal is None else f">= {row.goal:g}x"
+        goal = ""
         if row.goal is not None and row.ratio is not None:
-            goal += " met" if row.ratio.median >= row.goal else " MISSED"
-        result.add_row(
-            part,
-            row.name,
-            row.value.text(0 if row.value.median > 1000 else 1),
-            row.unit,
-            row.ratio.text(2) if row.ratio else "",
-            row.against,
-            goal,
-        )
+            met = row.ratio.median >= row.goal
+            goal = f"{row.goal:g}: {'met' if met else 'missed'}"
+        value = escape(row.value.text(0 if row.value.median > 1000 else 1))
+        ratio = escape(row.ratio.text(2)) if row.ratio else ""
+        result.add_row(row.name, value, row.unit, ratio, row.against, goal)
     return result
 
 
@@ -67,7 +67,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Fewer and shorter turns: noisy, 2 minutes.")] = False,
     size: Annotated[
         SizeName, typer.Option(help="Sizes of game and batch; tiny only shows that it runs.")
-    ] = SizeName("3s5z"),
+    ] = SizeName.FULL,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the rows to this file.")
     ] = None,
@@ -78,7 +78,7 @@ def main(
 
     warnings.simplefilter("ignore", DeprecationWarning)
     torch.set_num_threads(1)
-    tiny = size == "tiny"
+    tiny = size is SizeName.TINY
     rounds, seconds = (1, 0.0) if tiny else (3, 0.3) if quick else (11, 0.6)
     chosen = parts or list(Part)
     machine = f"{processor()}, {os.cpu_count()} cores, 1 torch thread, torch {torch.__version__}"
@@ -91,8 +91,10 @@ def main(
     if Part.TRAIN in chosen:
         rows += end_to_end.run(tiny, quick)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
     console.print(table(rows))
-    console.print(f"Median [smallest..largest] of {rounds} turns. {machine}, {busy}.")
+    console.print(f"{rounds} turns of at least {seconds:g} s each. {machine}; {busy}.")
     if json_file:
         results = {"machine": machine, "rows": [row.as_dict() for row in rows]}
         json_file.write_text(json.dumps(results, indent=1) + "\n")

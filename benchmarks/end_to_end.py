@@ -1,4 +1,4 @@
-"""Env steps per second of `Algorithm.train()`: playing, replay, learning and evaluation together."""
+"""Env steps per second of `Algorithm.train()`: playing, replay, learning and evaluation."""
 
 from __future__ import annotations
 

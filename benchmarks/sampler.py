@@ -66,7 +66,7 @@ def team_runner(env: object, env_config: dict, games: int) -> Work:
 
 
 def run(size: Size, rounds: int, seconds: float) -> list[Row]:
-    """Measures stock runner, our runner on Python envs and on arrays, and SMAX 3s5z if installed."""
+    """Measures RLlib's runner, then ours on Python envs, on arrays and, if installed, on SMAX."""
     games, dummy = size.games, {"size": size}
     contenders = {
         f"{STOCK}, {games} Python envs": stock_runner(size, games),

@@ -1,4 +1,4 @@
-"""Trivial teams of a given size that return ready arrays: what remains is the sampler's own cost."""
+"""Trivial teams that return ready arrays: what remains is the sampler's own cost."""
 
 from __future__ import annotations
 
@@ -117,9 +117,7 @@ class DummyTeam(MultiAgentEnv):
             mask = gym.spaces.MultiBinary(size.actions)
             space = gym.spaces.Dict({"observations": space, "action_mask": mask})
             masks = arrays["legal_actions"].astype(np.int8)
-            seen = [
-                {"observations": o, "action_mask": m} for o, m in zip(seen, masks, strict=True)
-            ]
+            seen = [{"observations": o, "action_mask": m} for o, m in zip(seen, masks, strict=True)]
             self._state = arrays["state"]
             self.state_space = gym.spaces.Box(-10, 10, self._state.shape, np.float32)
             self.state = lambda: self._state

@@ -1,7 +1,8 @@
-"""The update as it is usually written: padded, step by step, head by head. What `update` compares with.
+"""The update as it is usually written: padded, step by step, head by head.
 
-Everything reads the parameters of the package's own module, so that results can be compared one by
-one. Letters as in the package; here batches are [B, T+1, ...] and T transitions per episode.
+It is what `update` compares the package with. Everything reads the parameters of the package's own
+module, so that gradients can be compared one by one. Letters as in the package; here batches are
+[B, T+1, ...], the last entry without a transition, and shorter episodes are padded.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def unroll(agent: RecurrentAgent, batch: Batch) -> Tensor:
 
 def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
     """Q_tot [M] and the regulariser, one head after the other (the authors' form)."""
-    assert mixer.query_hidden is not None and mixer.state_value is not None
+    assert mixer.query_hidden is not None
+    assert mixer.state_value is not None
     q_tot, regulariser = mixer.state_value(state).squeeze(-1), torch.zeros(())
     for h in range(mixer.n_heads):
         hidden = F.relu(F.linear(state, mixer.query_hidden.weight[h], mixer.query_hidden.bias[h]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import torch
@@ -30,9 +31,7 @@ def build_learner(config: QMIXConfig, size: Size) -> TorchLearner:
     """The config's own Learner, module and target networks, in this process."""
     actions = gym.spaces.MultiDiscrete([size.actions] * size.agents)
     config = config.copy(copy_frozen=False).debugging(seed=0)
-    learner = config.build_learner(
-        spaces={DEFAULT_MODULE_ID: (TeamSpace(size.spec), actions)}
-    )
+    learner = config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(size.spec), actions)})
     learner.build()
     module = learner.module[DEFAULT_MODULE_ID]
     with torch.no_grad():  # targets that differ from the live networks, as in training
@@ -145,33 +144,31 @@ def _algorithm(config: QMIXConfig, size: Size, rounds: int, seconds: float) -> l
     taken = take_turns(contenders, rounds, seconds)
     speeds = {name: rates(turns) for name, turns in taken.items()}
     milliseconds = {name: [1e3 / x for x in speed] for name, speed in speeds.items()}
-    rows = []
+    full, plain = f"full {PACKAGE}", f"full {TEXTBOOK}"
+    beyond = [a - b for a, b in zip(milliseconds[LEARNER], milliseconds[full], strict=True)]
+    reached, peak = ([x / 1e9 for x in speeds[name]] for name in (full, "peak"))
+    reached = [work * x for x in reached]
 
-    def row(name: str, numbers: list[float], **more: object) -> None:
-        label = f"{config.name} {name}"
-        rows.append(Row("update", label, "ms (cpu)", Spread.of(numbers), **more))
+    def row(name: str, numbers: list[float], unit: str = "ms (cpu)", **more: Any) -> Row:
+        return Row("update", f"{config.name} {name}", unit, Spread.of(numbers), **more)
 
-    for kind in ("full", "ragged"):
-        plain, ours = f"{kind} {TEXTBOOK}", f"{kind} {PACKAGE}"
-        row(plain, milliseconds[plain])
+    def against(name: str, other: str) -> dict[str, Any]:
+        return {"ratio": ratios(speeds[name], speeds[other]), "against": other, "goal": 1.3}
+
+    def share(numbers: list[float]) -> dict[str, Any]:
+        return {"ratio": ratios(numbers, milliseconds[LEARNER]), "against": LEARNER}
+
+    ragged, ragged_plain = f"ragged {PACKAGE}", f"ragged {TEXTBOOK}"
+    return [
+        row(plain, milliseconds[plain]),
+        row(full, milliseconds[full], **against(full, plain)),
+        row(ragged_plain, milliseconds[ragged_plain]),
+        row(ragged, milliseconds[ragged], **against(ragged, ragged_plain)),
+        row(LEARNER, milliseconds[LEARNER]),
+        row(f"{LEARNER} less the bare update", beyond, **share(beyond)),
+        row("... of which packing", milliseconds[PACK], **share(milliseconds[PACK])),
         row(
-            ours, milliseconds[ours], ratio=ratios(speeds[ours], speeds[plain]),
-            against=plain, goal=1.3,
-        )  # fmt: skip
-    bare = milliseconds[f"full {PACKAGE}"]
-    row(LEARNER, milliseconds[LEARNER])
-    for name, part in (
-        (f"{LEARNER} beyond the bare update",
-         [a - b for a, b in zip(milliseconds[LEARNER], bare, strict=True)]),
-        ("... of which packing", milliseconds[PACK]),
-    ):  # fmt: skip
-        row(name, part, ratio=ratios(part, milliseconds[LEARNER]), against=f"share of {LEARNER}")
-    reached = [work * speed / 1e9 for speed in speeds[f"full {PACKAGE}"]]
-    peak = [speed / 1e9 for speed in speeds["peak"]]
-    rows.append(
-        Row(
-            "update", f"{config.name} full {PACKAGE}: {work / 1e9:.2f} GFLOP", "GFLOP/s (cpu)",
-            Spread.of(reached), ratios(reached, peak), "share of float32 peak",
-        )  # fmt: skip
-    )
-    return rows
+            f"{full}, {work / 1e9:.2f} GFLOP", reached, "GFLOP/s (cpu)",
+            ratio=ratios(reached, peak), against="float32 peak",
+        ),
+    ]  # fmt: skip

@@ -25,7 +25,7 @@ def _commands() -> None:
 def train(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[file FILE]", help="The same as -f FILE.", show_default=False),
+        typer.Argument(metavar="file FILE", help="The same as -f FILE.", show_default=False),
     ] = None,
     file: Annotated[
         Path | None,
@@ -51,11 +51,11 @@ def train(
     ] = None,
     storage_path: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Where results go. [default: ~/ray_results]"),
+        typer.Option(metavar="FOLDER", help="Where results go (~/ray_results)."),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Folder in there. [default: the experiment's name]"),
+        typer.Option(metavar="NAME", help="Their folder in there (the experiment's name)."),
     ] = None,
     resume: Annotated[
         Path | None,

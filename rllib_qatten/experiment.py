@@ -63,6 +63,8 @@ class Experiment:
     storage_path: str | None = None
     max_failures: int = 0
     max_concurrent_trials: int = 0
+    #: CPUs that the hungriest trial reserves; found by `check` for algorithms that are ours.
+    cpus_per_trial: float = dataclasses.field(default=1.0, init=False)
 
     @property
     def num_trials(self) -> int:
@@ -81,8 +83,10 @@ class Experiment:
 
     def _grid(self) -> list[tuple[tuple, list]]:
         """Every `grid_search` in the config: its path and its values."""
-        with self.blame("config"):
+        try:
             _, _, grid = parse_spec_vars(self.param_space)
+        except TypeError as error:
+            raise self.bad("config", "grid_search needs a list of values, [0.1, 0.2].") from error
         for path, values in grid:
             if not values.categories:
                 raise self.bad("config." + ".".join(map(str, path)), "grid_search has no values.")
@@ -162,6 +166,9 @@ class Experiment:
                 settings = ALGORITHMS[self.run].get_default_config().update_from_dict(config)
                 settings.validate()
                 settings.get_evaluation_config_object()
+                request = ALGORITHMS[self.run].default_resource_request(config)
+                cpus = request.required_resources.get("CPU", 0.0)
+                self.cpus_per_trial = max(self.cpus_per_trial, cpus)
             with self.blame("config.env_config"):
                 env = create(settings.env_config)
                 # An engine that brings its own vector of teams keeps the contract by construction.
@@ -169,16 +176,14 @@ class Experiment:
                     check_env(env, team_reward=settings.team_reward)
                 env.close()
 
-    def cpus_per_trial(self) -> float:
-        """CPUs that the hungriest trial reserves; 1 for algorithms that are not ours."""
-        if self.run not in ALGORITHMS:
-            return 1.0
-        algorithm = ALGORITHMS[self.run]
-        requests = [algorithm.default_resource_request(config) for config in self.variants()]
-        return max(request.required_resources.get("CPU", 0.0) for request in requests)
-
     def _checkpoints(self) -> CheckpointConfig:
         return CheckpointConfig(**(CHECKPOINTS | self.checkpoint_config))
+
+    def _absolute_storage(self) -> str | None:
+        # Tune takes absolute paths and addresses like s3://bucket.
+        if self.storage_path is None or "://" in self.storage_path:
+            return self.storage_path
+        return str(Path(self.storage_path).expanduser().resolve())
 
     def tuner(self, *, stop: Any, callbacks: list, resume: Path | None) -> Tuner:
         """The `Tuner` that runs it; makes the folder of its results.
@@ -197,7 +202,7 @@ class Experiment:
             ),
             run_config=RunConfig(
                 name=self.name,
-                storage_path=self.storage_path,
+                storage_path=self._absolute_storage(),
                 stop=stop,
                 callbacks=callbacks,
                 checkpoint_config=self._checkpoints(),

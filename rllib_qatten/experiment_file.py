@@ -68,7 +68,7 @@ def read(file: Path) -> Experiment:
     experiment = Experiment(file, str(name))
     if not isinstance(fields, dict):
         raise BadInput(f"{file}: {name}: must hold run, env, stop, config; got {fields!r}.")
-    accepted = [f.name for f in dataclasses.fields(Experiment)][2:]
+    accepted = [f.name for f in dataclasses.fields(Experiment) if f.init][2:]
     for key, value in fields.items():
         with experiment.blame(str(key)):
             one_of(key, accepted, "key of an experiment")

@@ -54,7 +54,7 @@ def train(experiment: Experiment, resume: Path | None, command: list[str]) -> in
     """
     stopping = Stopping(experiment.stop)
     progress = Progress(stopping, experiment.num_trials)
-    with _quiet_ray(experiment.cpus_per_trial()), stopping.on_ctrl_c():
+    with _quiet_ray(experiment.cpus_per_trial), stopping.on_ctrl_c():
         # Ray handles nothing but what it raises here; a second Ctrl-C comes out as it is.
         with contextlib.suppress(KeyboardInterrupt):
             experiment.tuner(stop=stopping, callbacks=[progress], resume=resume).fit()

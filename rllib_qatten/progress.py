@@ -110,44 +110,42 @@ class Progress(Callback):
             now["time_left_s"] = min(left)
 
     def summary(self) -> None:
-        """Prints for every trial its last evaluations and where its files are."""
-        for trial in self.trials:
-            typer.echo()
-            if self._num_trials > 1:
-                typer.secho(label(trial), bold=True)
-            for key, form in ((GREEDY_WINS, "{:.1%}"), (GREEDY_RETURN, "{:.2f}")):
-                values = self._evaluations.get(trial.trial_id, {}).get(key)
-                if values:
-                    title = "Greedy win rate" if key == GREEDY_WINS else "Greedy return"
-                    mean = form.format(sum(values) / len(values))
-                    _entry(title, f"{mean}   mean of the last {len(values)} evaluations")
-            if trial.last_result:
-                steps = trial.last_result.get(STEPS)
-                _entry("Env steps", f"{steps:,.0f}" if steps is not None else "-")
+        """Prints a table of the last evaluations, a line per trial, and where the files are."""
+        trials = [trial for trial in self.trials if trial.last_result]
+        if not trials:
+            return
+        evaluated = {key for found in self._evaluations.values() for key in found}
+        columns = [c for c in COLUMNS if c[1] in evaluated]
+        if columns:
+            typer.echo(f"\nMean of the last {LAST} greedy evaluations:")
+            titles = ["env steps", *(title for title, _, _ in columns)]
+            row = "".join(title.rjust(_width(title)) for title in titles)
+            typer.secho(self._label("trial") + row, bold=True)
+        for trial in trials if columns else ():
+            row = f"{trial.last_result.get(STEPS, 0):,.0f}".rjust(_width("env steps"))
+            for title, key, form in columns:
+                values = self._evaluations[trial.trial_id].get(key)
+                row += (form(sum(values) / len(values)) if values else "-").rjust(_width(title))
+            typer.echo(self._label(label(trial)) + row)
+        for trial in trials:
+            typer.echo(f"\n{label(trial)}" if self._num_trials > 1 else "")
             best, last = best_checkpoint(trial), trial.checkpoint
-            if best:
-                _entry("Best checkpoint", f"{best[0]}   {best[1]}")
-            if last and trial.last_result:
-                _entry("Last checkpoint", last.path)
-            if trial.path and trial.last_result:
-                _entry("Curves", Path(trial.path) / "progress.csv")
+            typer.echo(f"Best checkpoint:  {best}" if best else "Best checkpoint:  -")
+            typer.echo(f"Last checkpoint:  {last.path if last else '-'}")
+            typer.echo(f"Curves:           {Path(trial.path or '') / 'progress.csv'}")
 
 
-def _entry(title: str, text: object) -> None:
-    typer.echo(f"{title + ':':<17} {text}")
-
-
-def best_checkpoint(trial: Trial) -> tuple[str, str] | None:
-    """Path of the best checkpoint that was kept and its greedy score; None without evaluations."""
-    scored = []
-    for kept in trial.run_metadata.checkpoint_manager.best_checkpoint_results:
-        flat = flatten_dict(kept.metrics)
-        for key, form in ((GREEDY_WINS, "greedy win rate {:.1%}"), (GREEDY_RETURN, "greedy return {:.2f}")):
-            if _is_number(flat.get(key)):
-                scored.append((flat[key], kept.checkpoint.path, form.format(flat[key])))
-                break
-    # The latest of equals: max takes the first.
-    return max(reversed(scored), key=lambda item: item[0])[1:] if scored else None
+def best_checkpoint(trial: Trial) -> str | None:
+    """The kept checkpoint with the best greedy score, and the score; None without evaluations."""
+    kept = trial.run_metadata.checkpoint_manager.best_checkpoint_results
+    for title, key, form in COLUMNS:
+        # Of equals the latest: max takes the first.
+        scored = [(flatten_dict(k.metrics).get(key), k.checkpoint.path) for k in reversed(kept)]
+        scored = [item for item in scored if _is_number(item[0])]
+        if scored and key in (GREEDY_WINS, GREEDY_RETURN):
+            score, path = max(scored, key=lambda item: item[0])
+            return f"{path}  ({title} {form(score)})"
+    return None
 
 
 def label(trial: Trial) -> str:
