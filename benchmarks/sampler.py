@@ -52,7 +52,7 @@ def team_runner(env: object, env_config: dict, games: int) -> Work:
         QattenConfig()
         .environment(env, env_config=env_config)
         .env_runners(num_env_runners=0, num_envs_per_env_runner=games)
-        .training(epsilon_initial=0.5, epsilon_final=0.5)
+        .training(epsilon=0.5)
         .debugging(seed=0)
     )
     runner = TeamEnvRunner(config=config)

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.registry import ALGORITHMS as RLLIB_ALGORITHMS
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import (
+    CheckpointConfig,
+    FailureConfig,
+    PlacementGroupFactory,
+    RunConfig,
+    TuneConfig,
+    Tuner,
+)
 from ray.tune.search.variant_generator import parse_spec_vars
 
 from rllib_qatten.algorithms import ALGORITHMS
@@ -81,7 +88,7 @@ class Experiment:
         """What Tune is given: the config with the environment in it."""
         return self.config | {"env": self.environment}
 
-    def _grid(self) -> list[tuple[tuple, list]]:
+    def _grid(self) -> list[tuple[tuple[Any, ...], list[Any]]]:
         """Every `grid_search` in the config: its path and its values."""
         try:
             _, _, grid = parse_spec_vars(self.param_space)
@@ -162,11 +169,17 @@ class Experiment:
         for config in variants:
             with self.blame("env"):
                 create = env_creator(config["env"])
+            settings = ALGORITHMS[self.run].get_default_config()
+            defaults = settings.to_dict()
+            for key, value in config.items():
+                if wanted := _other_kind(defaults.get(key), value):
+                    raise self.bad(f"config.{key}", f"must be {wanted}; got {value!r}.")
             with self.blame("config"):
-                settings = ALGORITHMS[self.run].get_default_config().update_from_dict(config)
+                settings.update_from_dict(config)
                 settings.validate()
                 settings.get_evaluation_config_object()
                 request = ALGORITHMS[self.run].default_resource_request(config)
+                assert isinstance(request, PlacementGroupFactory)
                 cpus = request.required_resources.get("CPU", 0.0)
                 self.cpus_per_trial = max(self.cpus_per_trial, cpus)
             with self.blame("config.env_config"):
@@ -185,7 +198,7 @@ class Experiment:
             return self.storage_path
         return str(Path(self.storage_path).expanduser().resolve())
 
-    def tuner(self, *, stop: Any, callbacks: list, resume: Path | None) -> Tuner:
+    def tuner(self, *, stop: Any, callbacks: list[Any], resume: Path | None) -> Tuner:
         """The `Tuner` that runs it; makes the folder of its results.
 
         Args:
@@ -217,7 +230,17 @@ class Experiment:
         )
 
 
-def _put(config: Any, path: tuple, value: Any) -> None:
+def _other_kind(default: Any, value: Any) -> str | None:
+    """What a setting must be, if `value` is plainly not of its default's kind."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        # Schedules are lists, and RLlib finds some numbers itself.
+        return "a number" if isinstance(value, bool | str | dict) and value != "auto" else None
+    return "a mapping" if isinstance(default, dict) and not isinstance(value, dict) else None
+
+
+def _put(config: Any, path: tuple[Any, ...], value: Any) -> None:
     for part in path[:-1]:
         config = config[part]
     config[path[-1]] = value

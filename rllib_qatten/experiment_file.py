@@ -19,7 +19,7 @@ EXAMPLES = {"--set": "--set lr=0.001", "--stop": "--stop training_iteration=10"}
 class Loader(yaml.SafeLoader):
     """YAML's safe loader that reads 5e-4 as a number and refuses a key given twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See base class; plain YAML would silently take the last of two equal keys."""
         seen = set()
         for key_node, _ in node.value:

@@ -24,6 +24,8 @@ from rllib_qatten.stopping import Stopping
 
 #: What every checkpoint of an RLlib algorithm holds.
 CHECKPOINT_FILE = "rllib_checkpoint.json"
+#: Where Tune writes the traceback, in the trial's folder.
+ERROR_FILE = "error.txt"
 #: Settings of Ray that only the environment can bring to all its processes.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -61,7 +63,7 @@ def train(experiment: Experiment, resume: Path | None, command: list[str]) -> in
     progress.summary()
     failed = [trial for trial in progress.trials if trial.status == Trial.ERROR]
     for trial in failed:
-        _say_failure(trial)
+        _say_failure(trial, f"{label(trial)}: " if experiment.num_trials > 1 else "")
     if stopping.requested:
         _say_how_to_go_on(progress.trials, command, experiment.num_trials)
         return 130
@@ -93,21 +95,22 @@ def checkpoint_folder(path: Path) -> Path:
     raise BadInput(f"--resume {path}: {fault}.{hint}")
 
 
-def _say_failure(trial: Trial) -> None:
-    typer.secho(f"\nError: trial {label(trial)}: {failure(trial)}", fg="red", err=True)
+def _say_failure(trial: Trial, name: str) -> None:
+    typer.secho(f"\nError: {name}{failure(trial)}", fg="red", err=True)
     checkpoint = trial.checkpoint
     last = checkpoint.path if checkpoint else "none was saved yet"
-    typer.echo(f"Last good checkpoint: {last}\nTraceback: {trial.error_file}", err=True)
+    typer.echo(f"Last good checkpoint: {last}", err=True)
+    typer.echo(f"Traceback: {Path(trial.path or '') / ERROR_FILE}", err=True)
 
 
 def _say_how_to_go_on(trials: list[Trial], command: list[str], num_trials: int) -> None:
-    saved = [trial for trial in trials if trial.checkpoint and trial.status != Trial.ERROR]
+    saved = [(trial, trial.checkpoint.path) for trial in trials if trial.checkpoint]
     if not saved:
         typer.echo("\nStopped before there was a checkpoint.", err=True)
         return
     typer.echo("\nStopped. To go on from the checkpoint:", err=True)
-    for trial in saved:
-        words = [*command, "--resume", trial.checkpoint.path]
+    for trial, path in saved:
+        words = [*command, "--resume", path]
         if num_trials > 1:
             words += ["--num-samples", "1"]
             for key, value in trial.evaluated_params.items():
@@ -124,7 +127,12 @@ def _quiet_ray(cpus: float) -> Iterator[None]:
     """
     options: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.CRITICAL}
     if "RAY_ADDRESS" not in os.environ:
-        have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        # Not on every system is there a limit per process.
+        have = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
         if cpus > have:
             typer.echo(EXTRA_CPUS.format(need=cpus, have=have), err=True)
         options |= {"num_cpus": int(max(have, cpus)), "_node_ip_address": "127.0.0.1"}

@@ -66,7 +66,7 @@ class Progress(Callback):
         self._stopping.look(trials)
 
     def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict, **info: Any
+        self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any
     ) -> None:
         """Prints the line; asks for a checkpoint if this result is the last one."""
         if self._stopping.requested:
@@ -111,13 +111,13 @@ class Progress(Callback):
 
     def summary(self) -> None:
         """Prints a table of the last evaluations, a line per trial, and where the files are."""
-        trials = [trial for trial in self.trials if trial.last_result]
+        trials = [trial for trial in self.trials if trial.trial_id in self._previous]
         if not trials:
             return
         evaluated = {key for found in self._evaluations.values() for key in found}
         columns = [c for c in COLUMNS if c[1] in evaluated]
         if columns:
-            typer.echo(f"\nMean of the last {LAST} greedy evaluations:")
+            typer.echo(f"\nMean of the last greedy evaluations, {LAST} at most:")
             titles = ["env steps", *(title for title, _, _ in columns)]
             row = "".join(title.rjust(_width(title)) for title in titles)
             typer.secho(self._label("trial") + row, bold=True)
@@ -137,12 +137,16 @@ class Progress(Callback):
 
 def best_checkpoint(trial: Trial) -> str | None:
     """The kept checkpoint with the best greedy score, and the score; None without evaluations."""
-    kept = trial.run_metadata.checkpoint_manager.best_checkpoint_results
+    manager = trial.run_metadata.checkpoint_manager
+    kept = manager.best_checkpoint_results if manager else []
     for title, key, form in COLUMNS:
+        scored = []
         # Of equals the latest: max takes the first.
-        scored = [(flatten_dict(k.metrics).get(key), k.checkpoint.path) for k in reversed(kept)]
-        scored = [item for item in scored if _is_number(item[0])]
-        if scored and key in (GREEDY_WINS, GREEDY_RETURN):
+        for result in reversed(kept):
+            score = flatten_dict(result.metrics).get(key)
+            if key in (GREEDY_WINS, GREEDY_RETURN) and result.checkpoint and _is_number(score):
+                scored.append((score, result.checkpoint.path))
+        if scored:
             score, path = max(scored, key=lambda item: item[0])
             return f"{path}  ({title} {form(score)})"
     return None

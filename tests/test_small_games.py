@@ -12,8 +12,7 @@ from rllib_qatten.training import batch as columns
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 UNIFORM = {
-    "epsilon_initial": 1.0,
-    "epsilon_final": 1.0,
+    "epsilon": 1.0,
     "num_envs_per_env_runner": 32,
     "updates_per_episode": 0.5,
     "train_batch_size_episodes": 128,

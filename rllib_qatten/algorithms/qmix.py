@@ -88,9 +88,7 @@ class QMIXConfig(AlgorithmConfig):
         self.train_batch_size_episodes = 32
         self.replay_capacity_episodes = 5000
         # Exploration, counted in env steps.
-        self.epsilon_initial = 1.0
-        self.epsilon_final = 0.05
-        self.epsilon_anneal_steps = 50_000
+        self.epsilon: float | list = [[0, 1.0], [50_000, 0.05]]
         self.team_reward = "equal"
         # Networks.
         self.hidden_size = 64
@@ -110,9 +108,7 @@ class QMIXConfig(AlgorithmConfig):
         updates_per_episode: float | None = NotProvided,
         train_batch_size_episodes: int | None = NotProvided,
         replay_capacity_episodes: int | None = NotProvided,
-        epsilon_initial: float | None = NotProvided,
-        epsilon_final: float | None = NotProvided,
-        epsilon_anneal_steps: int | None = NotProvided,
+        epsilon: float | list | None = NotProvided,
         team_reward: str | None = NotProvided,
         hidden_size: int | None = NotProvided,
         mixing_embed_dim: int | None = NotProvided,
@@ -132,9 +128,7 @@ class QMIXConfig(AlgorithmConfig):
                 and games; fractions add up.
             train_batch_size_episodes: Episodes in one update.
             replay_capacity_episodes: Episodes kept for replay.
-            epsilon_initial: Exploration at the start.
-            epsilon_final: Exploration from `epsilon_anneal_steps` on.
-            epsilon_anneal_steps: Env steps over which epsilon falls linearly.
+            epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
             hidden_size: Width of the agent network.
             mixing_embed_dim: Width of the mixing network.
@@ -177,7 +171,6 @@ class QMIXConfig(AlgorithmConfig):
             ("train_batch_size_episodes", 1),
             ("replay_capacity_episodes", self.train_batch_size_episodes),
             ("target_update_episodes", 1),
-            ("epsilon_anneal_steps", 1),
             ("num_envs_per_env_runner", 1),
             ("hidden_size", 1),
         ):
@@ -193,7 +186,7 @@ class QMIXConfig(AlgorithmConfig):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
-        EpsilonSchedule(self.epsilon_initial, self.epsilon_final, self.epsilon_anneal_steps)
+        EpsilonSchedule(self.epsilon)
         one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
         one_of(self.team_reward, TEAM_REWARDS, "team_reward")
         if not self.enable_rl_module_and_learner or self.framework_str != "torch":

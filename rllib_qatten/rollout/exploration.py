@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,30 +10,38 @@ import numpy as np
 ILLEGAL = np.float32(-1e10)
 
 
-@dataclass(frozen=True)
 class EpsilonSchedule:
-    """Epsilon falls linearly from `initial` to `final` over `steps` env steps, then stays.
+    """Epsilon over environment steps, in RLlib's notation for schedules.
+
+    Args:
+        schedule: A number, or [[env steps, epsilon], ...] from 0 env steps on: linear in between,
+            the last value thereafter.
 
     Raises:
-        ValueError: If an epsilon is no probability or `steps` is not positive.
+        ValueError: If that is not what came, or an epsilon is no probability.
     """
 
-    initial: float
-    final: float
-    steps: int
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        for name, value in (("epsilon_initial", self.initial), ("epsilon_final", self.final)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie in [0, 1]; got {value}.")
-        if self.steps < 1:
-            raise ValueError(f"epsilon_anneal_steps must be 1 or more; got {self.steps}.")
+    def __init__(self, schedule: float | Sequence[Sequence[float]]) -> None:
+        """See class."""
+        try:
+            points = [[0, schedule]] if isinstance(schedule, int | float) else schedule
+            self._steps, self._values = np.array(points, float).T
+            good = (
+                self._steps[0] == 0
+                and (np.diff(self._steps) > 0).all()
+                and ((self._values >= 0) & (self._values <= 1)).all()
+            )
+        except (TypeError, ValueError, IndexError):
+            good = False
+        if not good:
+            raise ValueError(
+                "epsilon must be a number in [0, 1], or a schedule [[0, epsilon], [env steps, "
+                f"epsilon], ...] of such numbers with rising env steps; got {schedule!r}."
+            )
 
     def __call__(self, env_steps: int) -> float:
         """Epsilon after so many env steps."""
-        done = min(env_steps / self.steps, 1.0)
-        return self.initial + done * (self.final - self.initial)
+        return float(np.interp(env_steps, self._steps, self._values))
 
 
 def greedy(utilities: np.ndarray, legal_actions: np.ndarray) -> np.ndarray:

@@ -34,9 +34,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         """See base class."""
         super().__init__(config=config, **kwargs)
         self._rng = np.random.default_rng(self._seed)
-        self._epsilon = EpsilonSchedule(
-            config.epsilon_initial, config.epsilon_final, config.epsilon_anneal_steps
-        )
+        self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
 
     @override(SingleAgentEnvRunner)

@@ -16,8 +16,8 @@ from rllib_qatten.mixers import PRESETS
         ({"updates_per_episode": "many"}, "updates_per_episode must lie.*'many'"),
         ({"train_batch_size_episodes": 0}, "train_batch_size_episodes must be a whole number, 1"),
         ({"train_batch_size_episodes": 64, "replay_capacity_episodes": 32}, "64 or more; got 32"),
-        ({"epsilon_final": 2}, r"epsilon_final must lie in \[0, 1\]"),
-        ({"epsilon_anneal_steps": 1.5}, "epsilon_anneal_steps must be a whole number"),
+        ({"epsilon": 2}, r"epsilon must be a number in \[0, 1\].*got 2"),
+        ({"epsilon": [[5, 1.0]]}, "epsilon must be"),
         ({"optimizer_name": "adm"}, "'adm'.*'adam'"),
         ({"team_reward": "max"}, "team_reward: 'max'"),
         ({"n_heads": 0}, "n_heads must be"),
@@ -37,7 +37,7 @@ def test_defaults_are_valid_and_pymarls(name):
     config.validate()
     assert (config.lr, config.optimizer_name, config.grad_clip) == (5e-4, "rmsprop", 10)
     assert (config.train_batch_size_episodes, config.target_update_episodes) == (32, 200)
-    assert (config.epsilon_final, config.epsilon_anneal_steps) == (0.05, 50_000)
+    assert config.epsilon == [[0, 1.0], [50_000, 0.05]]
     assert (config.td_lambda, config.double_q) == (0.0, True)
 
 

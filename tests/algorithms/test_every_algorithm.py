@@ -124,7 +124,7 @@ def test_updates_per_episode_holds_for_any_number_of_runners():
 
 
 def test_remote_runners_get_the_weights_and_follow_epsilon():
-    algorithm = build("QMIX", num_env_runners=2, epsilon_anneal_steps=100, epsilon_final=0.25)
+    algorithm = build("QMIX", num_env_runners=2, epsilon=[[0, 1], [100, 0.25]])
     for _ in range(2):
         result = algorithm.train()
     assert result["env_runners"]["epsilon"] == 0.25

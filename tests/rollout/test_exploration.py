@@ -34,7 +34,15 @@ def test_no_legal_action_stays_finite():
     assert greedy(np.ones((2, 3)), np.zeros((2, 3), bool)).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("wrong", [(1.1, 0, 5), (1, -0.1, 5), (1, 0, 0)])
+def test_schedule_has_corners():
+    epsilon = EpsilonSchedule([[0, 1.0], [10, 0.5], [30, 0.1]])
+    assert [epsilon(t) for t in (0, 5, 10, 20, 30, 99)] == pytest.approx([1, 0.75, 0.5, 0.3, 0.1, 0.1])
+    assert EpsilonSchedule(0.3)(77) == 0.3
+
+
+@pytest.mark.parametrize(
+    "wrong", [1.1, [[0, 1], [5, -0.1]], [[1, 1.0]], [[0, 1], [0, 0.5]], [], [0, 1], [[0, 1, 2]]]
+)
 def test_refuses(wrong):
-    with pytest.raises(ValueError, match="epsilon_"):
-        EpsilonSchedule(*wrong)
+    with pytest.raises(ValueError, match="epsilon must be"):
+        EpsilonSchedule(wrong)

@@ -166,6 +166,8 @@ def test_lambda_returns(case):
 
 def test_epsilon(case):
     config = case["config"]
-    schedule = EpsilonSchedule(config["start"], config["finish"], config["anneal_steps"])
+    schedule = EpsilonSchedule(
+        [[0, config["start"]], [config["anneal_steps"], config["finish"]]]
+    )
     for step, epsilon in case["outputs"].items():
         assert schedule(int(step)) == pytest.approx(epsilon, rel=1e-8)

@@ -1,0 +1,216 @@
+"""The `rllib` command: its messages in this process, real runs in processes of their own."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rllib_qatten.cli import app
+from rllib_qatten.envs import MatrixGame
+
+GAME = """\
+game:
+  run: QMIX
+  env: two_step_game
+  stop: {training_iteration: 3}
+  config:
+    lr: 0.001
+    min_sample_timesteps_per_iteration: 128
+    evaluation_duration: 4
+    train_batch_size_episodes: 8
+"""
+SMAC = GAME.replace("two_step_game", "smac")
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Runs `rllib train` on a text; Ray may not start."""
+
+    def no_ray(*args, **kwargs):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("ray.init", no_ray)
+    file = tmp_path / "exp.yaml"
+
+    def run(text, *arguments):
+        file.write_text(text)
+        words = ["train", "-f", str(file), "--storage-path", str(tmp_path / "results")]
+        return CliRunner().invoke(app, [*words, *arguments])
+
+    return run
+
+
+# Each: what is wrong, a text, arguments, what the message must hold, the nearest name.
+BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
+    ("algorithm", GAME.replace("QMIX", "QMX"), (), "game.run: ", "'QMIX'"),
+    ("env", GAME.replace("two_step", "twostep"), (), "game.env: ", "'two_step_game'"),
+    ("map", SMAC, ("--set", "env_config.map_name=4m"), "env_config.map_name '4m'", "3m"),
+    ("env setting", SMAC, ("--set", "env_config.map_nam=3m"), "config.env_config", "'map_name'"),
+    ("config key", GAME, ("--set", "mixing_embed_dims=3"),
+     "'mixing_embed_dims'", "'mixing_embed_dim'"),
+    ("evaluation key", GAME, ("--set", "evaluation_config.explor=1"), "'explor'", "'explore'"),
+    ("experiment key", GAME.replace("stop", "stopp"), (), "game.stopp: ", "'stop'"),
+    ("stop key", GAME, ("--stop", "evaluation/env_runners/win_rat=1"),
+     "win_rat: ", "'evaluation/env_runners/win_rate'"),
+    ("stop value", GAME, ("--stop", "training_iteration=soon"),
+     "stop.training_iteration: ", "a number; got 'soon'"),
+    ("checkpoint key", GAME + "  checkpoint_config: {num_to_kep: 1}\n", (),
+     "checkpoint_config.num_to_kep", "'num_to_keep'"),
+    ("checkpoint value", GAME + "  checkpoint_config: {num_to_keep: 0}\n", (),
+     "game.checkpoint_config", ">= 1"),
+    ("checkpoint score", GAME + "  checkpoint_config: {checkpoint_score_attribute: win}\n", (),
+     "checkpoint_score_attribute: ", "evaluation/env_runners/win_rate"),
+    ("range", GAME, ("--set", "gamma=2"), "game.config: gamma", "[0, 1]; got 2"),
+    ("range in a grid", GAME, ("--set", "gamma={grid_search: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
+    ("kind", GAME, ("--set", "num_env_runners=two"),
+     "config.num_env_runners: ", "a number; got 'two'"),
+    ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
+    ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config: ", "a list of values"),
+    ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
+    ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),
+    ("syntax", GAME.replace("0.001", "["), (), "exp.yaml: line 8, column 24: ", "no YAML"),
+    ("key twice", GAME.replace("lr: 0.001", "lr: 1\n    lr: 2"), (),
+     "exp.yaml: line 7, column 5: ", "'lr' comes twice"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "where", "accepted"), [b[1:] for b in BAD], ids=[b[0] for b in BAD]
+)
+def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, accepted):
+    result = invoke(text, *arguments)
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith(f"Error: {tmp_path / 'exp.yaml'}: ")
+    assert where in result.output
+    assert accepted in result.output
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "lr"), "--set 'lr': expected KEY=VALUE"),
+        (("--set", "=3"), "--set '=3': expected KEY=VALUE"),
+        (("--set", "lr=["), "--set 'lr=[': the value is no YAML"),
+        (("--set", "lr.high=3"), "--set lr.high: lr is 0.001"),
+        (("--stop", "training_iteration"), "--stop 'training_iteration': expected KEY=VALUE"),
+        (("--resume", "nowhere"), "--resume nowhere: no such folder"),
+        (("file", "another.yaml"), "give one experiment"),
+    ],
+)
+def test_bad_options_get_one_message(invoke, tmp_path, arguments, message):
+    result = invoke(GAME, *arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith(f"Error: {message}")
+    assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
+
+
+def test_a_missing_file_is_named_with_the_nearest(tmp_path):
+    (tmp_path / "qmix.yaml").write_text(GAME)
+    result = CliRunner().invoke(app, ["train", "file", str(tmp_path / "qmx.yaml")])
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'qmx.yaml'}: no such file" in result.output
+    assert "'qmix.yaml'" in result.output
+
+
+def test_resume_names_the_checkpoint_that_was_meant(invoke, tmp_path):
+    checkpoint = tmp_path / "trial" / "checkpoint_000001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "rllib_checkpoint.json").write_text("{}")
+    for near in (tmp_path, tmp_path / "trial", tmp_path / "trial" / "checkpoint_000002"):
+        result = invoke(GAME, "--resume", str(near))
+        assert result.exit_code == 2
+        assert f"Did you mean {checkpoint}?" in result.output
+    result = invoke(GAME, "--resume", str(checkpoint), "--num-samples", "3")
+    assert result.exit_code == 2
+    assert "makes 3" in result.output
+
+
+def test_an_env_that_breaks_the_contract_gets_the_checkers_message(invoke, monkeypatch):
+    monkeypatch.setattr(MatrixGame, "possible_agents", property(lambda self: [], lambda *a: None))
+    result = invoke(GAME.replace("two_step_game", "matrix_game"))
+    assert result.exit_code == 2
+    assert "MatrixGame is no team environment" in result.output
+    assert "possible_agents is missing or empty" in result.output
+
+
+@pytest.fixture
+def rllib(tmp_path):
+    """Starts the command in a session of its own; returns the process."""
+    started = []
+
+    def start(*words, text=GAME):
+        (tmp_path / "exp.yaml").write_text(text)
+        command = [sys.executable, "-m", "rllib_qatten", "train", *words]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _steps(output):
+    """The env steps of a table's lines."""
+    rows = (re.match(r" +([\d,]+) ", line) for line in output)
+    return [int(row[1].replace(",", "")) for row in rows if row]
+
+
+def test_a_failing_trial_says_why_and_where(rllib):
+    text = GAME.replace("lr: 0.001", "lr: [[0, 0.001], [200, 0.001], [201, 1.0e30]]")
+    text += "  checkpoint_config: {checkpoint_frequency: 1}\n"
+    process = rllib("file", "exp.yaml", "--storage-path", "out", text=text)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "Error: FloatingPointError: The loss became" in errors
+    assert 'File "' not in errors
+    for title in ("Last good checkpoint: ", "Traceback: "):
+        [path] = re.findall(f"^{title}(.+)$", errors, re.MULTILINE)
+        assert Path(path).exists()
+
+
+def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
+    process = rllib("-f", "exp.yaml", "--storage-path", "out", "--stop", "training_iteration=1000",
+                    text=GAME.replace("3}", "999}"))  # fmt: skip
+    for line in process.stdout:
+        if _steps([line]):
+            break
+    # As the terminal does it: to the whole group, while an iteration runs.
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Stopping after this iteration" in errors
+    [path] = re.findall(r"--resume (\S+)$", errors, re.MULTILINE)
+    [last] = re.findall(r"^Last checkpoint: +(\S+)$", output, re.MULTILINE)
+    assert path == last
+    before = _steps(output.splitlines())[-1]
+
+    process = rllib("-f", "exp.yaml", "--storage-path", "out", "--resume", path,
+                    "--set", "lr=5e-4", "--stop", "iterations_since_restore=2",
+                    text=GAME.replace("3}", "999}"))  # fmt: skip
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert not errors
+    assert _steps(output.splitlines())[0] == before + 128
+    [curves] = re.findall(r"^Curves: +(\S+)$", output, re.MULTILINE)
+    with open(curves) as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    first = int(rows[0]["training_iteration"])
+    assert first > 1
+    assert int(rows[1]["training_iteration"]) == first + 1
+    assert float(rows[0]["num_env_steps_sampled_lifetime"]) == before + 128
+    assert rows[0]["config/lr"] == "0.0005"
