@@ -108,7 +108,9 @@ def _say_how_to_go_on(trials: list[Trial], command: list[str], num_trials: int) 
     if not saved:
         typer.echo("\nStopped before there was a checkpoint.", err=True)
         return
-    typer.echo("\nStopped. To go on from the checkpoint:", err=True)
+    without = num_trials - len(saved)
+    note = f" ({without} of {num_trials} trials have none)" if without else ""
+    typer.echo(f"\nStopped. To go on from the checkpoint{note}:", err=True)
     for trial, path in saved:
         words = [*command, "--resume", path]
         if num_trials > 1:

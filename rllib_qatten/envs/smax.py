@@ -109,9 +109,13 @@ class _Engine:
                 "alive": battle.unit_alive[:n],
             }
 
+        def typed(state: Any) -> Any:
+            # Weakly typed leaves would come back strongly typed, and a step be compiled twice.
+            return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+
         def reset_one(key: Any) -> tuple[Any, dict[str, Any]]:
             obs, state = env.reset(key)
-            return state, view(obs, state)
+            return typed(state), view(obs, state)
 
         def step_one(key: Any, state: Any, actions: Any) -> tuple[Any, ...]:
             obs, state, rewards, dones, _ = env.step_env(
@@ -121,7 +125,7 @@ class _Engine:
             enemies = state.state.unit_alive[n:].any()
             terminated = ~allies | ~enemies
             return (
-                state,
+                typed(state),
                 view(obs, state),
                 rewards[agents[0]] * REWARD_SCALE,
                 terminated,
