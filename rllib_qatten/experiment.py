@@ -10,20 +10,22 @@ import contextlib
 import copy
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from ray.rllib.algorithms.registry import ALGORITHMS as RLLIB_ALGORITHMS
 from ray.tune import (
     CheckpointConfig,
     FailureConfig,
-    PlacementGroupFactory,
     RunConfig,
     TuneConfig,
     Tuner,
 )
+from ray.tune.registry import get_trainable_cls
 from ray.tune.search.variant_generator import parse_spec_vars
 
 from rllib_qatten.algorithms import ALGORITHMS
@@ -70,7 +72,7 @@ class Experiment:
     storage_path: str | None = None
     max_failures: int = 0
     max_concurrent_trials: int = 0
-    #: CPUs that the hungriest trial reserves; found by `check` for algorithms that are ours.
+    #: CPUs that the hungriest trial reserves; found by `check`.
     cpus_per_trial: float = dataclasses.field(default=1.0, init=False)
 
     @property
@@ -152,6 +154,8 @@ class Experiment:
         variants = list(self.variants())
         if self.run in ALGORITHMS:
             self._check_ours(variants)
+        for config in variants:
+            self._check_resources(config)
 
     def _check_ours(self, variants: list[dict[str, Any]]) -> None:
         """Keys of results, settings and environments, which are known for our algorithms only."""
@@ -178,16 +182,23 @@ class Experiment:
                 settings.update_from_dict(config)
                 settings.validate()
                 settings.get_evaluation_config_object()
-                request = ALGORITHMS[self.run].default_resource_request(config)
-                assert isinstance(request, PlacementGroupFactory)
-                cpus = request.required_resources.get("CPU", 0.0)
-                self.cpus_per_trial = max(self.cpus_per_trial, cpus)
             with self.blame("config.env_config"):
                 env = create(settings.env_config)
                 # An engine that brings its own vector of teams keeps the contract by construction.
                 if not hasattr(env, "vectorize"):
                     check_env(env, team_reward=settings.team_reward)
                 env.close()
+
+    def _check_resources(self, config: dict[str, Any]) -> None:
+        """What a trial reserves: with too little of it Ray would wait for ever."""
+        with self.blame("config"):
+            algorithm: Any = get_trainable_cls(self.run)  # type: ignore[no-untyped-call]
+            request = algorithm.default_resource_request(config)
+        needs = request.required_resources
+        self.cpus_per_trial = max(self.cpus_per_trial, needs.get("CPU", 0.0))
+        have = torch.cuda.device_count()
+        if needs.get("GPU", 0.0) > have and "RAY_ADDRESS" not in os.environ:
+            raise self.bad("config", f"a trial needs {needs['GPU']:g} GPUs and {have} are here.")
 
     def _checkpoints(self) -> CheckpointConfig:
         return CheckpointConfig(**(CHECKPOINTS | self.checkpoint_config))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: Up to so many accepted names are listed.
+FEW = 30
+
 
 def one_of(name: str, accepted: Iterable[str], what: str) -> str:
     """Returns `name` if it is accepted.
@@ -15,12 +18,15 @@ def one_of(name: str, accepted: Iterable[str], what: str) -> str:
         what: What the name stands for, to begin the message with.
 
     Raises:
-        ValueError: If it isn't, with the nearest name first and all the others behind it.
+        ValueError: If it isn't, with the nearest names and, if they are few, all others.
     """
     accepted = list(accepted)
     if name in accepted:
         return name
-    nearest = difflib.get_close_matches(str(name), accepted, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
-    others = ", ".join(sorted(accepted))
-    raise ValueError(f"Unknown {what}: {name!r}. {hint}Accepted: {others}.")
+    by_lower = {other.lower(): other for other in accepted}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
+    nearest = [by_lower[other] for other in close]
+    hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+    # A list that fills the screen would bury the hint.
+    listed = f" Accepted: {', '.join(sorted(accepted))}." if len(accepted) <= FEW else ""
+    raise ValueError(f"Unknown {what}: {name!r}.{hint}{listed}")

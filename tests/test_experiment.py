@@ -79,7 +79,10 @@ def test_keys_of_results_may_stop(tmp_path, key):
 
 
 def test_what_is_not_ours_is_left_to_rllib(tmp_path):
-    written(tmp_path, run="PPO", env="CartPole-v1", config={"num_epochs": 3}, stop={"x": 1}).check()
+    settings = {"num_epochs": 3, "num_env_runners": 4}
+    experiment = written(tmp_path, run="PPO", env="CartPole-v1", config=settings, stop={"x": 1})
+    experiment.check()
+    assert experiment.cpus_per_trial == 5
 
 
 def test_a_trial_that_needs_more_cpus_says_so(tmp_path):

@@ -10,7 +10,6 @@ from ray.rllib.utils.annotations import override
 
 from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig
 from rllib_qatten.mixers import PRESETS
-from rllib_qatten.suggest import one_of
 from rllib_qatten.training.module import QMIXRLModule
 
 
@@ -87,7 +86,7 @@ class QattenConfig(QMIXConfig):
         """
         given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         given = {k: v for k, v in given.items() if v is not NotProvided}
-        self._use_preset(given.get("mixer_preset"))
+        self._apply(PRESETS, given.get("mixer_preset"), "mixer_preset")
         super().training(**kwargs)
         for name, value in given.items():
             setattr(self, name, value)
@@ -96,14 +95,13 @@ class QattenConfig(QMIXConfig):
     @override(QMIXConfig)
     def update_from_dict(self, config_dict: dict[str, Any]) -> QattenConfig:
         """Takes settings from a dict; a preset in it comes before the options beside it."""
-        self._use_preset(config_dict.get("mixer_preset"))
+        self._apply(PRESETS, config_dict.get("mixer_preset"), "mixer_preset")
         return super().update_from_dict(config_dict)
 
-    def _use_preset(self, preset: str | None) -> None:
-        if preset is not None:
-            one_of(preset, PRESETS, "mixer_preset")
-            for name, value in PRESETS[preset].items():
-                setattr(self, name, value)
+    @property
+    def counts_padding(self) -> bool:
+        """Whether the attention regulariser's mean runs over padding too."""
+        return self.reg_over_padding and self.attend_reg_coef > 0
 
 
 class Qatten(QMIX):

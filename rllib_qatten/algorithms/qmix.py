@@ -25,6 +25,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
 
 from rllib_qatten import metrics as keys
+from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.mixers import MIXERS
 from rllib_qatten.rollout.exploration import EpsilonSchedule
@@ -58,7 +59,6 @@ class QMIXConfig(AlgorithmConfig):
         """Sets the defaults."""
         super().__init__(algo_class=algo_class or QMIX)
         # RLlib's own settings.
-        self.lr = 5e-4
         self.gamma = 0.99
         self.grad_clip = 10.0
         self.grad_clip_by = "global_norm"
@@ -77,18 +77,11 @@ class QMIXConfig(AlgorithmConfig):
         self.add_default_connectors_to_learner_pipeline = False
         self._learner_connector = self._pack_episodes
         self.stats_cls_lookup = {**DEFAULT_STATS_CLS_LOOKUP, "pooled_mean": PooledMean}
-        # Learning.
-        self.optimizer_name = "rmsprop"
+        # Learning; what recipes set comes from the default one.
+        self.recipe = "pymarl"
+        self._apply(RECIPES, self.recipe, "recipe")
         self.double_q = True
-        self.td_lambda = 0.0
         self.tau = 1.0
-        self.target_update_episodes = 200
-        self.updates_per_episode = 1.0
-        # Replay, counted in episodes.
-        self.train_batch_size_episodes = 32
-        self.replay_capacity_episodes = 5000
-        # Exploration, counted in env steps.
-        self.epsilon: float | list = [[0, 1.0], [50_000, 0.05]]
         self.team_reward = "equal"
         # Networks.
         self.hidden_size = 64
@@ -100,6 +93,7 @@ class QMIXConfig(AlgorithmConfig):
     def training(
         self,
         *,
+        recipe: str | None = NotProvided,
         optimizer_name: str | None = NotProvided,
         double_q: bool | None = NotProvided,
         td_lambda: float | None = NotProvided,
@@ -119,6 +113,8 @@ class QMIXConfig(AlgorithmConfig):
         """Sets what concerns learning.
 
         Args:
+            recipe: A named set of settings, see `RECIPES`; settings given along with it come on
+                top.
             optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
             double_q: The live network chooses the next action, the target network values it.
             td_lambda: Lambda of the targets; 0 is one-step.
@@ -140,15 +136,16 @@ class QMIXConfig(AlgorithmConfig):
             This config.
         """
         given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
+        given = {name: value for name, value in given.items() if value is not NotProvided}
+        self._apply(RECIPES, given.get("recipe"), "recipe")
         super().training(**kwargs)
         for name, value in given.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+            setattr(self, name, value)
         return self
 
     @override(AlgorithmConfig)
     def update_from_dict(self, config_dict: dict[str, Any]) -> QMIXConfig:
-        """Takes settings from a dict.
+        """Takes settings from a dict; a recipe in it comes before the settings beside it.
 
         Raises:
             ValueError: For a key that is no setting, with the nearest one.
@@ -156,7 +153,14 @@ class QMIXConfig(AlgorithmConfig):
         for key in config_dict:
             if not key.startswith("_"):
                 one_of(key, [*self.keys(), "__trial_info__"], f"config key of {self.name}")
+        self._apply(RECIPES, config_dict.get("recipe"), "recipe")
         return super().update_from_dict(config_dict)
+
+    def _apply(self, presets: dict[str, dict[str, Any]], name: str | None, key: str) -> None:
+        """Takes over a named set of settings, if one is named."""
+        if name is not None:
+            for setting, value in presets[one_of(name, presets, key)].items():
+                setattr(self, setting, value)
 
     @property
     def name(self) -> str:
@@ -168,6 +172,10 @@ class QMIXConfig(AlgorithmConfig):
         """Checks every range, naming key, value and what is accepted."""
         super().validate()
         for name, low in (
+            ("seed", None),
+            ("num_env_runners", 0),
+            ("min_sample_timesteps_per_iteration", 0),
+            ("evaluation_interval", None),
             ("train_batch_size_episodes", 1),
             ("replay_capacity_episodes", self.train_batch_size_episodes),
             ("target_update_episodes", 1),
@@ -175,8 +183,13 @@ class QMIXConfig(AlgorithmConfig):
             ("hidden_size", 1),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
-                raise ValueError(f"{name} must be a whole number, {low} or more; got {value!r}.")
+            # Where RLlib lets None mean "none", so do we.
+            if value is None and low is None:
+                continue
+            if not isinstance(value, int) or value < (low or 0):
+                raise ValueError(
+                    f"{name} must be a whole number, {low or 0} or more; got {value!r}."
+                )
         for name, low, high in (
             ("gamma", 0.0, 1.0),
             ("td_lambda", 0.0, 1.0),
@@ -186,6 +199,12 @@ class QMIXConfig(AlgorithmConfig):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+        for name, values in (
+            ("lr", [v for _, v in self.lr] if isinstance(self.lr, list) else [self.lr]),
+            ("grad_clip", [] if self.grad_clip is None else [self.grad_clip]),
+        ):
+            if not all(isinstance(value, int | float) and value > 0 for value in values):
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
         EpsilonSchedule(self.epsilon)
         one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
         one_of(self.team_reward, TEAM_REWARDS, "team_reward")
@@ -215,7 +234,12 @@ class QMIXConfig(AlgorithmConfig):
         }
 
     def _pack_episodes(self, *spaces: Any) -> PackEpisodes:
-        return PackEpisodes(pad=getattr(self, "reg_over_padding", False))
+        return PackEpisodes(pad=self.counts_padding)
+
+    @property
+    def counts_padding(self) -> bool:
+        """Whether a loss term counts padding, so that batches must have it."""
+        return False
 
 
 class QMIX(Algorithm):
@@ -242,6 +266,26 @@ class QMIX(Algorithm):
             config.name, spec.engine, spec.n_agents, spec.n_actions, spec.state_source,
             config.replay_capacity_episodes, expected,
         )  # fmt: skip
+
+    @override(Algorithm)
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Adds what the loop itself remembers; the replay's episodes are not in it."""
+        state = super().get_state(*args, **kwargs)
+        state["loop"] = {
+            "updates_due": self._updates_due,
+            "time_total_s": self._time_total,
+            "replay": self.replay.get_state(),
+        }
+        return state
+
+    @override(Algorithm)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `get_state`."""
+        super().set_state(state)
+        if "loop" in state:
+            self._updates_due = state["loop"]["updates_due"]
+            self._time_total = state["loop"]["time_total_s"]
+            self.replay.set_state(state["loop"]["replay"])
 
     @property
     def spec(self) -> TeamSpec:

@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.suggest import one_of
+
 
 class _StateGame(MultiAgentEnv):
     """Agents that all see the game's state as a one-hot vector; subclasses write `outcome`."""
@@ -68,7 +70,10 @@ class MatrixGame(_StateGame):
         Raises:
             ValueError: If the payoff is no full array of numbers with an axis per agent.
         """
-        payoff = (config or {}).get("payoff", [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]])
+        config = config or {}
+        for key in config:
+            one_of(key, ["payoff"], "env_config key of the env 'matrix_game'")
+        payoff = config.get("payoff", [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]])
         try:
             self.payoff = np.array(payoff, np.float32)
         except (TypeError, ValueError):
@@ -95,7 +100,13 @@ class TwoStepGame(_StateGame):
     GAMES = ([[7.0, 7.0], [7.0, 7.0]], [[0.0, 1.0], [1.0, 8.0]])
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
-        """See class; takes no settings."""
+        """See class; takes no settings.
+
+        Raises:
+            ValueError: If there are settings.
+        """
+        if config:
+            raise ValueError(f"The env 'two_step_game' has no settings; got env_config {config!r}.")
         super().__init__(2, (2, 2), n_states=3)
 
     def outcome(self, joint: tuple[int, ...]) -> tuple[float, int | None]:

@@ -1,6 +1,7 @@
 import pytest
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
+from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.mixers import PRESETS
 
 
@@ -18,11 +19,18 @@ from rllib_qatten.mixers import PRESETS
         ({"train_batch_size_episodes": 64, "replay_capacity_episodes": 32}, "64 or more; got 32"),
         ({"epsilon": 2}, r"epsilon must be a number in \[0, 1\].*got 2"),
         ({"epsilon": [[5, 1.0]]}, "epsilon must be"),
+        ({"lr": -1}, "lr must be positive; got -1"),
+        ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be positive"),
+        ({"grad_clip": -1}, "grad_clip must be positive"),
+        ({"seed": "x"}, "seed must be a whole number, 0 or more; got 'x'"),
+        ({"num_env_runners": -1}, "num_env_runners must be"),
+        ({"evaluation_interval": -1}, "evaluation_interval must be"),
         ({"optimizer_name": "adm"}, "'adm'.*'adam'"),
         ({"team_reward": "max"}, "team_reward: 'max'"),
         ({"n_heads": 0}, "n_heads must be"),
         ({"hypernet_layers": 3}, "hypernet_layers must be"),
         ({"attend_reg_coef": -1}, "attend_reg_coef must be"),
+        ({"recipe": "pymarl3"}, "recipe: 'pymarl3'.*'pymarl'"),
         ({"mixer_preset": "papper"}, "'papper'.*'paper'"),
     ],
 )
@@ -50,6 +58,28 @@ def test_presets_come_before_options_beside_them(name):
         expected = {**PRESETS[name], "n_heads": 2}
         assert {k: getattr(config, k) for k in expected} == expected
         assert config._model_config_auto_includes["mixer"] == expected
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_recipes_come_before_settings_beside_them(name, recipe):
+    expected = {**RECIPES[recipe], "td_lambda": 0.123}
+    for config in (
+        ALGORITHMS[name].get_default_config().training(td_lambda=0.123, recipe=recipe),
+        ALGORITHMS[name]
+        .get_default_config()
+        .update_from_dict({"td_lambda": 0.123, "recipe": recipe}),
+    ):
+        assert {k: getattr(config, k) for k in expected} == expected
+        assert config.recipe == recipe
+        config.environment("two_step_game").validate()
+
+
+def test_padding_only_where_it_counts():
+    assert not QMIXConfig().counts_padding
+    assert not QattenConfig().counts_padding
+    assert QattenConfig().training(mixer_preset="paper").counts_padding
+    assert not QattenConfig().training(mixer_preset="paper_3s5z_vs_3s6z").counts_padding
 
 
 def test_settings_arrive():

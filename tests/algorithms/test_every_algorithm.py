@@ -161,8 +161,7 @@ def test_nan_from_the_env_stops_training(broken, says):
     register_env("breaks_later", Later)
     algorithm = build("VDN", "breaks_later", env_config=config)
     with pytest.raises(FloatingPointError, match=says):
-        for _ in range(3):
-            algorithm.train()
+        [algorithm.train() for _ in range(3)]
     algorithm.stop()
 
 

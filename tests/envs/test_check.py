@@ -27,7 +27,9 @@ class Continuous(ScriptedBattle):
 class EndlessObservations(ScriptedBattle):
     def __init__(self):
         super().__init__()
-        self.observation_spaces = self.observation_spaces | {"unit_0": gym.spaces.Sequence(gym.spaces.Discrete(3))}
+        self.observation_spaces = self.observation_spaces | {
+            "unit_0": gym.spaces.Sequence(gym.spaces.Discrete(3))
+        }
 
 
 class NoStateSpace(ScriptedBattle):

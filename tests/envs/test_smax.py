@@ -134,8 +134,10 @@ def test_time_limit_truncates(teams):
         t += 1
         assert not (step.truncated & step.terminated).any()
         assert not (step.truncated & step.won).any()
-        lengths += [(int(n), bool(cut)) for n, cut in zip(t[step.done], step.truncated[step.done],
-                                                         strict=True)]
+        lengths += [
+            (int(n), bool(cut))
+            for n, cut in zip(t[step.done], step.truncated[step.done], strict=True)
+        ]
         t[step.done] = 0
     assert lengths
     assert all((n == limit) == cut for n, cut in lengths)
@@ -186,7 +188,7 @@ def test_refuses(config, says):
 
 def test_sc2_says_what_is_missing(monkeypatch):
     monkeypatch.delenv("SC2PATH", raising=False)
-    with pytest.raises(ModuleNotFoundError, match="engine: sc2 cannot play 3m: .*engine: smax"):
+    with pytest.raises(ModuleNotFoundError, match=r"engine: sc2 cannot play 3m: .*engine: smax"):
         make_smac({"map_name": "3m", "engine": "sc2"})
 
 

@@ -26,7 +26,7 @@ def test_zero_is_greedy_and_one_is_uniform():
 
 def test_epsilon_is_the_share_that_explores():
     rng = np.random.default_rng(0)
-    utilities, legal = np.zeros((40_000, 2)) + [1, 0], np.ones((40_000, 2), bool)
+    utilities, legal = np.tile([1.0, 0.0], (40_000, 1)), np.ones((40_000, 2), bool)
     assert epsilon_greedy(utilities, legal, 0.3, rng).mean() == pytest.approx(0.15, abs=0.01)
 
 
@@ -36,7 +36,9 @@ def test_no_legal_action_stays_finite():
 
 def test_schedule_has_corners():
     epsilon = EpsilonSchedule([[0, 1.0], [10, 0.5], [30, 0.1]])
-    assert [epsilon(t) for t in (0, 5, 10, 20, 30, 99)] == pytest.approx([1, 0.75, 0.5, 0.3, 0.1, 0.1])
+    assert [epsilon(t) for t in (0, 5, 10, 20, 30, 99)] == pytest.approx(
+        [1, 0.75, 0.5, 0.3, 0.1, 0.1]
+    )
     assert EpsilonSchedule(0.3)(77) == 0.3
 
 

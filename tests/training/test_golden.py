@@ -133,9 +133,7 @@ def test_training_step(case):
     mask = golden.tensor(expected["mask"])
     taken = golden.tensor(expected["q_tot_taken"])
     close(grid(forward["q_tot"], episodes) * mask, taken * mask, "q_tot_taken")
-    close(
-        grid(table.grad, episodes), expected["clipped_gradient_agent_q_live"], "clipped gradient"
-    )
+    close(grid(table.grad, episodes), expected["clipped_gradient_agent_q_live"], "clipped gradient")
     optimizer = make_optimizer("rmsprop", parameters, lr=config["optimiser"]["lr"])
     optimizer.step()
     close(grid(table, episodes), expected["agent_q_live_after_step"], "utilities after the step")
@@ -166,8 +164,6 @@ def test_lambda_returns(case):
 
 def test_epsilon(case):
     config = case["config"]
-    schedule = EpsilonSchedule(
-        [[0, config["start"]], [config["anneal_steps"], config["finish"]]]
-    )
+    schedule = EpsilonSchedule([[0, config["start"]], [config["anneal_steps"], config["finish"]]])
     for step, epsilon in case["outputs"].items():
         assert schedule(int(step)) == pytest.approx(epsilon, rel=1e-8)
