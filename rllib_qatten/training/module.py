@@ -113,7 +113,11 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             of the greedy legal actions (of the live network with double Q), REGULARISER, and STATS.
         """
         now, mask = batch[columns.NOW], batch[columns.MASK]
-        taken = utilities[now].gather(-1, batch[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1)
+        n, a = utilities.shape[1:]
+        # One flat look-up: indexing rows first would copy, and scatter back, all A utilities.
+        agents = now.unsqueeze(-1) * n + torch.arange(n, device=now.device)
+        chosen = agents * a + batch[Columns.ACTIONS]
+        taken = utilities.flatten().gather(0, chosen.flatten()).view_as(chosen)
         mixed = self.mixer(taken, mask=mask, **self._mixer_inputs(batch, now))
         following = slice(len(utilities) - len(now), None)
         with torch.no_grad():
