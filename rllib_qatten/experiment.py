@@ -192,7 +192,7 @@ class Experiment:
     def _check_resources(self, config: dict[str, Any]) -> None:
         """What a trial reserves: with too little of it Ray would wait for ever."""
         with self.blame("config"):
-            algorithm: Any = get_trainable_cls(self.run)  # type: ignore[no-untyped-call]
+            algorithm: Any = get_trainable_cls(self.run)
             request = algorithm.default_resource_request(config)
         needs = request.required_resources
         self.cpus_per_trial = max(self.cpus_per_trial, needs.get("CPU", 0.0))

@@ -20,7 +20,7 @@ class _StateGame(MultiAgentEnv):
         self.agents = self.possible_agents = [f"agent_{i}" for i in range(n_agents)]
         self.state_space = gym.spaces.Box(0.0, 1.0, (n_states,), np.float32)
         self.observation_spaces = dict.fromkeys(self.agents, self.state_space)
-        self.action_spaces = {
+        self.action_spaces: dict[str, gym.spaces.Discrete] = {
             agent: gym.spaces.Discrete(n) for agent, n in zip(self.agents, n_actions, strict=True)
         }
         self._now = 0
@@ -77,7 +77,7 @@ class MatrixGame(_StateGame):
         try:
             self.payoff = np.array(payoff, np.float32)
         except (TypeError, ValueError):
-            self.payoff = np.zeros(())
+            self.payoff = np.zeros((), np.float32)
         if self.payoff.ndim < 1 or not self.payoff.size or not np.isfinite(self.payoff).all():
             raise ValueError(
                 "env_config.payoff must be nested lists of finite numbers, one axis per agent and "

@@ -36,7 +36,9 @@ class SingleGame(MultiAgentEnv):
         self.observation_spaces = {
             agent: gym.spaces.Dict({OBSERVATIONS: box, ACTION_MASK: mask}) for agent in spec.agents
         }
-        self.action_spaces = {agent: gym.spaces.Discrete(spec.n_actions) for agent in spec.agents}
+        self.action_spaces: dict[str, gym.spaces.Discrete] = {
+            agent: gym.spaces.Discrete(spec.n_actions) for agent in spec.agents
+        }
         self.state_space = gym.spaces.Box(-np.inf, np.inf, (spec.state_size,), np.float32)
         self.unit_features = spec.unit_features
         self.is_battle = spec.is_battle

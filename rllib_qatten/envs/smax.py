@@ -58,13 +58,14 @@ def _import_jax() -> tuple[Any, Any]:
     import jax
 
     # A JAX that sees a GPU would reserve most of it in every env runner.
-    if not jax.config.jax_platforms:
-        jax.config.update("jax_platforms", "cpu")
-    if jax.config.jax_compilation_cache_dir is None:
+    settings: Any = jax.config
+    if not settings.jax_platforms:
+        settings.update("jax_platforms", "cpu")
+    if settings.jax_compilation_cache_dir is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "rllib_qatten" / "jax"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        settings.update("jax_compilation_cache_dir", str(cache / "rllib_qatten" / "jax"))
+        settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        settings.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # jaxmarl prints while it is imported, and one of its modules resets sys.stdout and sys.stderr.
     quiet, errors = io.StringIO(), sys.stderr
     with mock.patch.multiple(sys, stdout=quiet, __stdout__=quiet, stderr=errors, __stderr__=errors):

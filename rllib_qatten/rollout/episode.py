@@ -157,7 +157,7 @@ class Recorder:
             "rewards": ((), np.float32),
         }
         for name, (shape, dtype) in shapes.items():
-            array = np.empty((games, entries, *shape), dtype)
+            array: np.ndarray = np.empty((games, entries, *shape), dtype)
             if name in self._arrays:
                 old = self._arrays[name]
                 array[:, : old.shape[1]] = old

@@ -87,30 +87,43 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         exact = self.config.in_evaluation and num_episodes is not None
         if force_reset or exact or self._needs_initial_reset:
             self._begin()
-        # How many games of each slot still count; None counts all.
-        shares = _shares(num_episodes, self.num_envs) if exact else None
-        episodes: list[TeamEpisode] = []
-        steps = 0
-        while (
-            shares.any()
-            if shares is not None
-            else len(episodes) < num_episodes
-            if num_episodes is not None
-            else steps < num_timesteps
-        ):
-            counted = self.num_envs if shares is None else int((shares > 0).sum())
-            step, ended = self._play(explore, random_actions, steps)
-            steps += counted
-            if shares is None:
-                episodes += ended
-                continue
-            slots = np.flatnonzero(step.done)
-            episodes += [e for e, slot in zip(ended, slots, strict=True) if shares[slot] > 0]
-            shares[slots] = np.maximum(shares[slots] - 1, 0)
+        explored = 1.0 if random_actions else None if explore else 0.0
+        if exact:
+            steps, episodes = self._play_shares(num_episodes or 0, explored)
+        else:
+            steps, episodes = self._play_on(num_timesteps or 0, num_episodes or 0, explored)
         self._finished += episodes
         self._increase_sampled_metrics(steps, len(episodes))
         self.num_env_steps_sampled_lifetime += steps * max(1, self.num_workers)
         return episodes
+
+    def _play_on(
+        self, num_timesteps: int, num_episodes: int, epsilon: float | None
+    ) -> tuple[int, list[TeamEpisode]]:
+        """All games go on until so many steps were played or so many games ended."""
+        episodes: list[TeamEpisode] = []
+        steps = 0
+        while steps < num_timesteps or len(episodes) < num_episodes:
+            _, ended = self._play(epsilon, steps)
+            episodes += ended
+            steps += self.num_envs
+        return steps, episodes
+
+    def _play_shares(
+        self, num_episodes: int, epsilon: float | None
+    ) -> tuple[int, list[TeamEpisode]]:
+        """Each slot plays its share of the games; what it plays beyond that does not count."""
+        slots = range(self.num_envs)
+        left = np.array([len(range(slot, num_episodes, self.num_envs)) for slot in slots])
+        episodes: list[TeamEpisode] = []
+        steps = 0
+        while left.any():
+            steps += int((left > 0).sum())
+            step, ended = self._play(epsilon, steps)
+            done = np.flatnonzero(step.done)
+            episodes += [e for e, slot in zip(ended, done, strict=True) if left[slot] > 0]
+            left[done] = np.maximum(left[done] - 1, 0)
+        return steps, episodes
 
     def _begin(self) -> None:
         # One seed per beginning: the first is the runner's own, evaluations then differ.
@@ -124,10 +137,13 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self._last_actions = np.full((self.num_envs, self.env.spec.n_agents), -1, np.int64)
         self._needs_initial_reset = False
 
-    def _play(
-        self, explore: bool, random_actions: bool, steps: int
-    ) -> tuple[TeamStep, list[TeamEpisode]]:
-        """One step of all games."""
+    def _play(self, epsilon: float | None, steps: int) -> tuple[TeamStep, list[TeamEpisode]]:
+        """One step of all games.
+
+        Args:
+            epsilon: Of the exploration; None takes the schedule's.
+            steps: Env steps already played in this call, for the schedule.
+        """
         view = self._view
         output = self.module.forward_inference(
             {
@@ -138,9 +154,10 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         )
         utilities = output["utilities"].numpy()
         self._hidden = output[Columns.STATE_OUT]["hidden"]
-        if explore or random_actions:
+        if epsilon is None:
             played = self.num_env_steps_sampled_lifetime + steps * max(1, self.num_workers)
-            epsilon = 1.0 if random_actions else self._epsilon(played)
+            epsilon = self._epsilon(played)
+        if epsilon:
             actions = epsilon_greedy(utilities, view.legal_actions, epsilon, self._rng)
         else:
             actions = greedy(utilities, view.legal_actions)
@@ -171,11 +188,6 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
-
-
-def _shares(num_episodes: int, num_games: int) -> np.ndarray:
-    """[G] how many of `num_episodes` each slot plays."""
-    return np.array([len(range(g, num_episodes, num_games)) for g in range(num_games)])
 
 
 def _assert_finite(episode: TeamEpisode, engine: str) -> None:

@@ -1,0 +1,32 @@
+"""Battles learned again, from the committed experiments with fewer steps (minutes)."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rllib_qatten import ALGORITHMS
+
+pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+pytestmark = [pytest.mark.learning, pytest.mark.usefixtures("ray_session")]
+
+EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
+
+
+@pytest.mark.parametrize(
+    ("example", "steps", "win_rate"), [("qatten_3m", 200_000, 0.5), ("qatten_2s3z", 500_000, 0.6)]
+)
+def test_learns_to_win(example, steps, win_rate):
+    """Far above random play (0), and within the noise of what the full run has by then."""
+    experiment = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())[example]
+    settings = {"env": experiment["env"], **experiment["config"]}
+    algorithm = (
+        ALGORITHMS[experiment["run"]].get_default_config().update_from_dict(settings).build_algo()
+    )
+    played, rates = 0, []
+    while played < steps:
+        result = algorithm.train()
+        played = result["num_env_steps_sampled_lifetime"]
+        rates.append(result["evaluation"]["env_runners"]["win_rate"])
+    algorithm.stop()
+    assert max(rates[-3:]) >= win_rate
