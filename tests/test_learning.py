@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rllib_qatten import ALGORITHMS
+from rllib_qatten.experiment_file import read
 
 pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
 pytestmark = [pytest.mark.learning, pytest.mark.usefixtures("ray_session")]
@@ -18,11 +18,10 @@ EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
 )
 def test_learns_to_win(example, steps, win_rate):
     """Far above random play (0), and within the noise of what the full run has by then."""
-    experiment = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())[example]
-    settings = {"env": experiment["env"], **experiment["config"]}
-    algorithm = (
-        ALGORITHMS[experiment["run"]].get_default_config().update_from_dict(settings).build_algo()
-    )
+    experiment = read(EXAMPLES / f"{example}.yaml")
+    settings = {"env": experiment.env, **experiment.config}
+    config = ALGORITHMS[experiment.run].get_default_config().update_from_dict(settings)
+    algorithm = config.build_algo()
     played, rates = 0, []
     while played < steps:
         result = algorithm.train()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, ClassVar
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -16,6 +17,7 @@ from ray.rllib.utils.metrics import (
     ENV_RUNNER_SAMPLING_TIMER,
     LEARNER_RESULTS,
     LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_EPISODES_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
@@ -257,6 +259,7 @@ class QMIX(Algorithm):
         self.replay = EpisodeReplay(config.replay_capacity_episodes, config.seed)
         # Updates owed for games played; fractions wait for the next games.
         self._updates_due = 0.0
+        self._updates_done = 0
         super().setup(config)
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
@@ -293,6 +296,18 @@ class QMIX(Algorithm):
         return self.spaces[DEFAULT_MODULE_ID][0].spec
 
     @override(Algorithm)
+    def step(self) -> dict[str, Any]:
+        """One iteration; its result also says what played the games, and how fast all went."""
+        started, updates = time.perf_counter(), self._updates_done
+        result = super().step()
+        seconds = time.perf_counter() - started
+        played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
+        result[keys.ENGINE] = self.spec.engine
+        result[keys.ENV_STEPS_PER_SECOND] = played / seconds
+        result[keys.UPDATES_PER_SECOND] = (self._updates_done - updates) / seconds
+        return result
+
+    @override(Algorithm)
     def training_step(self) -> None:
         """One round: play, store, as many updates as the games earned, new weights to runners."""
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
@@ -323,6 +338,7 @@ class QMIX(Algorithm):
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
                 learned = self.learner_group.update(episodes=batch, timesteps=timesteps)
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
+        self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
         self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
         self.metrics.log_value(keys.REPLAY_BYTES, self.replay.nbytes, reduce="max")

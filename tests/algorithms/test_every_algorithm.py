@@ -5,8 +5,10 @@ import pytest
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.registry import register_env
+from ray.tune.utils import flatten_dict
 
 from rllib_qatten import ALGORITHMS
+from rllib_qatten.metrics import KEYS
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -54,6 +56,12 @@ def test_train_evaluate_save_restore_act(name, tmp_path):
     assert np.isfinite(learner["total_loss"])
     assert result["num_updates_lifetime"] > 20
     assert result["replay_episodes"] == 50
+    assert result["engine"] == "TwoStepGame"
+    found = flatten_dict(result)
+    battle_only = {key for key in KEYS if "win_rate" in key}
+    heads = {key for key in KEYS if "head_" in key and name != "Qatten"}
+    by_tune = {"training_iteration", "time_total_s"}
+    assert not {k for k in KEYS.keys() - battle_only - heads - by_tune if k not in found}
     assert result["evaluation"]["env_runners"]["num_episodes"] == 5
     assert "win_rate" not in result["env_runners"]  # no battle
     assert "win_rate" not in result["evaluation"]["env_runners"]
