@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import ray
 import torch
 import typer
 from rich.console import Console
@@ -60,6 +63,19 @@ def processor() -> str:
     return next(models, "unknown CPU")
 
 
+@contextlib.contextmanager
+def _ray() -> Iterator[None]:
+    """A quiet Ray, unless one runs already: to end that would empty its registry of envs."""
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def main(
     parts: Annotated[
         list[Part] | None, typer.Argument(help="What to measure; everything if nothing is named.")
@@ -84,12 +100,13 @@ def main(
     machine = f"{processor()}, {os.cpu_count()} cores, 1 torch thread, torch {torch.__version__}"
     busy = f"load average {os.getloadavg()[0]:.1f} before the start"
     rows: list[Row] = []
-    if Part.SAMPLER in chosen:
-        rows += sampler.run(SIZES[size], rounds, seconds)
-    if Part.UPDATE in chosen:
-        rows += update.run(SIZES[size], rounds, seconds)
-    if Part.TRAIN in chosen:
-        rows += end_to_end.run(tiny, quick)
+    with _ray():
+        if Part.SAMPLER in chosen:
+            rows += sampler.run(SIZES[size], rounds, seconds)
+        if Part.UPDATE in chosen:
+            rows += update.run(SIZES[size], rounds, seconds)
+        if Part.TRAIN in chosen:
+            rows += end_to_end.run(tiny, quick)
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from benchmarks.turns import Row, Spread
@@ -89,7 +88,6 @@ def run(tiny: bool, quick: bool) -> list[Row]:
         for name in ("3m", "3s5z"):
             config = qatten("smac", {"map_name": name, "engine": "smax"}, games=32, batch=32)
             rows += measure(config, f"Qatten on SMAX {name}", iterations=1 if quick else 5)
-    ray.shutdown()
     return rows
 
 

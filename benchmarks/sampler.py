@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ray
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
@@ -96,6 +95,4 @@ def run(size: Size, rounds: int, seconds: float) -> list[Row]:
                 12.0 if name == ours else None,
             )
         )
-    if ray.is_initialized():
-        ray.shutdown()
     return rows

@@ -15,6 +15,7 @@ from rllib_qatten import QattenConfig, QMIXConfig
 from rllib_qatten.agents import InputLayout
 
 TINY = SIZES["tiny"]
+pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path):

@@ -40,6 +40,8 @@ def env_creator(env: str | Callable[[dict[str, Any]], MultiAgentEnv]) -> Callabl
     """
     if callable(env):
         return env
+    if env in ENVS:
+        return ENVS[env]
     if not _global_registry.contains(ENV_CREATOR, env):
         one_of(env, ENVS, "env (register your own with ray.tune.register_env)")
     return _global_registry.get(ENV_CREATOR, env)
