@@ -130,7 +130,7 @@ class Progress(Callback):
         for trial in trials:
             typer.echo(f"\n{label(trial)}" if self._num_trials > 1 else "")
             best, last = best_checkpoint(trial), trial.checkpoint
-            typer.echo(f"Best checkpoint:  {best}" if best else "Best checkpoint:  -")
+            typer.echo(f"Best one kept:    {best or '-'}")
             typer.echo(f"Last checkpoint:  {last.path if last else '-'}")
             typer.echo(f"Curves:           {Path(trial.path or '') / 'progress.csv'}")
 

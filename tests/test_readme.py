@@ -29,6 +29,12 @@ def test_its_table_has_the_promised_keys():
     assert {k: v for k, v in table.items() if k in KEYS} == KEYS
 
 
+def test_nothing_was_left_to_fill_in():
+    assert not re.search(r"ROWS3M|THREEM|TODO|FIXME", TEXT)
+    for path in (ROOT / "tuned_examples").glob("*.yaml"):
+        assert "# SEEN" not in path.read_text(), path
+
+
 def test_two_commands():
     for mark, ends in (
         ("main", "rllib train -f tuned_examples/qatten_3s5z.yaml"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 import time
 from typing import Any, ClassVar
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
-from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core import COMPONENT_ENV_RUNNER, DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.annotations import override
@@ -30,6 +30,7 @@ from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.mixers import MIXERS
+from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.pooled_mean import PooledMean
 from rllib_qatten.rollout.replay import EpisodeReplay, predicted_bytes
@@ -38,8 +39,6 @@ from rllib_qatten.suggest import one_of
 from rllib_qatten.training.batch import PackEpisodes
 from rllib_qatten.training.learner import QMIXTorchLearner
 from rllib_qatten.training.module import QMIXRLModule
-
-logger = logging.getLogger(__name__)
 
 TEAM_REWARDS = ("equal", "sum", "mean")
 OPTIMIZERS = ("rmsprop", "adam")
@@ -115,8 +114,9 @@ class QMIXConfig(AlgorithmConfig):
         """Sets what concerns learning.
 
         Args:
-            recipe: A named set of settings, see `RECIPES`; settings given along with it come on
-                top.
+            recipe: A named set of settings, see `RECIPES`. It replaces all of them, the number of
+                games among them, whatever was set before; settings given along with it or after
+                it come on top.
             optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
             double_q: The live network chooses the next action, the target network values it.
             td_lambda: Lambda of the targets; 0 is one-step.
@@ -208,6 +208,11 @@ class QMIXConfig(AlgorithmConfig):
             if not all(isinstance(value, int | float) and value > 0 for value in values):
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
         EpsilonSchedule(self.epsilon)
+        if self.num_learners > 1:
+            raise ValueError(
+                f"num_learners must be 0 or 1, for now; got {self.num_learners}: RLlib would cut "
+                "episodes in pieces to share them."
+            )
         one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
         one_of(self.team_reward, TEAM_REWARDS, "team_reward")
         if not self.enable_rl_module_and_learner or self.framework_str != "torch":
@@ -263,12 +268,16 @@ class QMIX(Algorithm):
         super().setup(config)
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
-        expected = "of unknown size" if size is None else f"at most {size / 2**30:.2f} GiB"
-        logger.info(
-            "%s on %s: %d agents, %d actions, state from %s; replay of %d episodes, %s.",
-            config.name, spec.engine, spec.n_agents, spec.n_actions, spec.state_source,
-            config.replay_capacity_episodes, expected,
-        )  # fmt: skip
+        expected = (
+            "of a size not known beforehand" if size is None else f"at most {size / 2**30:.2f} GiB"
+        )
+        print(
+            f"{config.name} on {spec.engine}: {spec.n_agents} agents, {spec.n_actions} actions, "
+            f"state from the {spec.state_source}; replay of {config.replay_capacity_episodes} "
+            f"games, {expected}.",
+            file=sys.stderr,
+            flush=True,
+        )
 
     @override(Algorithm)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -289,6 +298,11 @@ class QMIX(Algorithm):
             self._updates_due = state["loop"]["updates_due"]
             self._time_total = state["loop"]["time_total_s"]
             self.replay.set_state(state["loop"]["replay"])
+        if self.env_runner and COMPONENT_ENV_RUNNER in state:
+            # RLlib broadcasts the step count before it restores it: epsilon would start anew.
+            self.env_runner.num_env_steps_sampled_lifetime = state[COMPONENT_ENV_RUNNER][
+                NUM_ENV_STEPS_SAMPLED_LIFETIME
+            ]
 
     @property
     def spec(self) -> TeamSpec:
@@ -298,8 +312,16 @@ class QMIX(Algorithm):
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
         """One iteration; its result also says what played the games, and how fast all went."""
+        every = self.config.evaluation_interval
+        evaluates = bool(every) and (self.iteration + 1) % every == 0
         started, updates = time.perf_counter(), self._updates_done
         result = super().step()
+        if every and not evaluates:
+            # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
+            names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
+            names += [keys.WIN_RATE] if self.spec.is_battle else []
+            nothing = dict.fromkeys(names, float("nan"))
+            result[keys.EVALUATION] = {keys.ENV_RUNNERS: nothing}
         seconds = time.perf_counter() - started
         played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         result[keys.ENGINE] = self.spec.engine
@@ -319,7 +341,12 @@ class QMIX(Algorithm):
                 _return_metrics=True,
             )
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        for episode in episodes:
+            # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
+            assert_finite(episode, self.spec.engine)
         self.replay.add(episodes)
+        self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
+        self.metrics.log_value(keys.REPLAY_BYTES, self.replay.nbytes, reduce="max")
         batch_size = self.config.train_batch_size_episodes
         if len(self.replay) < batch_size:
             return
@@ -340,8 +367,6 @@ class QMIX(Algorithm):
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
-        self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
-        self.metrics.log_value(keys.REPLAY_BYTES, self.replay.nbytes, reduce="max")
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self.env_runner_group.sync_weights(
                 from_worker_or_learner_group=self.learner_group, inference_only=True

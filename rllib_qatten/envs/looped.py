@@ -75,10 +75,13 @@ class LoopedTeams(TeamVector):
         self._n_actions = [int(env.action_spaces[agent].n) for agent in spec.agents]
 
     def reset(self, seed: int | None = None) -> TeamView:
-        """See base class; game g is seeded with `seed + g`."""
+        """See base class; each game gets a seed of its own, drawn from `seed`."""
         view = self._blank()
+        seeds: list[int | None] = [None] * self.num_games
+        if seed is not None:
+            seeds = np.random.SeedSequence(seed).generate_state(self.num_games).tolist()
         for g, env in enumerate(self._envs):
-            observations, infos = env.reset(seed=None if seed is None else seed + g)
+            observations, infos = env.reset(seed=seeds[g])
             self._write(view, g, observations, infos)
         self._view = view
         return view

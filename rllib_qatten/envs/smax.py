@@ -197,7 +197,7 @@ class SMAXTeams(TeamVector):
         self._engine = _engine(map_name, num_games)
         super().__init__(self._engine.spec, num_games)
         self.one_core = True
-        self._key = self._engine.new_key(0)
+        self._key = self._engine.new_key(int.from_bytes(os.urandom(4), "little"))
         self._state: Any = None
 
     def reset(self, seed: int | None = None) -> TeamView:

@@ -68,6 +68,23 @@ class TeamEpisode:
         )
 
 
+def assert_finite(episode: TeamEpisode, engine: str) -> None:
+    """Refuses an episode that cannot be learned from.
+
+    Raises:
+        FloatingPointError: If it holds NaN or infinity, naming the array and the step.
+    """
+    for name in ("rewards", "observations", "state"):
+        array = getattr(episode, name)
+        bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
+        if bad.any():
+            raise FloatingPointError(
+                f"The environment {engine} gave NaN or infinity in its {name} at step "
+                f"{int(bad.argmax())} of a game. Training stops before it is learned from; the "
+                "last checkpoint is intact."
+            )
+
+
 def action_dtype(n_actions: int) -> type[np.unsignedinteger]:
     """The smallest type that holds an action."""
     return np.uint8 if n_actions <= 256 else np.uint16

@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
+from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.annotations import override
@@ -27,7 +28,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
 
     To RLlib a team is one agent, so that state, weights, counters and fault tolerance are those of
     `SingleAgentEnvRunner`. Replaced are the environment (a `TeamVector`), the sampling loop (arrays
-    instead of episode objects per step) and the metrics per episode.
+    instead of episode objects per step) and the metrics per episode. Of RLlib's callbacks
+    `on_sample_end` gets the whole episodes; those of single episodes and steps are not called.
     """
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
@@ -43,15 +45,19 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if self.env is not None:
             self.env.close()
         config = self.config
+        context = EnvContext(
+            config.env_config, worker_index=self.worker_index or 0, num_workers=self.num_workers
+        )
         self.env: TeamVector = make_teams(
-            config.env, config.env_config, config.num_envs_per_env_runner, config.team_reward
+            config.env, context, config.num_envs_per_env_runner, config.team_reward
         )
         self.num_envs = self.env.num_games
         self._recorder = Recorder(self.env.spec, self.num_envs)
         self._needs_initial_reset = True
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, {cores[(self.worker_index - 1) % len(cores)]})
+            for thread in os.listdir("/proc/self/task"):  # the engine has started its own
+                os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
             torch.set_num_threads(1)
 
     @override(EnvRunner)
@@ -163,8 +169,6 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             actions = greedy(utilities, view.legal_actions)
         step = self.env.step(actions)
         ended = self._recorder.record(actions, step)
-        for episode in ended:
-            _assert_finite(episode, self.env.spec.engine)
         self._view, self._last_actions = step.view, actions
         if ended:
             self._last_actions[step.done] = -1
@@ -188,15 +192,3 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
-
-
-def _assert_finite(episode: TeamEpisode, engine: str) -> None:
-    for name in ("rewards", "observations", "state"):
-        array = getattr(episode, name)
-        bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
-        if bad.any():
-            raise FloatingPointError(
-                f"The environment {engine} gave NaN or infinity in its {name} at step "
-                f"{int(bad.argmax())} of a game. Training stops before it is learned from; the "
-                "last checkpoint is intact."
-            )

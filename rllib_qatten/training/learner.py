@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.utils.annotations import override
@@ -51,8 +52,8 @@ def td_loss(
     """
     q_tot, mask = forward[Q_TOT], batch[columns.MASK]
     targets = lambda_returns(
-        batch[columns.Columns.REWARDS],
-        batch[columns.Columns.TERMINATEDS],
+        batch[Columns.REWARDS],
+        batch[Columns.TERMINATEDS],
         forward[NEXT_Q_TOT],
         mask,
         # Transitions per step: every entry but the first of its episode ends one.

@@ -19,6 +19,7 @@ from rllib_qatten.mixers import PRESETS
         ({"train_batch_size_episodes": 64, "replay_capacity_episodes": 32}, "64 or more; got 32"),
         ({"epsilon": 2}, r"epsilon must be a number in \[0, 1\].*got 2"),
         ({"epsilon": [[5, 1.0]]}, "epsilon must be"),
+        ({"num_learners": 2}, "num_learners must be 0 or 1"),
         ({"lr": -1}, "lr must be positive; got -1"),
         ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be positive"),
         ({"grad_clip": -1}, "grad_clip must be positive"),

@@ -201,3 +201,35 @@ def test_targets_follow_by_episodes_or_softly():
     assert gap(target_update_episodes=1, updates_per_episode=0.25) == 0  # one update a round
     never = gap(target_update_episodes=10**6)
     assert 0 < gap(tau=0.1) < never
+
+
+def test_nan_from_a_remote_env_stops_training_too():
+    class Later(ScriptedBattle):
+        def step(self, action_dict):
+            self.config["break_at"] = 2 if self.game > 2 else None
+            return super().step(action_dict)
+
+    register_env("breaks_later", Later)
+    algorithm = build("VDN", "breaks_later", env_config={"lengths": [60]}, num_env_runners=1)
+    with pytest.raises(FloatingPointError, match="rewards at step 1"):
+        [algorithm.train() for _ in range(9)]
+    algorithm.stop()
+
+
+def test_evaluations_are_never_reported_twice():
+    algorithm = build("VDN", evaluation_interval=2)
+    returns = [algorithm.train()["evaluation"]["env_runners"] for _ in range(4)]
+    assert [np.isnan(r["episode_return_mean"]) for r in returns] == [True, False, True, False]
+    assert [r.get("num_episodes") for r in returns] == [None, 5, None, 5]
+    algorithm.stop()
+
+
+def test_the_step_count_survives_its_state():
+    algorithm = build("VDN")
+    algorithm.train()
+    runner = algorithm.env_runner
+    before = runner.num_env_steps_sampled_lifetime
+    assert before >= 60
+    algorithm.set_state(algorithm.get_state())
+    assert runner.num_env_steps_sampled_lifetime == before
+    algorithm.stop()

@@ -10,6 +10,12 @@ def legal(view):
     return view.legal_actions.argmax(-1)
 
 
+def reseeded(seed):
+    teams = LoopedTeams([ScriptedBattle() for _ in range(3)])
+    teams.reset(seed=seed)
+    return teams._envs
+
+
 def test_arrays_tell_the_games():
     configs = [
         {"lengths": [2], "wins": [True]},
@@ -20,7 +26,10 @@ def test_arrays_tell_the_games():
     view = teams.reset(seed=7)
     assert teams.spec.state_source == "env"
     assert teams.spec.unit_feature_size == 2
-    assert [env.seeds for env in teams._envs] == [[7], [8], [9]]
+    seeds = [env.seeds[0] for env in teams._envs]
+    assert len(set(seeds)) == 3
+    assert seeds != [env.seeds[0] for env in reseeded(8)]
+    assert seeds == [env.seeds[0] for env in reseeded(7)]
     np.testing.assert_array_equal(view.observations[1], [[0, 0, 0], [0, 0, 1]])
 
     step = teams.step(legal(view))
