@@ -3,7 +3,8 @@
 from ray.tune.registry import register_trainable
 
 from rllib_qatten.algorithms.qatten import Qatten, QattenConfig
-from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig
+from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.vdn import VDN, VDNConfig
 
 #: Trainable name -> algorithm; tests run over it.

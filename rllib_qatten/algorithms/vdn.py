@@ -5,7 +5,8 @@ from __future__ import annotations
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 
-from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig
+from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.training.module import QMIXRLModule
 
 

@@ -1,0 +1,231 @@
+"""The settings of QMIX and, with few more, of every algorithm of the family."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
+
+from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.mixers import MIXERS
+from rllib_qatten.rollout.exploration import EpsilonSchedule
+from rllib_qatten.rollout.pooled_mean import PooledMean
+from rllib_qatten.rollout.runner import TeamEnvRunner
+from rllib_qatten.suggest import one_of
+from rllib_qatten.training.batch import PackEpisodes
+from rllib_qatten.training.learner import QMIXTorchLearner
+from rllib_qatten.training.module import QMIXRLModule
+
+TEAM_REWARDS = ("equal", "sum", "mean")
+OPTIMIZERS = ("rmsprop", "adam")
+
+
+class QMIXConfig(AlgorithmConfig):
+    """Settings of QMIX (Rashid et al. 2018); the defaults are PyMARL's recipe for SMAC."""
+
+    #: The policy's class.
+    rl_module_class: ClassVar[type[QMIXRLModule]] = QMIXRLModule
+    #: The mixer's options that are settings of this config.
+    mixer_options: ClassVar[tuple[str, ...]] = (
+        "mixing_embed_dim",
+        "hypernet_layers",
+        "hypernet_embed",
+    )
+
+    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
+        """Sets the defaults."""
+        from rllib_qatten.algorithms.qmix import QMIX  # which needs this file
+
+        super().__init__(algo_class=algo_class or QMIX)
+        # RLlib's own settings.
+        self.gamma = 0.99
+        self.grad_clip = 10.0
+        self.grad_clip_by = "global_norm"
+        self.env_runner_cls = TeamEnvRunner
+        self.num_env_runners = 0
+        self.num_envs_per_env_runner = 8
+        self.batch_mode = "complete_episodes"
+        self.min_sample_timesteps_per_iteration = 10_000
+        self.evaluation_interval = 1
+        self.evaluation_duration = 32
+        self.evaluation_duration_unit = "episodes"
+        self.evaluation_config = {"explore": False}
+        # Episodes become a batch in one step of our own; acting needs no connectors at all.
+        self.add_default_connectors_to_env_to_module_pipeline = False
+        self.add_default_connectors_to_module_to_env_pipeline = False
+        self.add_default_connectors_to_learner_pipeline = False
+        self._learner_connector = self._pack_episodes
+        self.stats_cls_lookup = {**DEFAULT_STATS_CLS_LOOKUP, "pooled_mean": PooledMean}
+        # Learning; what recipes set comes from the default one.
+        self.recipe = "pymarl"
+        self._apply(RECIPES, self.recipe, "recipe")
+        self.double_q = True
+        self.tau = 1.0
+        self.team_reward = "equal"
+        # Networks.
+        self.hidden_size = 64
+        self.mixing_embed_dim = 32
+        self.hypernet_layers = 2
+        self.hypernet_embed = 64
+
+    @override(AlgorithmConfig)
+    def training(
+        self,
+        *,
+        recipe: str | None = NotProvided,
+        optimizer_name: str | None = NotProvided,
+        double_q: bool | None = NotProvided,
+        td_lambda: float | None = NotProvided,
+        tau: float | None = NotProvided,
+        target_update_episodes: int | None = NotProvided,
+        updates_per_episode: float | None = NotProvided,
+        train_batch_size_episodes: int | None = NotProvided,
+        replay_capacity_episodes: int | None = NotProvided,
+        epsilon: float | list | None = NotProvided,
+        team_reward: str | None = NotProvided,
+        hidden_size: int | None = NotProvided,
+        mixing_embed_dim: int | None = NotProvided,
+        hypernet_layers: int | None = NotProvided,
+        hypernet_embed: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> QMIXConfig:
+        """Sets what concerns learning.
+
+        Args:
+            recipe: A named set of settings, see `RECIPES`. It replaces all of them, the number of
+                games among them, whatever was set before; settings given along with it or after
+                it come on top.
+            optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
+            double_q: The live network chooses the next action, the target network values it.
+            td_lambda: Lambda of the targets; 0 is one-step.
+            tau: Below 1, targets follow softly at every update by this share.
+            target_update_episodes: With tau 1, targets are copied after so many episodes.
+            updates_per_episode: Gradient updates per game played, whatever the number of runners
+                and games; fractions add up.
+            train_batch_size_episodes: Episodes in one update.
+            replay_capacity_episodes: Episodes kept for replay.
+            epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
+            team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
+            hidden_size: Width of the agent network.
+            mixing_embed_dim: Width of the mixing network.
+            hypernet_layers: 1 or 2 layers per hypernetwork.
+            hypernet_embed: Width of a 2-layer hypernetwork.
+            **kwargs: RLlib's own, such as lr, gamma and grad_clip.
+
+        Returns:
+            This config.
+        """
+        given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
+        given = {name: value for name, value in given.items() if value is not NotProvided}
+        self._apply(RECIPES, given.get("recipe"), "recipe")
+        super().training(**kwargs)
+        for name, value in given.items():
+            setattr(self, name, value)
+        return self
+
+    @override(AlgorithmConfig)
+    def update_from_dict(self, config_dict: dict[str, Any]) -> QMIXConfig:
+        """Takes settings from a dict; a recipe in it comes before the settings beside it.
+
+        Raises:
+            ValueError: For a key that is no setting, with the nearest one.
+        """
+        for key in config_dict:
+            if not key.startswith("_"):
+                one_of(key, [*self.keys(), "__trial_info__"], f"config key of {self.name}")
+        self._apply(RECIPES, config_dict.get("recipe"), "recipe")
+        return super().update_from_dict(config_dict)
+
+    def _apply(self, presets: dict[str, dict[str, Any]], name: str | None, key: str) -> None:
+        """Takes over a named set of settings, if one is named."""
+        if name is not None:
+            for setting, value in presets[one_of(name, presets, key)].items():
+                setattr(self, setting, value)
+
+    @property
+    def name(self) -> str:
+        """The trainable's name."""
+        return self.algo_class.__name__
+
+    @override(AlgorithmConfig)
+    def validate(self) -> None:
+        """Checks every range, naming key, value and what is accepted."""
+        super().validate()
+        for name, low in (
+            ("seed", None),
+            ("num_env_runners", 0),
+            ("min_sample_timesteps_per_iteration", 0),
+            ("evaluation_interval", None),
+            ("train_batch_size_episodes", 1),
+            ("replay_capacity_episodes", self.train_batch_size_episodes),
+            ("target_update_episodes", 1),
+            ("num_envs_per_env_runner", 1),
+            ("hidden_size", 1),
+        ):
+            value = getattr(self, name)
+            # Where RLlib lets None mean "none", so do we.
+            if value is None and low is None:
+                continue
+            if not isinstance(value, int) or value < (low or 0):
+                raise ValueError(
+                    f"{name} must be a whole number, {low or 0} or more; got {value!r}."
+                )
+        for name, low, high in (
+            ("gamma", 0.0, 1.0),
+            ("td_lambda", 0.0, 1.0),
+            ("tau", 1e-6, 1.0),
+            ("updates_per_episode", 1e-6, 1e6),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+        for name, values in (
+            ("lr", [v for _, v in self.lr] if isinstance(self.lr, list) else [self.lr]),
+            ("grad_clip", [] if self.grad_clip is None else [self.grad_clip]),
+        ):
+            if not all(isinstance(value, int | float) and value > 0 for value in values):
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
+        EpsilonSchedule(self.epsilon)
+        if self.num_learners > 1:
+            raise ValueError(
+                f"num_learners must be 0 or 1, for now; got {self.num_learners}: RLlib would cut "
+                "episodes in pieces to share them."
+            )
+        one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
+        one_of(self.team_reward, TEAM_REWARDS, "team_reward")
+        if not self.enable_rl_module_and_learner or self.framework_str != "torch":
+            raise ValueError(f"{self.name} runs on RLlib's new API stack with framework: torch.")
+        # A mixer of the smallest size checks its own options.
+        options = self._model_config_auto_includes["mixer"]
+        MIXERS[self.rl_module_class.mixer_name](1, 1, 1, **options)
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The algorithm's policy."""
+        return RLModuleSpec(module_class=self.rl_module_class)
+
+    @override(AlgorithmConfig)
+    def get_default_learner_class(self) -> type[QMIXTorchLearner]:
+        """The Learner of the whole family."""
+        return QMIXTorchLearner
+
+    @property
+    @override(AlgorithmConfig)
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        return super()._model_config_auto_includes | {
+            "hidden_size": self.hidden_size,
+            "double_q": self.double_q,
+            "mixer": {name: getattr(self, name) for name in self.mixer_options},
+        }
+
+    def _pack_episodes(self, *spaces: Any) -> PackEpisodes:
+        return PackEpisodes(pad=self.counts_padding)
+
+    @property
+    def counts_padding(self) -> bool:
+        """Whether a loss term counts padding, so that batches must have it."""
+        return False
