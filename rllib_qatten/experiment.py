@@ -126,8 +126,9 @@ class Experiment:
         except BadInput:
             raise
         except Exception as error:  # RLlib and envs raise anything for a bad setting
-            # A plain ValueError is a message; of other errors the kind is half of it.
-            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            # These two are messages; of other errors the kind is half of it.
+            plain = isinstance(error, ValueError | ModuleNotFoundError)
+            kind = "" if plain else f"{type(error).__name__}: "
             raise self.bad(key, f"{kind}{error}") from error
 
     def check(self) -> None:

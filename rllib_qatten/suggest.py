@@ -28,5 +28,5 @@ def one_of(name: str, accepted: Iterable[str], what: str) -> str:
     nearest = [by_lower[other] for other in close]
     hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
     # A list that fills the screen would bury the hint.
-    listed = f" Accepted: {', '.join(sorted(accepted))}." if len(accepted) <= FEW else ""
+    listed = f" Accepted: {', '.join(sorted(accepted))}." if 0 < len(accepted) <= FEW else ""
     raise ValueError(f"Unknown {what}: {name!r}.{hint}{listed}")
