@@ -158,6 +158,6 @@ class _Relay:
 
     def __call__(self, data: dict[str, Any]) -> None:
         for line in data["lines"]:
-            if WORTH_SEEING.match(line) and line not in self._seen:
+            if WORTH_SEEING.search(line) and line not in self._seen:
                 self._seen.add(line)
                 print(line, file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -57,7 +58,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             for thread in os.listdir("/proc/self/task"):  # the engine has started its own
-                os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
+                with contextlib.suppress(ProcessLookupError):  # one may end meanwhile
+                    os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
             torch.set_num_threads(1)
 
     @override(EnvRunner)
