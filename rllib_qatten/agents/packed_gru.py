@@ -49,6 +49,7 @@ def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int
     if inputs.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return packed_gru_steps(inputs, rows, weights)  # the fast form is for plain CPU tensors
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        # torch leaves `apply` untyped
         result: Tensor = _PackedGRU.apply(*tensors, rows, block)  # type: ignore[no-untyped-call]
         return result
     return _run(inputs, rows, weights, block, keep=False)[0][rows[0] :]
