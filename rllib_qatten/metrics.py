@@ -17,6 +17,7 @@ EPISODE_LEN_MEAN = "episode_len_mean"
 REPLAY_EPISODES = "replay_episodes"
 REPLAY_BYTES = "replay_bytes"
 ENGINE = "engine"
+RECIPE = "recipe"
 ENV_STEPS_PER_SECOND = "env_steps_per_second"
 UPDATES_PER_SECOND = "updates_per_second"
 NUM_UPDATES = "num_updates_lifetime"
@@ -25,6 +26,10 @@ LOSS = "total_loss"
 TD_ERROR_ABS = "td_error_abs"
 Q_TOT_MEAN = "q_tot_mean"
 TARGET_MEAN = "target_mean"
+OPT_LOSS = "opt_loss"
+NOPT_LOSS = "nopt_loss"
+CENTRAL_LOSS = "central_loss"
+WEIGHT_MEAN = "weight_mean"
 GRAD_NORM = "gradients_default_optimizer_global_norm"
 
 #: Every promised key -> what it is. README's table is made from this.
@@ -47,10 +52,15 @@ KEYS = {
     f"{LEARNER}/target_mean": "mean target of these updates",
     f"{LEARNER}/{GRAD_NORM}": "gradient norm before clipping, mean of these updates",
     f"{LEARNER}/head_0_entropy": "entropy of an attention head over agents (Qatten), mean too",
+    f"{LEARNER}/{OPT_LOSS}": "QTRAN's loss on greedy joint actions, unweighted",
+    f"{LEARNER}/{NOPT_LOSS}": "QTRAN's loss on the joint actions taken, unweighted",
+    f"{LEARNER}/{CENTRAL_LOSS}": "loss of WQMIX's central joint action value",
+    f"{LEARNER}/{WEIGHT_MEAN}": "mean weight of the squared errors (WQMIX)",
     "num_updates_lifetime": "gradient updates so far",
     "env_steps_per_second": "env steps played per second of this iteration, all work included",
     "updates_per_second": "gradient updates per second of this iteration, all work included",
     "replay_episodes": "episodes in the replay",
     "replay_bytes": "bytes of the replay",
     "engine": "name and version of what played the games",
+    "recipe": "named set of settings that the run started from",
 }

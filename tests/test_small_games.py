@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from rllib_qatten import ALGORITHMS
-from rllib_qatten.training import batch as columns
+from rllib_qatten.rollout.episode import TeamEpisode
+from rllib_qatten.training.batch import pack
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -21,7 +22,8 @@ UNIFORM = {
     "seed": 0,
 }
 #: Algorithms whose joint action value is additive within a state.
-ADDITIVE = [name for name in ALGORITHMS if name in ("VDN", "Qatten")]
+ADDITIVE = ("VDN", "Qatten", "QLinear")
+PAYOFF = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
 
 
 def train(name, env, env_config, rounds, steps, **settings):
@@ -38,26 +40,26 @@ def train(name, env, env_config, rounds, steps, **settings):
 
 
 def q_table(algorithm, state):
-    """Q_tot of every joint action in one state that all agents see, first step of a game."""
-    module = algorithm.learner_group._learner.module["default_policy"]
-    spec = module.spec
-    seen = torch.from_numpy(state).expand(1, spec.n_agents, -1)
-    first = torch.full((1, spec.n_agents), -1)
-    with torch.no_grad():
-        utilities = module.agent(module.layout(seen, first), [1])[0]
-        joint = torch.tensor(list(itertools.product(*[range(spec.n_actions)] * spec.n_agents)))
-        rows = len(joint)
-        chosen = utilities.expand(rows, -1, -1).gather(-1, joint.unsqueeze(-1)).squeeze(-1)
-        inputs = module._mixer_inputs(
-            {
-                "obs": seen.expand(rows, -1, -1),
-                columns.STATE: torch.from_numpy(state).expand(rows, -1),
-                columns.ALIVE: torch.ones(rows, spec.n_agents, dtype=torch.bool),
-            },
-            slice(None),
+    """Joint action value of every joint action in one state that all agents see, at first step."""
+    module = algorithm.learner_group._learner.module["default_policy"].unwrapped()
+    n, a = module.spec.n_agents, module.spec.n_actions
+    episodes = [
+        TeamEpisode(
+            observations=np.broadcast_to(state, (2, n, len(state))),
+            state=np.broadcast_to(state, (2, len(state))),
+            legal_actions=np.ones((2, n, a), bool),
+            alive=np.ones((2, n), bool),
+            actions=np.array([joint], np.uint8),
+            rewards=np.zeros(1, np.float32),
+            terminated=True,
+            won=None,
         )
-        table = module.mixer(chosen, **inputs).q_tot
-    return table.view(*[spec.n_actions] * spec.n_agents).numpy()
+        for joint in itertools.product(range(a), repeat=n)
+    ]
+    with torch.no_grad():
+        values = module.forward_train({k: torch.from_numpy(v) for k, v in pack(episodes).items()})
+    # QTRAN-alt and IndependentQ have a value per agent.
+    return values["q_tot"].view(*[a] * n, -1).mean(-1).numpy()
 
 
 @pytest.mark.parametrize(
@@ -74,10 +76,9 @@ def test_two_step_game(name, greedy_return):
 
 @pytest.mark.parametrize("name", ADDITIVE)
 def test_additive_fit_of_the_3x3_payoff(name):
-    payoff = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
-    fit = payoff.mean(0) + payoff.mean(1, keepdims=True) - payoff.mean()
+    fit = PAYOFF.mean(0) + PAYOFF.mean(1, keepdims=True) - PAYOFF.mean()
     algorithm, _ = train(
-        name, "matrix_game", {"payoff": payoff.tolist()}, [1e-2, 1e-3, 2e-4], 3000,
+        name, "matrix_game", {"payoff": PAYOFF.tolist()}, [1e-2, 1e-3, 2e-4], 3000,
         replay_capacity_episodes=10_000,
     )  # fmt: skip
     np.testing.assert_allclose(q_table(algorithm, np.ones(1, np.float32)), fit, atol=0.6)

@@ -86,12 +86,9 @@ class QattenConfig(QMIXConfig):
             This config.
         """
         given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        given = {k: v for k, v in given.items() if v is not NotProvided}
-        self._apply(PRESETS, given.get("mixer_preset"), "mixer_preset")
+        self._apply(PRESETS, mixer_preset, "mixer_preset")
         super().training(**kwargs)
-        for name, value in given.items():
-            setattr(self, name, value)
-        return self
+        return self._take(given)
 
     @override(QMIXConfig)
     def update_from_dict(self, config_dict: dict[str, Any]) -> QattenConfig:

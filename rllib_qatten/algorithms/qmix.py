@@ -106,6 +106,7 @@ class QMIX(Algorithm):
         seconds = time.perf_counter() - started
         played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         result[keys.ENGINE] = self.spec.engine
+        result[keys.RECIPE] = self.config.recipe
         result[keys.ENV_STEPS_PER_SECOND] = played / seconds
         result[keys.UPDATES_PER_SECOND] = (self._updates_done - updates) / seconds
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -11,7 +11,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
 
 from rllib_qatten.algorithms.recipes import RECIPES
-from rllib_qatten.mixers import MIXERS
+from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.pooled_mean import PooledMean
 from rllib_qatten.rollout.runner import TeamEnvRunner
@@ -19,6 +19,7 @@ from rllib_qatten.suggest import one_of
 from rllib_qatten.training.batch import PackEpisodes
 from rllib_qatten.training.learner import QMIXTorchLearner
 from rllib_qatten.training.module import QMIXRLModule
+from rllib_qatten.training.returns import RETURNS
 
 TEAM_REWARDS = ("equal", "sum", "mean")
 OPTIMIZERS = ("rmsprop", "adam")
@@ -63,6 +64,9 @@ class QMIXConfig(AlgorithmConfig):
         # Learning; what recipes set comes from the default one.
         self.recipe = "pymarl"
         self._apply(RECIPES, self.recipe, "recipe")
+        self.returns = "td_lambda"
+        self.n_step = 1
+        self.standardise_rewards = False
         self.double_q = True
         self.tau = 1.0
         self.team_reward = "equal"
@@ -79,7 +83,10 @@ class QMIXConfig(AlgorithmConfig):
         recipe: str | None = NotProvided,
         optimizer_name: str | None = NotProvided,
         double_q: bool | None = NotProvided,
+        returns: str | None = NotProvided,
         td_lambda: float | None = NotProvided,
+        n_step: int | None = NotProvided,
+        standardise_rewards: bool | None = NotProvided,
         tau: float | None = NotProvided,
         target_update_episodes: int | None = NotProvided,
         updates_per_episode: float | None = NotProvided,
@@ -101,7 +108,12 @@ class QMIXConfig(AlgorithmConfig):
                 it come on top.
             optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
             double_q: The live network chooses the next action, the target network values it.
-            td_lambda: Lambda of the targets; 0 is one-step.
+            returns: What targets are made of: "td_lambda", "q_lambda" (TD(lambda) corrected for
+                exploring actions) or "n_step".
+            td_lambda: Lambda of the first two; 0 is one-step.
+            n_step: Steps of the last.
+            standardise_rewards: Learn from rewards of mean 0 and standard deviation 1, by the
+                running statistics of all batches.
             tau: Below 1, targets follow softly at every update by this share.
             target_update_episodes: With tau 1, targets are copied after so many episodes.
             updates_per_episode: Gradient updates per game played, whatever the number of runners
@@ -120,12 +132,9 @@ class QMIXConfig(AlgorithmConfig):
             This config.
         """
         given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        given = {name: value for name, value in given.items() if value is not NotProvided}
-        self._apply(RECIPES, given.get("recipe"), "recipe")
+        self._apply(RECIPES, recipe, "recipe")
         super().training(**kwargs)
-        for name, value in given.items():
-            setattr(self, name, value)
-        return self
+        return self._take(given)
 
     @override(AlgorithmConfig)
     def update_from_dict(self, config_dict: dict[str, Any]) -> QMIXConfig:
@@ -142,9 +151,16 @@ class QMIXConfig(AlgorithmConfig):
 
     def _apply(self, presets: dict[str, dict[str, Any]], name: str | None, key: str) -> None:
         """Takes over a named set of settings, if one is named."""
-        if name is not None:
+        if name is not None and name is not NotProvided:
             for setting, value in presets[one_of(name, presets, key)].items():
                 setattr(self, setting, value)
+
+    def _take(self, given: dict[str, Any]) -> Self:
+        """Sets what was given."""
+        for name, value in given.items():
+            if value is not NotProvided:
+                setattr(self, name, value)
+        return self
 
     @property
     def name(self) -> str:
@@ -164,6 +180,7 @@ class QMIXConfig(AlgorithmConfig):
             ("replay_capacity_episodes", self.train_batch_size_episodes),
             ("target_update_episodes", 1),
             ("num_envs_per_env_runner", 1),
+            ("n_step", 1),
             ("hidden_size", 1),
         ):
             value = getattr(self, name)
@@ -180,9 +197,8 @@ class QMIXConfig(AlgorithmConfig):
             ("tau", 1e-6, 1.0),
             ("updates_per_episode", 1e-6, 1e6),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+            self._in_range(name, low, high)
+        self._check_returns()
         for name, values in (
             ("lr", [v for _, v in self.lr] if isinstance(self.lr, list) else [self.lr]),
             ("grad_clip", [] if self.grad_clip is None else [self.grad_clip]),
@@ -200,8 +216,28 @@ class QMIXConfig(AlgorithmConfig):
         if not self.enable_rl_module_and_learner or self.framework_str != "torch":
             raise ValueError(f"{self.name} runs on RLlib's new API stack with framework: torch.")
         # A mixer of the smallest size checks its own options.
-        options = self._model_config_auto_includes["mixer"]
-        MIXERS[self.rl_module_class.mixer_name](1, 1, 1, **options)
+        self.rl_module_class.make_mixer(
+            TeamSpec(("agent",), 1, 1, 1), self._model_config_auto_includes
+        )
+
+    def _in_range(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+
+    def _check_returns(self) -> None:
+        """Refuses settings of returns that are not the chosen ones."""
+        one_of(self.returns, RETURNS, "returns")
+        if self.returns == "n_step" and self.td_lambda:
+            raise ValueError(
+                f"returns: n_step does not use lambda, but td_lambda is {self.td_lambda}: set it "
+                "to 0, or take returns: td_lambda."
+            )
+        if self.returns != "n_step" and self.n_step != 1:
+            raise ValueError(
+                f"n_step is {self.n_step}, but returns: {self.returns} does not use it: take "
+                "returns: n_step."
+            )
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
@@ -219,6 +255,8 @@ class QMIXConfig(AlgorithmConfig):
         return super()._model_config_auto_includes | {
             "hidden_size": self.hidden_size,
             "double_q": self.double_q,
+            "returns": self.returns,
+            "standardise_rewards": self.standardise_rewards,
             "mixer": {name: getattr(self, name) for name in self.mixer_options},
         }
 

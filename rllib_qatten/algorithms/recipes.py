@@ -7,6 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
+# PyMARL2's for StarCraft II. Its loss is half a mean square, so that its gradients are half of ours:
+# Adam does not feel that, and clipping them at 10 is clipping ours at 20.
+PYMARL2 = {
+    "optimizer_name": "adam",
+    "lr": 1e-3,
+    "grad_clip": 20.0,
+    "td_lambda": 0.6,
+    "updates_per_episode": 1 / 8,
+    "train_batch_size_episodes": 128,
+    "replay_capacity_episodes": 5000,
+    "target_update_episodes": 200,
+    "epsilon": [[0, 1.0], [100_000, 0.05]],
+    "num_envs_per_env_runner": 8,
+}
+
 RECIPES: dict[str, dict[str, Any]] = {
     # PyMARL's and the Qatten authors' for StarCraft II; the defaults of every algorithm.
     "pymarl": {
@@ -18,6 +33,23 @@ RECIPES: dict[str, dict[str, Any]] = {
         "replay_capacity_episodes": 5000,
         "target_update_episodes": 200,
         "epsilon": [[0, 1.0], [50_000, 0.05]],
+    },
+    "pymarl2": PYMARL2,
+    # Its changes for single maps: longer exploration, ...
+    "pymarl2_6h_vs_8z": {**PYMARL2, "td_lambda": 0.3, "epsilon": [[0, 1.0], [500_000, 0.05]]},
+    # ... wider networks, ...
+    "pymarl2_3s5z_vs_3s6z": {
+        **PYMARL2,
+        "hidden_size": 256,
+        "mixing_embed_dim": 64,
+        "hypernet_embed": 256,
+    },
+    # ... fewer games side by side and shorter returns.
+    "pymarl2_5m_vs_6m": {
+        **PYMARL2,
+        "td_lambda": 0.3,
+        "updates_per_episode": 1 / 4,
+        "num_envs_per_env_runner": 4,
     },
     # Found for SMAX on one CPU core: many games, few updates each, long returns, a young replay.
     "smax": {

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.training import batch as columns
-from rllib_qatten.training.module import NEXT_Q_TOT, Q_TOT, REGULARISER, STATS
-from rllib_qatten.training.returns import lambda_returns
+from rllib_qatten.training.losses import td_loss
 
 LAST_TARGET_UPDATE = "last_target_update_episodes"
 
@@ -53,44 +52,6 @@ def make_optimizer(
     return torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5)
 
 
-def td_loss(
-    forward: dict[str, Any], batch: dict[str, Any], *, gamma: float, td_lambda: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean squared TD error of the joint action value over played steps, plus the regulariser.
-
-    Args:
-        forward: Output of `QMIXRLModule.mix`.
-        batch: The packed batch.
-        gamma: Discount per step.
-        td_lambda: 0 for one-step targets.
-
-    Returns:
-        The loss (scalar) and what is logged, all detached.
-    """
-    q_tot, mask = forward[Q_TOT], batch[columns.MASK]
-    targets = lambda_returns(
-        batch[Columns.REWARDS],
-        batch[Columns.TERMINATEDS],
-        forward[NEXT_Q_TOT],
-        mask,
-        # Transitions per step: every entry but the first of its episode ends one.
-        batch[columns.BATCH_SIZES].tolist()[1:],
-        gamma,
-        td_lambda,
-    )
-    count = mask.sum()
-    error = (q_tot - targets) * mask
-    loss = error.square().sum() / count + forward[REGULARISER]
-    with torch.no_grad():
-        stats = {
-            keys.TD_ERROR_ABS: error.abs().sum() / count,
-            keys.Q_TOT_MEAN: (q_tot * mask).sum() / count,
-            keys.TARGET_MEAN: (targets * mask).sum() / count,
-            **forward[STATS],
-        }
-    return loss, stats
-
-
 class QMIXTorchLearner(TorchLearner):
     """One update: live and target forward, loss, backward, clipping, optimiser step."""
 
@@ -114,12 +75,19 @@ class QMIXTorchLearner(TorchLearner):
             lr_or_lr_schedule=config.lr,
         )
 
+    #: (forward, batch, config) -> loss and what is logged; a subclass may bring another.
+    loss = staticmethod(td_loss)
+
     @override(TorchLearner)
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """See `td_loss`; a loss that is no number stops training here."""
-        loss, stats = td_loss(fwd_out, batch, gamma=config.gamma, td_lambda=config.td_lambda)
+        """See `loss`; one that is no number stops training here."""
+        if config.standardise_rewards:
+            standardise = self.module[module_id].unwrapped().standardise_rewards
+            rewards = standardise(batch[Columns.REWARDS], batch[columns.MASK])
+            batch = {**batch, Columns.REWARDS: rewards}
+        loss, stats = self.loss(fwd_out, batch, config)
         if not torch.isfinite(loss):
             bad = [name for name, value in stats.items() if not torch.isfinite(value)]
             raise FloatingPointError(

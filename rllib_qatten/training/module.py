@@ -15,16 +15,35 @@ from torch import Tensor, nn
 
 from rllib_qatten.agents import InputLayout, RecurrentAgent, unroll
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.mixers import MIXERS, attention_entropy
+from rllib_qatten.mixers import MIXERS, Mixed, Mixer, attention_entropy
 from rllib_qatten.rollout.exploration import ILLEGAL
 from rllib_qatten.training import batch as columns
+from rllib_qatten.training.standardise import RewardStandardiser
 
 UTILITIES = "utilities"
 Q_TOT = "q_tot"
 NEXT_Q_TOT = "next_q_tot"
+TARGET_Q_TOT = "target_q_tot"
+TARGET_GREEDY_Q_TOT = "target_greedy_q_tot"
 REGULARISER = "regulariser"
 #: Prefix of by-products that are logged as they are.
 STATS = "stats"
+
+
+def greedy_actions(utilities: Tensor, legal: Tensor) -> Tensor:
+    """[R, N] the best legal action of each agent, from [R, N, A] utilities and legal actions."""
+    return (utilities + (~legal) * ILLEGAL).argmax(-1)
+
+
+def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Tensor:
+    """[R, N] utilities of some entries' actions, from [P, N, A], R entries and [R, N]."""
+    if isinstance(rows, slice):
+        return utilities[rows].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+    # One flat look-up: indexing rows first would copy, and scatter back, all A utilities.
+    n, a = utilities.shape[1:]
+    agents = rows.unsqueeze(-1) * n + torch.arange(n, device=rows.device)
+    places = agents * a + actions
+    return utilities.flatten().gather(0, places.flatten()).view_as(places)
 
 
 class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -46,12 +65,22 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             self.layout.size, spec.n_actions, self.model_config["hidden_size"]
         )
         if not self.inference_only:
-            # Keys come from the declared unit features, else from the agent's own observation.
-            unit_size = spec.unit_feature_size or spec.observation_size
-            options = self.model_config["mixer"]
-            self.mixer = MIXERS[self.mixer_name](
-                spec.n_agents, spec.state_size, unit_size, **options
-            )
+            self.mixer = self.make_mixer(spec, self.model_config)
+            if self.model_config["standardise_rewards"]:
+                self.standardise_rewards = RewardStandardiser()
+
+    @classmethod
+    def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
+        """The mixer for a team.
+
+        Raises:
+            ValueError: One of the mixer's settings is out of range.
+        """
+        kind = MIXERS[cls.mixer_name]
+        sizes = {"n_actions": spec.n_actions} if kind.uses_actions else {}
+        # Keys come from the declared unit features, else from the agent's own observation.
+        unit_size = spec.unit_feature_size or spec.observation_size
+        return kind(spec.n_agents, spec.state_size, unit_size, **sizes, **settings["mixer"])
 
     @property
     def spec(self) -> TeamSpec:
@@ -111,31 +140,62 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         Returns:
             Q_TOT [M] of the taken actions (with gradient), NEXT_Q_TOT [M] the target mixer's value
             of the greedy legal actions (of the live network with double Q), REGULARISER, and STATS.
+            For Q(lambda) also what the target networks say of this step: TARGET_Q_TOT [M] of the
+            taken actions and TARGET_GREEDY_Q_TOT [M] of the greedy ones.
         """
-        now, mask = batch[columns.NOW], batch[columns.MASK]
-        n, a = utilities.shape[1:]
-        # One flat look-up: indexing rows first would copy, and scatter back, all A utilities.
-        agents = now.unsqueeze(-1) * n + torch.arange(n, device=now.device)
-        chosen = agents * a + batch[Columns.ACTIONS]
-        taken = utilities.flatten().gather(0, chosen.flatten()).view_as(chosen)
-        mixed = self.mixer(taken, mask=mask, **self._mixer_inputs(batch, now))
+        now, mask, actions = batch[columns.NOW], batch[columns.MASK], batch[Columns.ACTIONS]
+        mixed = self.joint_value(self.mixer, batch, now, utilities, actions, mask=mask)
         following = slice(len(utilities) - len(now), None)
         with torch.no_grad():
-            legal = batch[columns.LEGAL_ACTIONS][following]
             judge = utilities if self.model_config["double_q"] else target_utilities
-            best = (judge[following] + (~legal) * ILLEGAL).argmax(-1, keepdim=True)
-            values = target_utilities[following].gather(-1, best).squeeze(-1)
-            target = self.target_mixer(values, **self._mixer_inputs(batch, following))
-            stats = {}
+
+            def target(rows: Tensor | slice, chosen: Tensor | None = None) -> Tensor:
+                if chosen is None:
+                    chosen = greedy_actions(judge[rows], batch[columns.LEGAL_ACTIONS][rows])
+                return self.joint_value(
+                    self.target_mixer, batch, rows, target_utilities, chosen
+                ).q_tot
+
+            forward = {
+                Q_TOT: mixed.q_tot,
+                NEXT_Q_TOT: target(following),
+                REGULARISER: mixed.regulariser,
+                STATS: {},
+            }
+            if self.model_config["returns"] == "q_lambda":
+                forward[TARGET_Q_TOT] = target(now, actions)
+                forward[TARGET_GREEDY_Q_TOT] = target(now)
             if mixed.attention is not None:
                 entropies = attention_entropy(mixed.attention, mask).unbind()
-                stats = {f"head_{h}_entropy": entropy for h, entropy in enumerate(entropies)}
-        return {
-            Q_TOT: mixed.q_tot,
-            NEXT_Q_TOT: target.q_tot,
-            REGULARISER: mixed.regulariser,
-            STATS: stats,
-        }
+                forward[STATS] = {f"head_{h}_entropy": e for h, e in enumerate(entropies)}
+        return forward
+
+    def joint_value(
+        self,
+        mixer: Mixer,
+        batch: dict[str, Any],
+        rows: Tensor | slice,
+        utilities: Tensor,
+        actions: Tensor,
+        **options: Tensor,
+    ) -> Mixed:
+        """What a mixer makes of some entries' joint actions.
+
+        Args:
+            mixer: The live or the target mixer.
+            batch: The packed batch.
+            rows: The entries, R of P.
+            utilities: [P, N, A].
+            actions: [R, N].
+            **options: Passed on to the mixer.
+        """
+        inputs: dict[str, Tensor] = self._mixer_inputs(batch, rows)
+        if mixer.uses_actions:
+            legal = batch[columns.LEGAL_ACTIONS][rows]
+            best = (utilities[rows].detach() + (~legal) * ILLEGAL).amax(-1)
+            inputs |= {"actions": actions, "best_utilities": best}
+        mixed: Mixed = mixer(utilities_of(utilities, rows, actions), **inputs, **options)
+        return mixed
 
     def _mixer_inputs(self, batch: dict[str, Any], rows: Tensor | slice) -> dict[str, Tensor]:
         """State, unit features and alive mask of some entries."""
@@ -172,4 +232,4 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
         """What env runners go without."""
-        return ["mixer", "target_agent", "target_mixer"]
+        return ["mixer", "target_agent", "target_mixer", "standardise_rewards"]

@@ -1,4 +1,8 @@
-"""Targets for the joint action value, as pure functions on packed transitions."""
+"""Targets for the joint action value, as pure functions on packed transitions.
+
+Shapes: M packed transitions, time-major, longest episode first. `next_values` may be [M] or, where
+every agent learns a value of its own, [M, N]; rewards, ends and masks are always [M].
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+RETURNS = ("td_lambda", "q_lambda", "n_step")
 
 
 def lambda_returns(
@@ -22,26 +28,32 @@ def lambda_returns(
     G_t = r_t + gamma (1 - terminated_t) [(1 - lambda) V_{t+1} + lambda G_{t+1}], where the bracket
     is V_{t+1} alone at an episode's last transition. With lambda 0 this is the one-step target.
 
+    Q(lambda) (Harutyunyan et al. 2016, as in PyMARL2) is the same with corrected rewards
+    r_t + V_t - Q(s_t, a_t), where V and Q are the target network's values of the greedy and of
+    the played actions.
+
     Args:
-        rewards: [M] packed transitions, time-major, longest episode first.
+        rewards: [M], or [M, N] if corrected per agent.
         terminated: [M] bool.
-        next_values: [M] V_{t+1}, the target network's value of each transition's next entry.
+        next_values: [M] or [M, N], V_{t+1}: the target network's value of each transition's next
+            entry.
         mask: [M] bool, False for padding, which follows an episode's last transition.
         batch_sizes: Number of transitions at each step, non-increasing, summing to M.
         gamma: Discount per step.
         td_lambda: In [0, 1].
 
     Returns:
-        [M] targets.
+        Targets in the shape of next_values.
     """
-    alive = 1.0 - terminated.to(next_values.dtype)
-    one_step = rewards + gamma * alive * next_values
+    rewards, mask = _like(rewards, next_values), _like(mask, next_values)
+    discount = gamma * _continues(terminated, next_values)
+    one_step = rewards + discount * next_values
     if td_lambda == 0:
         return one_step
     # G = one_step + gamma * alive * lambda * (G' - V') wherever a next transition was played.
-    gain = (gamma * td_lambda) * alive
     sizes = list(batch_sizes)
-    steps = zip(*(x.split(sizes) for x in (one_step, gain, next_values, mask)), strict=True)
+    parts = (one_step, discount * td_lambda, next_values, mask)
+    steps = zip(*(x.split(sizes) for x in parts), strict=True)
     returns: list[Tensor] = []
     played = later = one_step[:0]
     for base, weight, value, valid in reversed(list(steps)):
@@ -51,3 +63,43 @@ def lambda_returns(
         returns.append(current)
         played, later = valid.to(base.dtype), current
     return torch.cat(returns[::-1])
+
+
+def n_step_returns(
+    rewards: Tensor,
+    terminated: Tensor,
+    next_values: Tensor,
+    mask: Tensor,
+    batch_sizes: Sequence[int],
+    gamma: float,
+    n_step: int,
+) -> Tensor:
+    """Targets r_t + gamma r_{t+1} + ... + gamma^n V_{t+n}, fewer steps where the episode is over.
+
+    Arguments but the last are those of `lambda_returns`.
+
+    Args:
+        n_step: n, 1 or more.
+    """
+    sizes = torch.as_tensor(batch_sizes)
+    place = torch.arange(len(rewards))
+    begins = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    later = (place + sizes.repeat_interleave(sizes)).clamp(max=len(rewards) - 1)
+    has_next = place - begins < torch.cat([sizes[1:], sizes.new_zeros(1)]).repeat_interleave(sizes)
+    later = later.to(rewards.device)
+    has_next = _like(has_next.to(mask.device) & mask[later], next_values)
+    rewards = _like(rewards, next_values)
+    discount = gamma * _continues(terminated, next_values)
+    returns = rewards + discount * next_values
+    for _ in range(n_step - 1):
+        returns = rewards + discount * torch.where(has_next, returns[later], next_values)
+    return returns
+
+
+def _like(x: Tensor, values: Tensor) -> Tensor:
+    """One number per transition, in a shape that goes with values [M] or [M, N]."""
+    return x.reshape(*x.shape, *[1] * (values.dim() - x.dim()))
+
+
+def _continues(terminated: Tensor, values: Tensor) -> Tensor:
+    return 1.0 - _like(terminated, values).to(values.dtype)

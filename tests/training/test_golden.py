@@ -7,17 +7,40 @@ from ray.rllib.utils.torch_utils import clip_gradients, compute_global_norm
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms import ALGORITHMS
+from rllib_qatten.algorithms.qtran import HIDDEN, TARGET_HIDDEN
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.training import batch as columns
-from rllib_qatten.training.learner import make_optimizer, td_loss
+from rllib_qatten.training.learner import make_optimizer
+from rllib_qatten.training.losses import targets_of
+from rllib_qatten.training.module import NEXT_Q_TOT, TARGET_GREEDY_Q_TOT, TARGET_Q_TOT
 from rllib_qatten.training.returns import lambda_returns
 from tests import golden
 
-MODULES = {
-    algorithm.get_default_config().rl_module_class.mixer_name: algorithm.get_default_config()
-    for algorithm in ALGORITHMS.values()
+CONFIGS = {
+    config.rl_module_class.mixer_name: config
+    for config in (algorithm.get_default_config() for algorithm in reversed(ALGORITHMS.values()))
 }
+#: What stands for the agents' network in a step: free numbers that learn.
+FREE = ("agent_q_live", "agent_hidden_live")
+
+
+def mixer_name(case):
+    name = case.get("mixer")
+    return "none" if str(name).lower() in ("none", "iql", "independent_q") else name
+
+
+def settings_of(case):
+    """The algorithm's settings, as the case has them."""
+    config = CONFIGS[mixer_name(case)].copy(copy_frozen=False)
+    given = {k: v for k, v in case["config"].items() if k in SETTINGS and hasattr(config, k)}
+    return config.training(**given)
+
+
+SETTINGS = (
+    "gamma", "double_q", "qtran_arch", "network_size", "mixing_embed_dim", "opt_loss",
+    "nopt_min_loss",
+)  # fmt: skip
 
 
 def pytest_generate_tests(metafunc):
@@ -26,6 +49,7 @@ def pytest_generate_tests(metafunc):
         component = {
             "test_training_step": "one training step",
             "test_lambda_returns": "lambda returns",
+            "test_q_lambda_returns": "lambda returns",
             "test_epsilon": "epsilon schedule",
         }[metafunc.function.__name__]
         chosen = [c for c in cases if c.get("component") == component]
@@ -60,24 +84,25 @@ def module_of(case):
         state_size=config["state_dim"],
         unit_features=units,
     )
-    ours = MODULES[case["mixer"]]
+    settings = settings_of(case)
     chosen = by_time(case["inputs"]["actions"]) > 0
     following = by_time(case["outputs"]["greedy_next_actions_used"]) > 0
 
-    class Module(ours.rl_module_class):
+    class Module(settings.rl_module_class):
         def _mixer_inputs(self, batch, rows):
             # The reference takes agents whose action is 0 for dead, in targets their greedy one.
             alive = following if isinstance(rows, slice) else chosen[: len(following)]
             return super()._mixer_inputs(batch, rows) | {"alive": alive}
 
-    settings = ours.copy(copy_frozen=False)
-    settings.double_q = config["double_q"]
     module = Module(
         observation_space=TeamSpace(spec), model_config=settings._model_config_auto_includes
     )
     weights = case["weights"]
-    module.mixer = golden.make_mixer(case["mixer"], config, weights.get("live_mixer"))
-    module.target_mixer = golden.make_mixer(case["mixer"], config, weights.get("target_mixer"))
+    if settings.rl_module_class.mixer_name != "none":
+        module.mixer = golden.make_mixer(case["mixer"], config, weights.get("live_mixer"))
+        module.target_mixer = golden.make_mixer(case["mixer"], config, weights.get("target_mixer"))
+    else:
+        module.target_mixer = module.mixer
     return module
 
 
@@ -102,17 +127,21 @@ def batch_of(inputs):
 
 
 def test_training_step(case):
-    if case["mixer"] not in MODULES:
-        pytest.skip(f"{case['id']}: there is no algorithm with the mixer {case['mixer']!r}")
+    name = mixer_name(case)
+    if name not in CONFIGS:
+        pytest.skip(f"{case['id']}: there is no algorithm with the mixer {name!r}")
     inputs, expected, config = case["inputs"], case["outputs"], case["config"]
     episodes = len(inputs["filled"])
-    module, batch = module_of(case), batch_of(inputs)
-    table = by_time(inputs["agent_q_live"]).requires_grad_()
-    target_table = by_time(inputs["agent_q_target"])
+    settings, module, batch = settings_of(case), module_of(case), batch_of(inputs)
+    free = {name: by_time(inputs[name]).requires_grad_() for name in FREE if name in inputs}
+    batch |= {HIDDEN: free.get("agent_hidden_live")}
+    if "agent_hidden_target" in inputs:
+        batch[TARGET_HIDDEN] = by_time(inputs["agent_hidden_target"])
+    table, target_table = free["agent_q_live"], by_time(inputs["agent_q_target"])
 
     forward = module.mix(batch, table, target_table)
-    loss, stats = td_loss(forward, batch, gamma=config["gamma"], td_lambda=0.0)
-    parameters = [table, *module.mixer.parameters()]
+    loss, stats = settings.get_default_learner_class().loss(forward, batch, settings)
+    parameters = [*free.values(), *module.mixer.parameters()]
     for parameter, gradient in zip(
         parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True
     ):
@@ -121,22 +150,36 @@ def test_training_step(case):
     norm = compute_global_norm(list(gradients.values()))
     clip_gradients(gradients, grad_clip=config["grad_norm_clip"], grad_clip_by="global_norm")
 
+    ours = {
+        "loss": loss,
+        "grad_norm": norm,
+        "td_error_abs": stats[keys.TD_ERROR_ABS],
+        # The reference divides by the number of agents, whatever the mixer.
+        "q_taken_mean": stats[keys.Q_TOT_MEAN] / config["n_agents"],
+        "target_mean": stats[keys.TARGET_MEAN] / config["n_agents"],
+        "td_chosen_qs": stats[keys.Q_TOT_MEAN],
+        "td_targets": stats[keys.TARGET_MEAN],
+        "opt_loss": stats.get(keys.OPT_LOSS),
+        "nopt_loss": stats.get(keys.NOPT_LOSS),
+        **{name: value for name, value in stats.items() if name.startswith("head_")},
+    }
     logged = expected["logged"]
-    close(loss, logged["loss"], "loss")
-    close(norm, logged["grad_norm"], "grad_norm")
-    close(stats[keys.TD_ERROR_ABS], logged["td_error_abs"], "td_error_abs")
-    # The reference divides by the number of agents, whatever the mixer.
-    close(stats[keys.Q_TOT_MEAN] / config["n_agents"], logged["q_taken_mean"], "q_taken_mean")
-    close(stats[keys.TARGET_MEAN] / config["n_agents"], logged["target_mean"], "target_mean")
+    assert {"loss", "grad_norm", "td_error_abs"} <= logged.keys()
+    for name in logged.keys() & ours.keys():
+        close(ours[name], logged[name], name)
     if "regulariser" in expected:
         close(forward["regulariser"], expected["regulariser"], "regulariser")
+    taken = golden.tensor(expected.get("q_tot_taken", expected.get("joint_q_taken")))
     mask = golden.tensor(expected["mask"])
-    taken = golden.tensor(expected["q_tot_taken"])
+    mask = mask.view(*mask.shape, *[1] * (taken.dim() - 2))
     close(grid(forward["q_tot"], episodes) * mask, taken * mask, "q_tot_taken")
-    close(grid(table.grad, episodes), expected["clipped_gradient_agent_q_live"], "clipped gradient")
     optimizer = make_optimizer("rmsprop", parameters, lr=config["optimiser"]["lr"])
+    for name, entries in free.items():
+        gradient = torch.zeros_like(entries) if entries.grad is None else entries.grad
+        close(grid(gradient, episodes), expected[f"clipped_gradient_{name}"], name)
     optimizer.step()
-    close(grid(table, episodes), expected["agent_q_live_after_step"], "utilities after the step")
+    for name, entries in free.items():
+        close(grid(entries, episodes), expected[f"{name}_after_step"], f"{name} after the step")
     if expected.get("mixer_weights_after_step"):
         ours = golden.flatten(golden.get_weights(module.mixer))
         theirs = golden.flatten(expected["mixer_weights_after_step"])
@@ -160,6 +203,26 @@ def test_lambda_returns(case):
             td_lambda,
         )
         close(grid(returns, episodes) * mask, case["outputs"][name], name)
+
+
+def test_q_lambda_returns(case):
+    inputs, outputs, settings = case["inputs"], case["outputs"], CONFIGS["vdn"].copy(False)
+    settings.training(returns="q_lambda", **{k: case["config"][k] for k in ("gamma", "td_lambda")})
+    episodes, steps = len(inputs["reward"]), len(inputs["reward"][0])
+    best, taken = (by_time(inputs[f"target_{k}_q_tot"]) for k in ("max", "taken"))
+    forward = {
+        NEXT_Q_TOT: best[episodes:],
+        TARGET_GREEDY_Q_TOT: best[:-episodes],
+        TARGET_Q_TOT: taken[: episodes * steps],
+    }
+    batch = {
+        Columns.REWARDS: by_time(inputs["reward"]),
+        Columns.TERMINATEDS: by_time(inputs["terminated"]).bool(),
+        columns.MASK: by_time(inputs["mask"]).bool(),
+        columns.BATCH_SIZES: torch.full((steps + 1,), episodes),
+    }
+    returns = grid(targets_of(forward, batch, settings), episodes)
+    close(returns * golden.tensor(inputs["mask"]), outputs["q_lambda"], "q_lambda")
 
 
 def test_epsilon(case):

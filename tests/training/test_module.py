@@ -9,7 +9,6 @@ from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.batch import pack
-from rllib_qatten.training.learner import td_loss
 from tests.training.test_batch import make_episode
 
 SPEC = TeamSpec(("a", "b"), 4, 3, 5, unit_features=slice(0, 4))
@@ -30,9 +29,10 @@ def tensors(packed):
     return {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
 
 
-def loss_of(module, batch, td_lambda=0.6):
+def loss_of(module, batch, name="Qatten", **settings):
+    config = ALGORITHMS[name].get_default_config().training(td_lambda=0.6).training(**settings)
     forward = module.forward_train(batch)
-    loss, stats = td_loss(forward, batch, gamma=0.99, td_lambda=td_lambda)
+    loss, stats = config.get_default_learner_class().loss(forward, batch, config)
     parameters = [p for p in module.parameters() if p.requires_grad]
     return loss, torch.autograd.grad(loss, parameters, allow_unused=True), stats
 
@@ -55,9 +55,9 @@ def assert_equal(ours, theirs):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_padding_changes_nothing(name):
     module = build(name)
-    loss, gradients, stats = loss_of(module, tensors(pack(episodes())))
+    loss, gradients, stats = loss_of(module, tensors(pack(episodes())), name)
     padded = tensors(pack(episodes(), pad=True))
-    again = loss_of(module, padded)
+    again = loss_of(module, padded, name)
     torch.testing.assert_close(loss, again[0])
     assert_equal(gradients, again[1])
     for key, value in stats.items():
@@ -68,13 +68,13 @@ def test_padding_changes_nothing(name):
 def test_junk_in_padding_gets_no_gradient(name):
     module = build(name)
     padded = tensors(pack(episodes(), pad=True))
-    expected = loss_of(module, padded)
+    expected = loss_of(module, padded, name)
     spans = torch.tensor([4, 3, 2])
     beyond = torch.cat([spans < t for t in range(5)])  # entries of episode e behind its last
     for key in (Columns.OBS, columns.STATE):
         padded[key][beyond] = 7.0
     padded[Columns.REWARDS][~padded[columns.MASK]] = 1e6
-    junk = loss_of(module, padded)
+    junk = loss_of(module, padded, name)
     torch.testing.assert_close(expected[0], junk[0])
     assert_equal(expected[1], junk[1])
 
@@ -99,7 +99,7 @@ def test_rows_without_legal_action_stay_finite(name):
     made = episodes()
     for episode in made:
         episode.legal_actions[-1] = False
-    loss, gradients, _ = loss_of(build(name), tensors(pack(made)))
+    loss, gradients, _ = loss_of(build(name), tensors(pack(made)), name)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(g).all() for g in gradients if g is not None)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rllib_qatten.training.returns import lambda_returns
+from rllib_qatten.training.returns import lambda_returns, n_step_returns
 
 
 def brute_force(rewards, values, terminated, gamma, td_lambda):
@@ -21,24 +21,63 @@ def brute_force(rewards, values, terminated, gamma, td_lambda):
     return returns
 
 
-@pytest.mark.parametrize("td_lambda", [0.0, 0.3, 0.8, 1.0])
-def test_against_the_definition(td_lambda):
+def n_step_brute_force(rewards, values, terminated, gamma, n_step):
+    steps = len(rewards)
+    returns = []
+    for t in range(steps):
+        n = min(n_step, steps - t)
+        ends = terminated and t + n == steps
+        total = sum(gamma**k * rewards[t + k] for k in range(n))
+        returns.append(total + (0 if ends else gamma**n * values[t + n]))
+    return returns
+
+
+EPISODES = [(5, True), (3, False), (3, True), (1, True)]
+SIZES = [sum(n > t for n, _ in EPISODES) for t in range(5)]
+
+
+def packed(rows):
+    return torch.tensor(np.array([rows[i][t] for t, k in enumerate(SIZES) for i in range(k)]))
+
+
+def games(*trailing):
+    """Rewards [T], values [T+1, *trailing] and how it ended, of every episode."""
     rng = np.random.default_rng(0)
-    episodes = [(5, True), (3, False), (3, True), (1, True)]
-    data = [(rng.normal(size=n), rng.normal(size=n + 1), end) for n, end in episodes]
-    expected = [brute_force(r, v, end, 0.9, td_lambda) for r, v, end in data]
-    sizes = [sum(n > t for n, _ in episodes) for t in range(5)]
+    shape = trailing or ()
+    return [(rng.normal(size=n), rng.normal(size=(n + 1, *shape)), end) for n, end in EPISODES]
 
-    def packed(rows):
-        return torch.tensor([rows[i][t] for t, k in enumerate(sizes) for i in range(k)])
 
-    got = lambda_returns(
+def arguments(data):
+    return (
         packed([r for r, _, _ in data]),
         packed([[end and t + 1 == len(r) for t in range(len(r))] for r, _, end in data]),
         packed([v[1:] for _, v, _ in data]),
-        torch.ones(sum(sizes), dtype=torch.bool),
-        sizes,
+        torch.ones(sum(SIZES), dtype=torch.bool),
+        SIZES,
         0.9,
-        td_lambda,
     )
+
+
+@pytest.mark.parametrize("agents", [(), (2,)])
+@pytest.mark.parametrize("td_lambda", [0.0, 0.3, 0.8, 1.0])
+def test_lambda_returns_against_the_definition(td_lambda, agents):
+    data = games(*agents)
+    expected = [brute_force(r, v, end, 0.9, td_lambda) for r, v, end in data]
+    got = lambda_returns(*arguments(data), td_lambda)
     torch.testing.assert_close(got, packed(expected), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("agents", [(), (2,)])
+@pytest.mark.parametrize("n_step", [1, 2, 3, 9])
+def test_n_step_returns_against_the_definition(n_step, agents):
+    data = games(*agents)
+    expected = [n_step_brute_force(r, v, end, 0.9, n_step) for r, v, end in data]
+    got = n_step_returns(*arguments(data), n_step)
+    torch.testing.assert_close(got, packed(expected), rtol=1e-12, atol=1e-12)
+
+
+def test_padding_ends_an_episode():
+    rewards, values = torch.ones(6), torch.full((6,), 10.0)
+    mask = torch.tensor([True, True, True, True, False, False])  # two of two episodes' three steps
+    got = n_step_returns(rewards, torch.zeros(6), values, mask, [2, 2, 2], 0.5, 3)
+    assert got[:4].tolist() == [1 + 0.5 * 6.0] * 2 + [6.0] * 2

@@ -1,0 +1,64 @@
+"""IndependentQ: every agent learns from the team's reward alone, without a mixer (IQL).
+
+The name avoids IQL, which in RLlib is Implicit Q-Learning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.utils.annotations import override
+from torch import Tensor, nn
+
+from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.qmix_config import QMIXConfig
+from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.mixers import Mixed
+from rllib_qatten.training.module import QMIXRLModule, utilities_of
+
+
+class IndependentQRLModule(QMIXRLModule):
+    """The policy of IndependentQ: QMIX's without a mixer; each agent's utility is its own value."""
+
+    mixer_name = "none"
+
+    @classmethod
+    @override(QMIXRLModule)
+    def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
+        """Nothing that could learn."""
+        return nn.Identity()
+
+    @override(QMIXRLModule)
+    def joint_value(
+        self,
+        mixer: nn.Module,
+        batch: dict[str, Any],
+        rows: Tensor | slice,
+        utilities: Tensor,
+        actions: Tensor,
+        **options: Tensor,
+    ) -> Mixed:
+        """Each agent's own value [R, N] in place of a joint one."""
+        return Mixed(utilities_of(utilities, rows, actions))
+
+
+class IndependentQConfig(QMIXConfig):
+    """Settings of IndependentQ: QMIX's, without those of a mixer."""
+
+    rl_module_class = IndependentQRLModule
+    mixer_options = ()
+
+    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
+        """See base class."""
+        super().__init__(algo_class or IndependentQ)
+
+
+class IndependentQ(QMIX):
+    """QMIX's loop without a mixer (Tan 1993; IQL in Tampuu et al. 2017)."""
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> IndependentQConfig:
+        """See base class."""
+        return IndependentQConfig(cls)

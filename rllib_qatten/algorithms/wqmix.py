@@ -1,0 +1,194 @@
+"""WQMIX: QMIX that counts overestimated actions less (Rashid et al. 2020, arXiv 2006.10800)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import NotProvided
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.utils import make_target_network
+from ray.rllib.utils.annotations import override
+from torch import Tensor, nn
+
+from rllib_qatten import metrics as keys
+from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.qmix_config import QMIXConfig
+from rllib_qatten.mixers import MIXERS, Mixed, Mixer
+from rllib_qatten.suggest import one_of
+from rllib_qatten.training import batch as columns
+from rllib_qatten.training.learner import QMIXTorchLearner
+from rllib_qatten.training.losses import masked_mean, targets_of, td_loss
+from rllib_qatten.training.module import Q_TOT, QMIXRLModule, greedy_actions, unroll
+
+CENTRAL_UTILITIES = "central_utilities"
+TARGET_CENTRAL_UTILITIES = "target_central_utilities"
+CENTRAL_Q = "central_q"
+#: Central target value of the greedy joint action, and whether it was the one taken.
+GREEDY_CENTRAL_Q = "greedy_central_q"
+TOOK_GREEDY = "took_greedy"
+
+WEIGHTINGS = ("ow", "cw")
+
+
+class WQMIXRLModule(QMIXRLModule):
+    """The policy of WQMIX: QMIX's beside an unrestricted central Q* on agents of its own.
+
+    Targets come from the central networks; QMIX chooses the actions.
+    """
+
+    @override(QMIXRLModule)
+    def setup(self) -> None:
+        """Adds the central networks."""
+        super().setup()
+        if not self.inference_only:
+            spec = self.spec
+            self.central_agent = self.make_agent()
+            self.central_mixer = MIXERS["central"](spec.n_agents, spec.state_size)
+
+    @override(QMIXRLModule)
+    def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
+        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        sizes = batch[columns.BATCH_SIZES]
+        utilities, target_utilities = unroll(self.agent, self.target_agent, inputs, sizes)
+        central, target_central = unroll(
+            self.central_agent, self.target_central_agent, inputs, sizes
+        )
+        names = {CENTRAL_UTILITIES: central, TARGET_CENTRAL_UTILITIES: target_central}
+        return self.mix({**batch, **names}, utilities, target_utilities)
+
+    @override(QMIXRLModule)
+    def joint_value(
+        self,
+        mixer: Mixer,
+        batch: dict[str, Any],
+        rows: Tensor | slice,
+        utilities: Tensor,
+        actions: Tensor,
+        **options: Tensor,
+    ) -> Mixed:
+        """QMIX's own, but the target mixer is a central one and reads the central utilities."""
+        if mixer is self.target_mixer:
+            utilities = batch[TARGET_CENTRAL_UTILITIES]
+        return super().joint_value(mixer, batch, rows, utilities, actions, **options)
+
+    @override(QMIXRLModule)
+    def mix(
+        self, batch: dict[str, Any], utilities: Tensor, target_utilities: Tensor
+    ) -> dict[str, Any]:
+        """QMIX's; adds CENTRAL_Q [M] with gradient, GREEDY_CENTRAL_Q [M] and TOOK_GREEDY [M]."""
+        forward = super().mix(batch, utilities, target_utilities)
+        now, actions = batch[columns.NOW], batch[Columns.ACTIONS]
+        forward[CENTRAL_Q] = self.joint_value(
+            self.central_mixer, batch, now, batch[CENTRAL_UTILITIES], actions
+        ).q_tot
+        with torch.no_grad():
+            best = greedy_actions(utilities[now], batch[columns.LEGAL_ACTIONS][now])
+            forward[GREEDY_CENTRAL_Q] = self.joint_value(
+                self.target_mixer, batch, now, target_utilities, best
+            ).q_tot
+            forward[TOOK_GREEDY] = (best == actions).all(-1)
+        return forward
+
+    @override(QMIXRLModule)
+    def make_target_networks(self) -> None:
+        """Copies agents and the central mixer; QMIX's own mixer values no targets."""
+        self.target_agent = make_target_network(self.agent)
+        self.target_central_agent = make_target_network(self.central_agent)
+        self.target_mixer = make_target_network(self.central_mixer)
+
+    @override(QMIXRLModule)
+    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """See base class."""
+        return [
+            (self.agent, self.target_agent),
+            (self.central_agent, self.target_central_agent),
+            (self.central_mixer, self.target_mixer),
+        ]
+
+    @override(QMIXRLModule)
+    def get_non_inference_attributes(self) -> list[str]:
+        """See base class."""
+        central = ["central_agent", "central_mixer", "target_central_agent"]
+        return [*super().get_non_inference_attributes(), *central]
+
+
+class WQMIXTorchLearner(QMIXTorchLearner):
+    """Weighs QMIX's squared errors, and fits the central Q* to the same targets."""
+
+    @staticmethod
+    def loss(
+        forward: dict[str, Any], batch: dict[str, Any], config: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted TD loss plus the central one; arguments as in `td_loss`.
+
+        An error counts 1 if, optimistically ("ow"), Q_tot is below its target or, centrally
+        ("cw"), the action is greedy or its target beats the greedy action's value; else alpha.
+        """
+        targets = targets_of(forward, batch, config)
+        if config.weighting == "ow":
+            full = forward[Q_TOT] < targets
+        else:
+            full = forward[TOOK_GREEDY] | (targets > forward[GREEDY_CENTRAL_Q])
+        weights = torch.where(full, 1.0, config.alpha)
+        loss, stats = td_loss(forward, batch, config, targets, weights)
+        central = masked_mean((forward[CENTRAL_Q] - targets).square(), batch[columns.MASK])
+        stats[keys.CENTRAL_LOSS] = central.detach()
+        stats[keys.WEIGHT_MEAN] = masked_mean(weights, batch[columns.MASK])
+        return loss + central, stats
+
+
+class WQMIXConfig(QMIXConfig):
+    """Settings of WQMIX; the defaults are the authors'."""
+
+    rl_module_class = WQMIXRLModule
+
+    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
+        """Sets the defaults."""
+        super().__init__(algo_class or WQMIX)
+        self.weighting = "ow"
+        self.alpha = 0.1
+
+    @override(QMIXConfig)
+    def training(
+        self,
+        *,
+        weighting: str | None = NotProvided,
+        alpha: float | None = NotProvided,
+        **kwargs: Any,
+    ) -> WQMIXConfig:
+        """Sets what concerns learning.
+
+        Args:
+            weighting: "ow" (optimistic) or "cw" (central).
+            alpha: Weight in (0, 1] of the errors that count less.
+            **kwargs: QMIX's and RLlib's own.
+
+        Returns:
+            This config.
+        """
+        super().training(**kwargs)
+        return self._take({"weighting": weighting, "alpha": alpha})
+
+    @override(QMIXConfig)
+    def validate(self) -> None:
+        """See base class."""
+        super().validate()
+        one_of(self.weighting, WEIGHTINGS, "weighting")
+        self._in_range("alpha", 1e-6, 1.0)
+
+    @override(QMIXConfig)
+    def get_default_learner_class(self) -> type[WQMIXTorchLearner]:
+        """WQMIX's own loss."""
+        return WQMIXTorchLearner
+
+
+class WQMIX(QMIX):
+    """QMIX's loop with a weighted loss and central targets."""
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> WQMIXConfig:
+        """See base class."""
+        return WQMIXConfig(cls)

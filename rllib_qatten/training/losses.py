@@ -1,0 +1,82 @@
+"""What is minimised: TD errors of the joint action value, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from torch import Tensor
+
+from rllib_qatten import metrics as keys
+from rllib_qatten.training import batch as columns
+from rllib_qatten.training.module import (
+    NEXT_Q_TOT,
+    Q_TOT,
+    REGULARISER,
+    STATS,
+    TARGET_GREEDY_Q_TOT,
+    TARGET_Q_TOT,
+)
+from rllib_qatten.training.returns import lambda_returns, n_step_returns
+
+
+def targets_of(forward: dict[str, Any], batch: dict[str, Any], config: Any) -> Tensor:
+    """What the joint action values should be: [M], or [M, N] where agents learn apart.
+
+    Args:
+        forward: Output of `QMIXRLModule.mix`.
+        batch: The packed batch.
+        config: Has gamma, returns, td_lambda and n_step.
+    """
+    rewards, next_values = batch[Columns.REWARDS], forward[NEXT_Q_TOT]
+    # Transitions per step: every entry but the first of its episode ends one.
+    batch_sizes = batch[columns.BATCH_SIZES].tolist()[1:]
+    played = batch[Columns.TERMINATEDS], next_values, batch[columns.MASK], batch_sizes
+    if config.returns == "n_step":
+        return n_step_returns(rewards, *played, config.gamma, config.n_step)
+    if config.returns == "q_lambda":
+        correction = forward[TARGET_GREEDY_Q_TOT] - forward[TARGET_Q_TOT]
+        rewards = rewards.view(-1, *[1] * (correction.dim() - 1)) + correction
+    return lambda_returns(rewards, *played, config.gamma, config.td_lambda)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of [M] or [M, N] numbers over the transitions where mask [M] is True."""
+    mask = mask.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+    return (values * mask).sum() / mask.sum()
+
+
+def td_loss(
+    forward: dict[str, Any],
+    batch: dict[str, Any],
+    config: Any,
+    targets: Tensor | None = None,
+    weights: Tensor | float = 1.0,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean squared TD error of the joint action value over played steps, plus the regulariser.
+
+    Args:
+        forward: Output of `QMIXRLModule.mix`. Its Q_TOT may be [M, N] where agents learn apart:
+            all get the team's reward, and the mean runs over agents too.
+        batch: The packed batch.
+        config: The algorithm's settings.
+        targets: Of Q_TOT, if they are known already; see `targets_of`.
+        weights: [M], of the squared errors.
+
+    Returns:
+        The loss (scalar) and what is logged, all detached.
+    """
+    q_tot, mask = forward[Q_TOT], batch[columns.MASK]
+    if targets is None:
+        targets = targets_of(forward, batch, config)
+    error = q_tot - targets
+    loss = masked_mean(weights * error.square(), mask) + forward[REGULARISER]
+    with torch.no_grad():
+        stats = {
+            keys.TD_ERROR_ABS: masked_mean(error.abs(), mask),
+            keys.Q_TOT_MEAN: masked_mean(q_tot, mask),
+            keys.TARGET_MEAN: masked_mean(targets, mask),
+            **forward[STATS],
+        }
+    return loss, stats
