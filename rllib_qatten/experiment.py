@@ -28,6 +28,7 @@ from ray.tune import (
 from ray.tune.registry import get_trainable_cls
 from ray.tune.search.variant_generator import parse_spec_vars
 
+from rllib_qatten.agents import sharing_groups
 from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.envs import check_env, env_creator
 from rllib_qatten.metrics import KEYS
@@ -189,6 +190,9 @@ class Experiment:
                 if not hasattr(env, "vectorize"):
                     check_env(env, team_reward=settings.team_reward)
                 env.close()
+            with self.blame("config.parameter_sharing"):
+                types = getattr(env, "unit_types", None)
+                sharing_groups(settings.parameter_sharing, len(env.possible_agents), types)
 
     def _check_resources(self, config: dict[str, Any]) -> None:
         """What a trial reserves: with too little of it Ray would wait for ever."""

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "rllib_qatten"
 #: Folder -> what of the package it may import, beside itself.
 BELOW = {
     "mixers": set(),
-    "agents": set(),
+    "agents": {"suggest"},
     "envs": {"suggest"},
     "rollout": {"envs", "agents", "metrics"},
     "training": {"envs", "agents", "mixers", "rollout", "metrics"},

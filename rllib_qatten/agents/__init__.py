@@ -1,13 +1,24 @@
 """How one agent turns its history into utilities: plain torch, no Ray."""
 
+from rllib_qatten.agents.base import Agent, unroll
+from rllib_qatten.agents.feed_forward import FeedForwardAgent
+from rllib_qatten.agents.grouped import GroupedAgent
 from rllib_qatten.agents.inputs import InputLayout
+from rllib_qatten.agents.make import AGENTS, SHARING, make_agent, sharing_groups
 from rllib_qatten.agents.packed_gru import packed_gru, packed_gru_steps
-from rllib_qatten.agents.recurrent import RecurrentAgent, unroll
+from rllib_qatten.agents.recurrent import RecurrentAgent
 
 __all__ = [
+    "AGENTS",
+    "SHARING",
+    "Agent",
+    "FeedForwardAgent",
+    "GroupedAgent",
     "InputLayout",
     "RecurrentAgent",
+    "make_agent",
     "packed_gru",
     "packed_gru_steps",
+    "sharing_groups",
     "unroll",
 ]

@@ -10,6 +10,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
 
+from rllib_qatten.agents import AGENTS, SHARING
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.rollout.exploration import EpsilonSchedule
@@ -71,7 +72,11 @@ class QMIXConfig(AlgorithmConfig):
         self.tau = 1.0
         self.team_reward = "equal"
         # Networks.
+        self.agent = "recurrent"
+        self.parameter_sharing = "all"
         self.hidden_size = 64
+        self.layer_norm = False
+        self.orthogonal_init = False
         self.mixing_embed_dim = 32
         self.hypernet_layers = 2
         self.hypernet_embed = 64
@@ -94,7 +99,11 @@ class QMIXConfig(AlgorithmConfig):
         replay_capacity_episodes: int | None = NotProvided,
         epsilon: float | list | None = NotProvided,
         team_reward: str | None = NotProvided,
+        agent: str | None = NotProvided,
+        parameter_sharing: str | None = NotProvided,
         hidden_size: int | None = NotProvided,
+        layer_norm: bool | None = NotProvided,
+        orthogonal_init: bool | None = NotProvided,
         mixing_embed_dim: int | None = NotProvided,
         hypernet_layers: int | None = NotProvided,
         hypernet_embed: int | None = NotProvided,
@@ -122,7 +131,12 @@ class QMIXConfig(AlgorithmConfig):
             replay_capacity_episodes: Episodes kept for replay.
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
+            agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
+            parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
+                the env must declare), or "none".
             hidden_size: Width of the agent network.
+            layer_norm: Normalises the agent network's hidden layers before their ReLU.
+            orthogonal_init: Starts the agent network with orthogonal weights.
             mixing_embed_dim: Width of the mixing network.
             hypernet_layers: 1 or 2 layers per hypernetwork.
             hypernet_embed: Width of a 2-layer hypernetwork.
@@ -213,6 +227,11 @@ class QMIXConfig(AlgorithmConfig):
             )
         one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
         one_of(self.team_reward, TEAM_REWARDS, "team_reward")
+        one_of(self.agent, AGENTS, "agent")
+        one_of(self.parameter_sharing, SHARING, "parameter_sharing")
+        for name in ("layer_norm", "orthogonal_init"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false; got {getattr(self, name)!r}.")
         if not self.enable_rl_module_and_learner or self.framework_str != "torch":
             raise ValueError(f"{self.name} runs on RLlib's new API stack with framework: torch.")
         # A mixer of the smallest size checks its own options.
@@ -257,6 +276,12 @@ class QMIXConfig(AlgorithmConfig):
             "double_q": self.double_q,
             "returns": self.returns,
             "standardise_rewards": self.standardise_rewards,
+            "agent": {
+                "kind": self.agent,
+                "sharing": self.parameter_sharing,
+                "layer_norm": self.layer_norm,
+                "orthogonal_init": self.orthogonal_init,
+            },
             "mixer": {name: getattr(self, name) for name in self.mixer_options},
         }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -70,6 +71,7 @@ def _declared(env: Any) -> Iterator[str]:
                 f"agent {agent!r} has the action space {actions[agent]}: value decomposition needs "
                 "a Discrete starting at 0; discretise or flatten the actions"
             )
+    yield from _unit_types(env, len(agents))
     if hasattr(env, "state"):
         space = getattr(env, "state_space", None)
         if space is None or not _flattens(space):
@@ -98,6 +100,18 @@ def _unit_features(env: Any, state_size: int, n_agents: int) -> Iterator[str]:
         yield (
             f"unit_features is {part!r}: it must be slice(start, stop) within the state's "
             f"{state_size} entries, with equally many features for each of the {n_agents} agents"
+        )
+
+
+def _unit_types(env: Any, n_agents: int) -> Iterator[str]:
+    types = getattr(env, "unit_types", None)
+    if types is None:
+        return
+    kinds = list(types) if isinstance(types, Sequence | np.ndarray) else []
+    if len(kinds) != n_agents or not all(isinstance(kind, Integral) for kind in kinds):
+        yield (
+            f"unit_types is {types!r}: it must be a whole number for each of the {n_agents} "
+            "agents, the same for agents of one type, or None if types change from game to game"
         )
 
 

@@ -42,6 +42,7 @@ def team_spec(env: MultiAgentEnv) -> TeamSpec:
         state_size = gym.spaces.flatdim(env.state_space)
     else:
         state_size = len(agents) * observation_size
+    unit_types = getattr(env, "unit_types", None)
     return TeamSpec(
         agents=agents,
         n_actions=max(int(env.action_spaces[agent].n) for agent in agents),
@@ -49,6 +50,7 @@ def team_spec(env: MultiAgentEnv) -> TeamSpec:
         state_size=state_size,
         state_source="env" if has_state else "observations",
         unit_features=getattr(env, "unit_features", None),
+        unit_types=None if unit_types is None else tuple(int(kind) for kind in unit_types),
         is_battle=bool(getattr(env, "is_battle", False)),
         engine=getattr(env, "engine", type(env).__name__),
         episode_limit=getattr(env, "episode_limit", None),

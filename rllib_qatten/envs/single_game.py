@@ -41,6 +41,7 @@ class SingleGame(MultiAgentEnv):
         }
         self.state_space = gym.spaces.Box(-np.inf, np.inf, (spec.state_size,), np.float32)
         self.unit_features = spec.unit_features
+        self.unit_types = spec.unit_types
         self.is_battle = spec.is_battle
         self.engine = spec.engine
         self.episode_limit = spec.episode_limit

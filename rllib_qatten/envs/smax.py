@@ -80,8 +80,9 @@ class _Engine:
         jax, smax = _import_jax()
         jnp = jax.numpy
         limit = EPISODE_LIMITS[map_name]
+        scenario = smax.map_name_to_scenario(map_name)
         env = smax.HeuristicEnemySMAX(
-            scenario=smax.map_name_to_scenario(map_name),
+            scenario=scenario,
             # SMAX reads its clock before advancing it: a limit of k gives k + 1 steps.
             max_steps=limit - 1,
         )
@@ -167,6 +168,10 @@ class _Engine:
             observation_size=env.obs_size,
             state_size=units * UNIT_FEATURES,
             unit_features=slice(0, n * UNIT_FEATURES),
+            # Elsewhere every game draws its armies.
+            unit_types=None
+            if scenario.smacv2_unit_type_generation
+            else tuple(scenario.unit_types[:n].tolist()),
             is_battle=True,
             engine=f"smax (jaxmarl {importlib.metadata.version('jaxmarl')})",
             episode_limit=limit,

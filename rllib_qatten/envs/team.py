@@ -31,6 +31,8 @@ class TeamSpec:
         state_source: "env" if the env has a `state()`, "observations" if they are concatenated.
         unit_features: Where the state holds one row of U features per agent, as a slice that
             reshapes to [N, U]; None if the env declares none.
+        unit_types: The type of each agent's unit, a number that alike agents share, where it is
+            the same in every game; else None.
         is_battle: Whether games are won or lost, so that a win rate makes sense.
         engine: Name and version of what plays the game, for results and checkpoints.
         episode_limit: Longest game in steps, if known.
@@ -42,6 +44,7 @@ class TeamSpec:
     state_size: int
     state_source: str = "env"
     unit_features: slice | None = None
+    unit_types: tuple[int, ...] | None = None
     is_battle: bool = False
     engine: str = "python"
     episode_limit: int | None = None

@@ -13,7 +13,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
-from rllib_qatten.agents import InputLayout, RecurrentAgent, unroll
+from rllib_qatten.agents import Agent, InputLayout, make_agent, unroll
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.mixers import MIXERS, Mixed, Mixer, attention_entropy
 from rllib_qatten.rollout.exploration import ILLEGAL
@@ -47,7 +47,7 @@ def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Te
 
 
 class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
-    """The policy of QMIX: one recurrent agent network shared by all agents, and a mixer.
+    """The policy of QMIX: agent networks, by default one that all agents share, and a mixer.
 
     Built `inference_only`, as on env runners, it holds the agent network alone. A subclass brings
     another mixer.
@@ -61,13 +61,23 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Builds the networks from the team's space and the model config."""
         spec = self.spec
         self.layout = InputLayout(spec.observation_size, spec.n_actions, spec.n_agents)
-        self.agent = RecurrentAgent(
-            self.layout.size, spec.n_actions, self.model_config["hidden_size"]
-        )
+        self.agent = self.make_agent()
         if not self.inference_only:
             self.mixer = self.make_mixer(spec, self.model_config)
             if self.model_config["standardise_rewards"]:
                 self.standardise_rewards = RewardStandardiser()
+
+    def make_agent(self) -> Agent:
+        """The agents' networks, as the settings have them."""
+        spec = self.spec
+        return make_agent(
+            self.layout.size,
+            spec.n_actions,
+            spec.n_agents,
+            unit_types=spec.unit_types,
+            hidden_size=self.model_config["hidden_size"],
+            **self.model_config["agent"],
+        )
 
     @classmethod
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
@@ -107,12 +117,8 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             torch.as_tensor(batch[Columns.OBS]), torch.as_tensor(batch[columns.LAST_ACTIONS])
         )
         hidden = torch.as_tensor(batch[Columns.STATE_IN]["hidden"])
-        games_and_agents = inputs.shape[:-1]
-        utilities, hidden = self.agent.step(inputs.flatten(0, 1), hidden.flatten(0, 1))
-        return {
-            UTILITIES: utilities.view(*games_and_agents, -1),
-            Columns.STATE_OUT: {"hidden": hidden.view(*games_and_agents, -1)},
-        }
+        utilities, hidden = self.agent.step(inputs, hidden)
+        return {UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}
 
     # Learning.
 

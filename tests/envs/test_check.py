@@ -44,6 +44,18 @@ class OddUnitFeatures(ScriptedBattle):
         self.unit_features = slice(0, 3)
 
 
+class OddUnitTypes(ScriptedBattle):
+    unit_types = ("stalker", "zealot")
+
+
+class FewUnitTypes(ScriptedBattle):
+    unit_types = (1,)
+
+
+class NamelessUnitTypes(ScriptedBattle):
+    unit_types = 2
+
+
 class ShortState(ScriptedBattle):
     def state(self):
         return super().state()[:-1]
@@ -130,6 +142,9 @@ def nan_observations():
         (EndlessObservations, ["'unit_0'", "no fixed length"]),
         (NoStateSpace, ["state_space is None"]),
         (OddUnitFeatures, ["unit_features is slice(0, 3, None)", "each of the 2 agents"]),
+        (OddUnitTypes, ["unit_types is ('stalker', 'zealot')", "each of the 2 agents", "or None"]),
+        (FewUnitTypes, ["unit_types is (1,)", "each of the 2 agents"]),
+        (NamelessUnitTypes, ["unit_types is 2"]),
         (ShortState, ["state() has shape (4,)", "state_space (5,)"]),
         (OldReset, ["reset() returned dict", "(observations, infos)"]),
         (OldStep, ["step() returned tuple of other than five parts"]),
@@ -164,6 +179,13 @@ def test_accepts_our_own(name):
 
 def test_unlike_rewards_are_fine_where_joined():
     check_env(UnlikeRewards(), team_reward="sum")
+
+
+def test_unit_types_are_any_whole_numbers():
+    env = ScriptedBattle()
+    for types in (None, (0, 0), [4, 2], np.array([4, 2], np.uint8)):
+        env.unit_types = types
+        check_env(env)
 
 
 def test_unlike_sizes_are_fine():

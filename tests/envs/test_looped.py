@@ -59,6 +59,13 @@ def test_unlike_agents_are_padded_and_masked():
     assert teams.step(np.array([[1, 2]])).rewards[0] == 6
 
 
+def test_unit_types_are_the_envs():
+    env = ScriptedBattle()
+    assert LoopedTeams([env]).spec.unit_types is None
+    env.unit_types = np.array([4, 2], np.uint8)
+    assert LoopedTeams([env]).spec.unit_types == (4, 2)
+
+
 class Uneven(ScriptedBattle):
     def step(self, action_dict):
         seen, _, *rest = super().step(action_dict)

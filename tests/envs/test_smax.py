@@ -82,6 +82,26 @@ def test_dead_units_are_masked_zeroed_and_can_only_stop(trace):
     assert dead_seen > 0
 
 
+@pytest.mark.parametrize(
+    ("map_name", "types"),
+    [
+        ("3m", (0, 0, 0)),
+        ("2s3z", (2, 2, 3, 3, 3)),
+        ("3s5z_vs_3s6z", (2, 2, 2, 3, 3, 3, 3, 3)),
+        ("smacv2_5_units", None),  # drawn anew in every game
+    ],
+)
+def test_unit_types(map_name, types):
+    env = make_smac({"map_name": map_name, "engine": "smax"})
+    assert env.unit_types == env.vectorize(1).spec.unit_types == types
+
+
+def test_unit_types_are_those_of_the_state():
+    teams = SMAXTeams("2s3z")
+    features = teams.reset(0).state[0].reshape(-1, UNIT_FEATURES)[: teams.spec.n_agents]
+    assert tuple(features[:, 4:].argmax(-1)) == teams.spec.unit_types
+
+
 def test_wins_rewards_and_ends(trace):
     returns, wins, losses = np.zeros(GAMES), [], []
     for *_, step in trace:

@@ -1,0 +1,106 @@
+"""What every agent network shares: one step for acting, whole packed episodes for learning.
+
+Letters: P packed entries, N agents, I input length (see `InputLayout`), A actions, h hidden size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Agent(nn.Module, ABC):
+    """From own history to utilities. A subclass brings `step`, `hidden_states` and `head`.
+
+    Whoever acts keeps a hidden state [..., N, h] from step to step, of zeros at first, whether the
+    network has a memory or not. Axis N is that of the team's agents, in their order.
+
+    Attributes:
+        input_size: I.
+        hidden_size: h.
+        head: Turns hidden states [..., N, h] into utilities [..., N, A].
+    """
+
+    head: Callable[[Tensor], Tensor]
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        """Remembers the sizes I and h."""
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+
+    def initial_hidden(self, *leading: int) -> Tensor:
+        """The hidden state an episode starts with: zeros [*leading, h]."""
+        return next(self.parameters()).new_zeros(*leading, self.hidden_size)
+
+    @abstractmethod
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of any number of games.
+
+        Args:
+            inputs: [..., N, I].
+            hidden: [..., N, h], the agents' hidden state so far.
+
+        Returns:
+            Utilities [..., N, A] and the next hidden state [..., N, h].
+        """
+
+    @abstractmethod
+    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+        """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.
+
+        `head` turns them into utilities, so whoever needs both calls this and then `head`.
+        """
+
+    def forward(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+        """Utilities of whole episodes, each from a zero hidden state.
+
+        Args:
+            inputs: [P, N, I], packed as in torch's `PackedSequence`: longest episode first,
+                time-major, no padding.
+            batch_sizes: [T], how many episodes have an entry at each step; P is their sum.
+
+        Returns:
+            Utilities [P, N, A].
+
+        Raises:
+            ValueError: If the shapes do not fit each other or this network.
+        """
+        return self.head(self.hidden_states(inputs, batch_sizes))
+
+    def _checked_sizes(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> list[int]:
+        sizes = torch.as_tensor(batch_sizes).tolist()
+        if not sizes or min(sizes) < 1 or sizes != sorted(sizes, reverse=True):
+            raise ValueError(
+                "batch_sizes must be positive and never increase (sort the episodes longest "
+                f"first), got {sizes}"
+            )
+        expected = (sum(sizes), self.input_size)
+        if inputs.dim() != 3 or (inputs.shape[0], inputs.shape[2]) != expected:
+            raise ValueError(
+                f"inputs must be [P={expected[0]}, N, I={expected[1]}] with P = sum(batch_sizes) "
+                f"and I the input_size of this agent, got {list(inputs.shape)}"
+            )
+        return sizes
+
+
+def unroll(
+    agent: Agent,
+    target_agent: Agent,
+    inputs: Tensor,
+    batch_sizes: Tensor | Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Utilities [P, N, A] of the live agent, with gradient, and of the target agent, without.
+
+    Arguments and errors are those of `Agent.forward`.
+    """
+    utilities = agent(inputs, batch_sizes)
+    with torch.no_grad():
+        target_utilities = target_agent(inputs, batch_sizes)
+    return utilities, target_utilities
+
+
+def normalised(layer_norm: bool, size: int) -> nn.Module:
+    """What stands between a hidden layer and its ReLU: a layer norm, or nothing."""
+    return nn.LayerNorm(size) if layer_norm else nn.Identity()

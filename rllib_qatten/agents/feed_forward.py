@@ -1,0 +1,48 @@
+"""The feed-forward agent: one network, shared by its agents, from what is seen now to utilities."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rllib_qatten.agents.base import Agent, normalised
+
+
+class FeedForwardAgent(Agent):
+    """Linear, ReLU, Linear, ReLU, Linear: no memory, for teams that see all they need.
+
+    What it hands on as hidden state are the features [..., h] before its head, which it never
+    reads again. Letters as in `Agent`. Parameters have torch's default initialisation.
+    """
+
+    def __init__(
+        self, input_size: int, n_actions: int, hidden_size: int = 64, layer_norm: bool = False
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            input_size: I.
+            n_actions: A.
+            hidden_size: h, of both hidden layers.
+            layer_norm: Whether hidden layers are normalised before their ReLU.
+        """
+        super().__init__(input_size, hidden_size)
+        self.encoder = nn.Linear(input_size, hidden_size)
+        self.encoder_norm = normalised(layer_norm, hidden_size)
+        self.second = nn.Linear(hidden_size, hidden_size)
+        self.second_norm = normalised(layer_norm, hidden_size)
+        self.head = nn.Linear(hidden_size, n_actions)
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """See base class."""
+        features = self._features(inputs)
+        return self.head(features), features
+
+    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+        """See base class."""
+        self._checked_sizes(inputs, batch_sizes)
+        return self._features(inputs)
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        encoded = torch.relu(self.encoder_norm(self.encoder(inputs)))
+        return torch.relu(self.second_norm(self.second(encoded)))

@@ -1,0 +1,108 @@
+"""Every option of the agent network through the whole algorithm, and in the policy alone."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core.columns import Columns
+from ray.tune.registry import register_env
+
+from rllib_qatten.agents import AGENTS, SHARING
+from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.training import batch as columns
+from rllib_qatten.training.batch import pack
+from tests.algorithms import test_every_algorithm as every
+from tests.teams import ScriptedBattle
+from tests.training import test_module as policy
+
+TYPED = TeamSpec(("a", "b"), 4, 3, 5, unit_features=slice(0, 4), unit_types=(1, 0))
+OPTIONS = [
+    {"agent": kind, "parameter_sharing": sharing, "layer_norm": extra, "orthogonal_init": extra}
+    for (kind, sharing), extra in zip(
+        itertools.product(AGENTS, SHARING), itertools.cycle([True, False]), strict=False
+    )
+]
+every_option = pytest.mark.parametrize(
+    "options", OPTIONS, ids=lambda o: f"{o['agent']}-{o['parameter_sharing']}"
+)
+#: Networks in a team of three, two of them of one type.
+NETWORKS = {"all": 1, "unit_type": 2, "none": 3}
+
+
+class TypedBattle(ScriptedBattle):
+    unit_types = (5, 3, 5)
+
+
+@pytest.fixture
+def build(ray_session):
+    register_env("typed_battle", TypedBattle)
+
+    def build(**settings):
+        config = {"agents": 3, "lengths": [4, 7], "wins": [True, False]}
+        return every.build("QMIX", "typed_battle", env_config=config, **settings)
+
+    return build
+
+
+@every_option
+def test_trains_and_evaluates(build, options):
+    algorithm = build(**options, target_update_episodes=10**6)
+    for _ in range(2):
+        result = algorithm.train()
+    assert np.isfinite(result["learners"]["default_policy"]["total_loss"])
+    assert result["num_updates_lifetime"] > 5
+    assert result["evaluation"]["env_runners"]["num_episodes"] == 5
+    state = every.weights(algorithm)
+    live = {name for name in state if name.startswith("agent.")}
+    heads = [name for name in live if name.endswith("head.weight")]
+    assert len(heads) == NETWORKS[options["parameter_sharing"]]
+    # Learning reached every network; the targets are still what they began with.
+    for name in live:
+        assert not np.array_equal(state[name], state[f"target_{name}"]), name
+    assert any("norm" in name for name in live) == options["layer_norm"]
+    algorithm.stop()
+
+
+def test_separate_agents_are_saved_and_restored(build, tmp_path):
+    algorithm = build(agent="recurrent", parameter_sharing="none", layer_norm=True)
+    algorithm.train()
+    path = algorithm.save_to_path(tmp_path / "checkpoint")
+    restored = Algorithm.from_checkpoint(path)
+    every.assert_equal(every.weights(algorithm), every.weights(restored))
+    assert restored.evaluate()["env_runners"]["num_episodes"] == 5
+    inputs = torch.randn(2, 3, restored.get_module().layout.size)
+    hidden = torch.zeros(2, 3, 16)
+    ours, theirs = (a.get_module().agent.step(inputs, hidden)[0] for a in (algorithm, restored))
+    assert torch.equal(ours, theirs)
+    restored.train()
+    algorithm.stop()
+    restored.stop()
+
+
+@every_option
+def test_acting_equals_unrolling(options):
+    module = policy.build("QMIX", TYPED, **options).float()
+    (episode,) = policy.episodes([4])
+    batch = {k: torch.from_numpy(v) for k, v in pack([episode]).items()}
+    whole = module.agent(
+        module.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS]), batch[columns.BATCH_SIZES]
+    )
+    hidden = torch.from_numpy(module.get_initial_state()["hidden"])[None]
+    for t in range(5):
+        last = episode.actions[t - 1].astype(np.int64) if t else np.full(2, -1)
+        output = module.forward_inference(
+            {
+                Columns.OBS: episode.observations[t][None],
+                columns.LAST_ACTIONS: last[None],
+                Columns.STATE_IN: {"hidden": hidden},
+            }
+        )
+        hidden = output[Columns.STATE_OUT]["hidden"]
+        torch.testing.assert_close(output["utilities"][0], whole[t])
+
+
+def test_unit_types_must_be_declared():
+    with pytest.raises(ValueError, match="needs the unit type of each agent"):
+        policy.build("QMIX", parameter_sharing="unit_type")
