@@ -2,9 +2,10 @@
 
 A file holds one JSON object with a list `cases`; `conventions` in it explains the shapes. There, a
 linear layer is `{"weight": [out][in], "bias": [out] or null}`, a network a list of layers, and
-Qatten's `query` and `key` are lists of networks over heads.
+Qatten's `query` and `key` and QPLEX's `lambda_*` are lists of networks over heads or kernels.
 """
 
+import inspect
 import json
 import math
 import re
@@ -13,8 +14,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rllib_qatten.mixers import MIXERS, QMIX, Mixer, Qatten
+from rllib_qatten.mixers import MIXERS, Mixer, Qatten, QTRANCritic
+from rllib_qatten.mixers.layers import HeadNetwork, Hypernet
 
+NAMES = {"wqmix_central": "central", "qtran_base": "qtran"}  # theirs -> ours
 OPTIONS = {  # our names <- names in a case's config
     "n_heads": ("n_heads", "n_head"),
     "mixing_embed_dim": ("embed_dim", "mixing_embed_dim"),
@@ -25,7 +28,12 @@ OPTIONS = {  # our names <- names in a case's config
     "mask_dead": ("mask_dead",),
     "state_bias": ("state_bias",),
     "attend_reg_coef": ("attend_reg_coef",),
+    "qtran_arch": ("architecture", "qtran_arch"),
+    "network_size": ("network_size",),
+    "n_kernels": ("n_kernels",),
 }
+# Their networks that have another name here.
+PARTS = {"joint_q": "joint_net", "state_value": "value_net", "action_encoder": "action_encoder"}
 
 
 def load(path) -> dict:
@@ -36,7 +44,7 @@ def tensor(numbers, dtype=torch.float64) -> torch.Tensor:
     return torch.tensor(numbers, dtype=dtype)
 
 
-def layers(mixer: Mixer, leaf=lambda p: None if p is None else p.detach()) -> dict:
+def layers(mixer: nn.Module, leaf=lambda p: None if p is None else p.detach()) -> dict:
     """Our mixer -> golden layout, made of views of `leaf(parameter)` (None stays None).
 
     `leaf=lambda p: None if p is None else p.grad` gives gradients in the same layout.
@@ -49,9 +57,16 @@ def layers(mixer: Mixer, leaf=lambda p: None if p is None else p.detach()) -> di
             "bias": None if bias is None else bias[head],
         }
 
-    def network(hypernet):
-        return [linear(layer) for layer in (hypernet.first, hypernet.last) if layer is not None]
+    def network(net):
+        if isinstance(net, HeadNetwork):
+            heads = range(len(net.first.weight))
+            return [[linear(layer, h) for layer in (net.first, *net.rest)] for h in heads]
+        parts = (net.first, net.last) if isinstance(net, Hypernet) else net
+        return [linear(layer) for layer in parts if isinstance(layer, nn.Linear)]
 
+    if isinstance(mixer, QTRANCritic):
+        found = {theirs: getattr(mixer, ours) for theirs, ours in PARTS.items()}
+        return {name: network(net) for name, net in found.items() if net is not None}
     if isinstance(mixer, Qatten):
         query = [layer for layer in (mixer.query_hidden, mixer.query) if layer is not None]
         heads = range(mixer.n_heads)
@@ -59,13 +74,10 @@ def layers(mixer: Mixer, leaf=lambda p: None if p is None else p.detach()) -> di
             "query": [[linear(layer, h) for layer in query] for h in heads],
             "key": [[linear(mixer.key, h)] for h in heads],
         }
-        names = ("head_weight", "state_value")
+        rest = {n: getattr(mixer, n) for n in ("head_weight", "state_value")}
     else:
-        parts = {}
-        names = (
-            ("hyper_w1", "hyper_b1", "hyper_w2", "state_value") if isinstance(mixer, QMIX) else ()
-        )
-    return parts | {n: network(getattr(mixer, n)) for n in names if getattr(mixer, n) is not None}
+        parts, rest = {}, dict(mixer.named_children())
+    return parts | {name: network(net) for name, net in rest.items() if net is not None}
 
 
 def flatten(tree, path="") -> dict:
@@ -86,7 +98,7 @@ def _has_dict(tree) -> bool:
     return isinstance(tree, dict)
 
 
-def set_weights(mixer: Mixer, weights: dict) -> None:
+def set_weights(mixer: nn.Module, weights: dict) -> None:
     """Golden layout -> our mixer, in place. Every weight must have its place and the reverse."""
     places, numbers = flatten(layers(mixer)), flatten(weights)
     if places.keys() != numbers.keys():
@@ -98,36 +110,48 @@ def set_weights(mixer: Mixer, weights: dict) -> None:
         place.copy_(value)
 
 
-def get_weights(mixer: Mixer) -> dict:
+def get_weights(mixer: nn.Module) -> dict:
     """Our mixer -> golden layout, as copies."""
     return layers(mixer, lambda p: None if p is None else p.detach().clone())
 
 
-def make_mixer(name: str, config: dict, weights: dict | None = None, dtype=torch.float64) -> Mixer:
-    """The mixer of a case, with `weights` in golden layout if given."""
+def make_mixer(
+    name: str, config: dict, weights: dict | None = None, dtype=torch.float64
+) -> Mixer | QTRANCritic:
+    """The mixer of a case, or QTRAN's critic, with `weights` in golden layout if given."""
+    name = NAMES.get(name, name)
+    build = QTRANCritic if name == "qtran" else MIXERS[name]
     options = {
         ours: config[theirs]
-        for ours, names in OPTIONS.items()
-        for theirs in names
+        for ours in OPTIONS.keys() & inspect.signature(build).parameters
+        for theirs in OPTIONS[ours]
         if config.get(theirs) is not None
     }
+    sizes = [config.get(k, 0) for k in ("n_agents", "state_dim", "unit_dim")]
     if name == "qatten":
         options.setdefault("attend_reg_coef", 0.0)
         options["attention_bias"] = config.get("attention_bias", "none").startswith("all")
         options["reg_over_padding"] = True
-    elif name == "qmix":
-        keep = ("mixing_embed_dim", "hypernet_layers", "hypernet_embed")
-        options = {k: v for k, v in options.items() if k in keep}
-    else:
-        options = {}
-    sizes = (config.get(k, 0) for k in ("n_agents", "state_dim", "unit_dim"))
-    mixer = MIXERS[name](*sizes, **options).to(dtype)
+    elif name == "qplex" and weights is not None:
+        # Layers and widths that no config names, read off the weights.
+        kernel = weights["lambda_action"][0]
+        options["hypernet_embed"] = len(weights["hyper_w"][0]["weight"])
+        options["adv_hypernet_layers"] = len(kernel)
+        options["adv_hypernet_embed"] = len(kernel[0]["weight"])
+    elif name == "qtran":
+        sizes[2:] = config["n_actions"], config["rnn_hidden_dim"]
+        if options.get("qtran_arch") == "coma_critic" and weights is not None:
+            # The reference has an encoder here that it never calls.
+            weights = {k: v for k, v in weights.items() if k != "action_encoder"}
+    if getattr(build, "uses_actions", False):
+        options["n_actions"] = config["n_actions"]
+    mixer = build(*sizes, **options).to(dtype)
     if weights is not None:
         set_weights(mixer, weights)
     return mixer
 
 
-def case_mixer(case: dict) -> Mixer:
+def case_mixer(case: dict) -> Mixer | QTRANCritic:
     """The mixer of a forward case, with its weights or its weights' formula."""
     mixer = make_mixer(case["mixer"], case["config"], case.get("weights"))
     if "weights_formula" in case:
@@ -140,7 +164,7 @@ def case_mixer(case: dict) -> Mixer:
 
 
 def case_inputs(case: dict) -> dict:
-    """agent_qs [B, T, N], state [B, T, S] and actions [B, T, N] as tensors."""
+    """state [B, T, S], actions [B, T, N], and agent_qs [B, T, N] or agent_hidden [B, T, N, h]."""
     config = case["config"]
     if "inputs_formula" in case:
         formula = case["inputs_formula"]
@@ -153,8 +177,10 @@ def case_inputs(case: dict) -> dict:
             "actions": torch.full((*rows, n), action),
         }
     inputs = {k: tensor(v) for k, v in case["inputs"].items()}
-    inputs.setdefault("state", inputs["agent_qs"].new_zeros(*inputs["agent_qs"].shape[:-1], 0))
-    inputs.setdefault("actions", torch.ones_like(inputs["agent_qs"]))
+    if "agent_qs" in inputs:
+        inputs.setdefault("state", inputs["agent_qs"].new_zeros(*inputs["agent_qs"].shape[:-1], 0))
+        inputs.setdefault("actions", torch.ones_like(inputs["agent_qs"]))
+    inputs["actions"] = inputs["actions"].long()
     return inputs
 
 
@@ -162,7 +188,7 @@ def mixer_kwargs(config: dict, state: torch.Tensor, actions: torch.Tensor) -> di
     """Keyword inputs by the files' conventions: u_i lead the state, and action 0 means dead."""
     n, u = config["n_agents"], config.get("unit_dim", 0)
     units = state[..., : n * u].unflatten(-1, (n, u)) if u else None
-    return {"unit_features": units, "alive": actions > 0}
+    return {"unit_features": units, "alive": actions > 0, "actions": actions}
 
 
 def wave(rule: str, start: int, shape) -> torch.Tensor:

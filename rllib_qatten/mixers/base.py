@@ -1,7 +1,8 @@
 """What every mixer shares: the door where shapes are checked, and what comes out of it.
 
-Letters: N agents, S state length, U unit-feature length, H heads, E embedding length. `*B` stands
-for any leading axes, none and empty ones included; inside a mixer they are one axis of M rows.
+Letters: N agents, S state length, U unit-feature length, A actions, H heads, E embedding length.
+`*B` stands for any leading axes, none and empty ones included; inside a mixer they are one axis of
+M rows.
 """
 
 import math
@@ -9,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ class Mixed:
     """[*B, H] non-negative weights of the heads; None if the heads are simply added."""
     state_value: Tensor | None = None
     """[*B] the part of Q_tot that depends on the state alone."""
+    agent_weights: Tensor | None = None
+    """[*B, N] non-negative weights of the utilities (QLinear) or of the advantages (QPLEX)."""
 
     def unflatten(self, batch: Sequence[int]) -> "Mixed":
         """The same with its one axis of rows cut into the axes `batch`."""
@@ -46,20 +49,44 @@ class Mixed:
         return Mixed(**parts)
 
 
+class Rows(NamedTuple):
+    """M checked rows of what `Mixer.forward` was given, meanings as there."""
+
+    utilities: Tensor
+    """[M, N]."""
+    state: Tensor
+    """[M, S]."""
+    unit_features: Tensor | None
+    """[M, N, U]; not None if `uses_unit_features`."""
+    alive: Tensor | None
+    """[M, N] bool."""
+    mask: Tensor | None
+    """[M] bool."""
+    actions: Tensor | None
+    """[M, N] int64; not None if `uses_actions`."""
+    best_utilities: Tensor | None
+    """[M, N]; not None if `uses_actions`."""
+
+
 class Mixer(nn.Module, ABC):
     """Turns N utilities and a state into one Q_tot. A subclass writes `mix` and nothing else.
 
-    Every mixer is built as `MIXERS[name](n_agents, state_dim, unit_dim, **options)`; one that has
-    no use for the state or the unit features ignores their lengths.
+    Every mixer is built as `MIXERS[name](n_agents, state_dim, unit_dim, **options)`, with
+    `n_actions=A` beside them if it `uses_actions`; one that has no use for the state or the unit
+    features ignores their lengths.
     """
 
     uses_state: ClassVar[bool] = True
     """Whether Q_tot depends on the state; otherwise its length is not checked."""
     uses_unit_features: ClassVar[bool] = False
     """Whether `unit_features` must be given; otherwise they are ignored."""
+    uses_actions: ClassVar[bool] = False
+    """Whether `actions` and `best_utilities` must be given; otherwise they are ignored."""
 
-    def __init__(self, n_agents: int, state_dim: int = 0, unit_dim: int = 0) -> None:
-        """Remember the sizes N, S and U.
+    def __init__(
+        self, n_agents: int, state_dim: int = 0, unit_dim: int = 0, n_actions: int = 0
+    ) -> None:
+        """Remember the sizes N, S, U and A.
 
         Raises:
             ValueError: a size that this mixer uses is not a positive integer.
@@ -68,6 +95,7 @@ class Mixer(nn.Module, ABC):
         self.n_agents = at_least("n_agents", n_agents, 1)
         self.state_dim = at_least("state_dim", state_dim, int(self.uses_state))
         self.unit_dim = at_least("unit_dim", unit_dim, int(self.uses_unit_features))
+        self.n_actions = at_least("n_actions", n_actions, int(self.uses_actions))
 
     @property
     def claims_igm(self) -> bool:
@@ -82,6 +110,8 @@ class Mixer(nn.Module, ABC):
         unit_features: Tensor | None = None,
         alive: Tensor | None = None,
         mask: Tensor | None = None,
+        actions: Tensor | None = None,
+        best_utilities: Tensor | None = None,
     ) -> Mixed:
         """Check every shape once, then mix.
 
@@ -92,6 +122,10 @@ class Mixer(nn.Module, ABC):
             alive: [*B, N] bool, which agents still act; None means all.
             mask: [*B] bool, which rows are real and not padding; None means all. It concerns means
                 over rows (the regulariser); q_tot is computed for every row.
+            actions: [*B, N] int64, the actions whose values `utilities` are, for mixers that use
+                them.
+            best_utilities: [*B, N] the greatest utility among each agent's legal actions, from the
+                same network as `utilities`, for mixers that use them.
 
         Returns:
             `Mixed` with the leading axes *B. Under `torch.no_grad` its regulariser is zero.
@@ -101,8 +135,8 @@ class Mixer(nn.Module, ABC):
         """
         batch, n = utilities.shape[:-1], self.n_agents
         wanted_state = self.state_dim if self.uses_state else state.shape[-1:].numel()
-        self._check("utilities", utilities, (*batch, n), "[*B, N]")
-        self._check("state", state, (*batch, wanted_state), "[*B, S]")
+        check_input(self, "utilities", utilities, (*batch, n), "[*B, N]")
+        check_input(self, "state", state, (*batch, wanted_state), "[*B, S]")
         if not self.uses_unit_features:
             unit_features = None
         elif unit_features is None:
@@ -111,51 +145,75 @@ class Mixer(nn.Module, ABC):
                 "agent's own part of the state, its own observation or its one-hot id"
             )
         else:
-            self._check("unit_features", unit_features, (*batch, n, self.unit_dim), "[*B, N, U]")
+            shape = (*batch, n, self.unit_dim)
+            check_input(self, "unit_features", unit_features, shape, "[*B, N, U]")
+        if not self.uses_actions:
+            actions = best_utilities = None
+        elif actions is None or best_utilities is None:
+            missing = "actions" if actions is None else "best_utilities"
+            raise ValueError(
+                f"{type(self).__name__} expected {missing} [*B, N], came None: pass each agent's "
+                "action and the greatest utility among its legal actions"
+            )
+        else:
+            check_input(self, "actions", actions, (*batch, n), "[*B, N]", torch.int64)
+            check_input(self, "best_utilities", best_utilities, (*batch, n), "[*B, N]")
         if alive is not None:
-            self._check("alive", alive, (*batch, n), "[*B, N]", torch.bool)
+            check_input(self, "alive", alive, (*batch, n), "[*B, N]", torch.bool)
         if mask is not None:
-            self._check("mask", mask, tuple(batch), "[*B]", torch.bool)
+            check_input(self, "mask", mask, tuple(batch), "[*B]", torch.bool)
+        optional = unit_features, alive, mask, actions, best_utilities
         if len(batch) == 1:
-            return self.mix(utilities, state, unit_features, alive, mask)
+            return self.mix(Rows(utilities, state, *optional))
 
         def rows(x: Tensor) -> Tensor:
             return x.reshape(math.prod(batch), *x.shape[len(batch) :])
 
-        optional = (None if x is None else rows(x) for x in (unit_features, alive, mask))
-        return self.mix(rows(utilities), rows(state), *optional).unflatten(batch)
+        flat = (None if x is None else rows(x) for x in optional)
+        return self.mix(Rows(rows(utilities), rows(state), *flat)).unflatten(batch)
 
     @abstractmethod
-    def mix(
-        self,
-        utilities: Tensor,
-        state: Tensor,
-        unit_features: Tensor | None,
-        alive: Tensor | None,
-        mask: Tensor | None,
-    ) -> Mixed:
-        """Mix M checked rows: [M, N], [M, S], [M, N, U], [M, N], [M] -> `Mixed` over M."""
+    def mix(self, rows: Rows) -> Mixed:
+        """Mix M checked rows."""
 
-    def _check(
-        self,
-        name: str,
-        x: Tensor,
-        shape: tuple[int, ...],
-        letters: str,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        if x.shape != shape:
-            raise ValueError(
-                f"{type(self).__name__} expected {name} {letters} = {list(shape)}, came "
-                f"{list(x.shape)}: give it the leading axes of utilities and the sizes the mixer "
-                f"was built with, n_agents={self.n_agents}, state_dim={self.state_dim}, "
-                f"unit_dim={self.unit_dim}"
-            )
-        if dtype is not None and x.dtype != dtype:
-            raise ValueError(
-                f"{type(self).__name__} expected {name} of {dtype}, came {x.dtype}: convert it, "
-                f"for instance {name} > 0"
-            )
+
+SIZES = "n_agents", "state_dim", "unit_dim", "n_actions", "hidden_size"
+
+
+def check_input(
+    owner: nn.Module,
+    name: str,
+    x: Tensor,
+    shape: tuple[int, ...],
+    letters: str,
+    dtype: torch.dtype | None = None,
+    leader: str = "utilities",
+) -> None:
+    """Raise a ValueError in words unless `x` has this shape and, if one is given, this dtype.
+
+    Args:
+        owner: Whose input it is; its sizes go into the message.
+        name: The input's name.
+        x: The input.
+        shape: The shape wanted.
+        letters: The same in letters.
+        dtype: The dtype wanted; None takes any.
+        leader: The input whose leading axes count.
+    """
+    if x.shape != shape:
+        known = {size: getattr(owner, size, 0) for size in SIZES}
+        sizes = ", ".join(f"{size}={value}" for size, value in known.items() if value)
+        raise ValueError(
+            f"{type(owner).__name__} expected {name} {letters} = {list(shape)}, came "
+            f"{list(x.shape)}: give it the leading axes of {leader} and the sizes it was built "
+            f"with, {sizes}"
+        )
+    if dtype is not None and x.dtype != dtype:
+        way = f"{name} > 0" if dtype == torch.bool else f"{name}.to({dtype})"
+        raise ValueError(
+            f"{type(owner).__name__} expected {name} of {dtype}, came {x.dtype}: convert it, "
+            f"for instance {way}"
+        )
 
 
 def attention_entropy(attention: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -1,5 +1,7 @@
 """What mixers are made of: stacked heads, networks of the state, many layers in one product."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -48,11 +50,16 @@ class Hypernet(nn.Module):
         results = [net.finish(output) for net, output in zip(nets, outputs)]
     """
 
-    def __init__(self, state_dim: int, out_features: int, hidden: int | None = None) -> None:
+    def __init__(
+        self, state_dim: int, out_features: int, hidden: int | None = None, out_bias: bool = True
+    ) -> None:
         """Make the network; `hidden` is the width between two layers, None means one layer."""
         super().__init__()
-        self.first = nn.Linear(state_dim, out_features if hidden is None else hidden)
-        self.last = None if hidden is None else nn.Linear(hidden, out_features)
+        if hidden is None:
+            self.first, self.last = nn.Linear(state_dim, out_features, out_bias), None
+        else:
+            self.first = nn.Linear(state_dim, hidden)
+            self.last = nn.Linear(hidden, out_features, out_bias)
 
     def finish(self, first_output: Tensor) -> Tensor:
         """What follows the first layer."""
@@ -61,6 +68,30 @@ class Hypernet(nn.Module):
     def forward(self, state: Tensor) -> Tensor:
         """State [..., S] -> [..., out_features]."""
         return self.finish(self.first(state))
+
+
+class HeadNetwork(nn.Module):
+    """H independent networks, each of linear layers with ReLU between; used like a `Hypernet`."""
+
+    def __init__(self, n_heads: int, sizes: Sequence[int]) -> None:
+        """Make them; `sizes` are the lengths of the input, the hidden layers and the output."""
+        super().__init__()
+        layers = [HeadLinear(n_heads, i, o, bias=True) for i, o in pairwise(sizes)]
+        self.first, self.rest = layers[0], nn.ModuleList(layers[1:])
+
+    def finish(self, first_output: Tensor) -> Tensor:
+        """What follows the first layers, [M, H * width] -> [M, H, out]."""
+        x = first_output.view(len(first_output), *self.first.weight.shape[:2]).transpose(0, 1)
+        for layer in self.rest:
+            weight, bias = layer.parameters()
+            x = torch.baddbmm(bias.unsqueeze(1), F.relu(x), weight.mT)
+        return x.transpose(0, 1)
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Linear layers with ReLU between them and none after the last."""
+    layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 def fused_linear(x: Tensor, *layers: nn.Linear | HeadLinear | Affine) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rllib_qatten.mixers.base import Mixed, Mixer, at_least, one_or_two_layers
+from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
 from rllib_qatten.mixers.layers import Affine, HeadLinear, Hypernet, fused_linear
 
 
@@ -108,15 +108,9 @@ class Qatten(Mixer):
         """True unless Q_i is part of the key."""
         return not self.q_in_key
 
-    def mix(
-        self,
-        utilities: Tensor,
-        state: Tensor,
-        unit_features: Tensor | None,
-        alive: Tensor | None,
-        mask: Tensor | None,
-    ) -> Mixed:
+    def mix(self, rows: Rows) -> Mixed:
         """[M, N], [M, S], [M, N, U] -> [M]; all heads and agents at once."""
+        utilities, state, unit_features, alive, mask, *_ = rows
         assert unit_features is not None  # forward has checked
         probes, head_weights, state_value = self._read(state)
         features = self._key_inputs(unit_features, utilities)

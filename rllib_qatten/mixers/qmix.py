@@ -2,9 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from rllib_qatten.mixers.base import Mixed, Mixer, at_least, one_or_two_layers
+from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
 from rllib_qatten.mixers.layers import Hypernet, fused_linear
 
 
@@ -47,15 +46,9 @@ class QMIX(Mixer):
         self.hyper_w2 = Hypernet(state_dim, embed, hidden)
         self.state_value = Hypernet(state_dim, 1, embed)
 
-    def mix(
-        self,
-        utilities: Tensor,
-        state: Tensor,
-        unit_features: Tensor | None,
-        alive: Tensor | None,
-        mask: Tensor | None,
-    ) -> Mixed:
+    def mix(self, rows: Rows) -> Mixed:
         """[M, N], [M, S] -> [M]."""
+        utilities, state = rows.utilities, rows.state
         nets = self.hyper_w1, self.hyper_b1, self.hyper_w2, self.state_value
         outputs = fused_linear(state, *(net.first for net in nets))
         w1, b1, w2, value = (net.finish(y) for net, y in zip(nets, outputs, strict=True))

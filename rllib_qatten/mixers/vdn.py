@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from rllib_qatten.mixers.base import Mixed, Mixer
+from rllib_qatten.mixers.base import Mixed, Mixer, Rows
 
 
 class VDN(Mixer):
@@ -12,13 +10,6 @@ class VDN(Mixer):
 
     uses_state: ClassVar[bool] = False
 
-    def mix(
-        self,
-        utilities: Tensor,
-        state: Tensor,
-        unit_features: Tensor | None,
-        alive: Tensor | None,
-        mask: Tensor | None,
-    ) -> Mixed:
+    def mix(self, rows: Rows) -> Mixed:
         """[M, N] -> [M]."""
-        return Mixed(utilities.sum(-1))
+        return Mixed(rows.utilities.sum(-1))

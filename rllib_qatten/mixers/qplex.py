@@ -1,0 +1,103 @@
+"""QPLEX: utilities split into values and advantages, the advantages weighed by the joint action."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least
+from rllib_qatten.mixers.layers import HeadNetwork, Hypernet, fused_linear
+
+TINY = 1e-10
+"""Keeps weights above zero, as in the authors' code."""
+
+
+class QPLEX(Mixer):
+    """QPLEX, the duplex dueling mixer (Wang et al. 2021, arXiv 2008.01062).
+
+    The state moves each utility, then the joint action weighs what each agent loses by not being
+    greedy; K kernels make the weights:
+
+        qt_i     = w_i(s) Q_i + v_i(s)                                            w_i > 0
+        vt_i     = w_i(s) max_a Q_i(a) + v_i(s)                          max over legal actions
+        lambda_i = sum_k |key_k(s)| sigmoid(agent_k(s))_i sigmoid(action_k(s, a))_i         > 0
+        Q_tot    = sum_i qt_i + sum_i (lambda_i - 1) (qt_i - vt_i)
+
+    An advantage qt_i - vt_i is never positive and lambda_i is, so no joint action beats the greedy
+    one, whose Q_tot is sum_i vt_i. With lambda free, these are all functions with IGM.
+
+    Worth knowing:
+        * The advantage in the last term carries no gradient, in the public codes and here. So
+          dQ_tot/dQ_i is w_i, whatever lambda is, and `best_utilities` never get a gradient.
+        * For a target, best utilities are the target network's own maximum, also where the
+          action is the live network's; otherwise advantages could be positive.
+
+    Where this differs from the public codes:
+        * Defaults are the authors' for StarCraft: 4 kernels, each net one layer. PyMARL2 has two
+          layers (`adv_hypernet_layers=2`), the authors' matrix games 10 kernels of three.
+        * Only the transformation w_i, v_i of their `dmaq`; not `dmaq_qatten`, where Qatten's
+          attention takes its place. Their switches for lambda without the minus one and for no
+          transformation are left out.
+    """
+
+    uses_actions: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_agents: int,
+        state_dim: int,
+        unit_dim: int = 0,
+        *,
+        n_actions: int,
+        n_kernels: int = 4,
+        hypernet_embed: int = 64,
+        adv_hypernet_layers: int = 1,
+        adv_hypernet_embed: int = 64,
+    ) -> None:
+        """Make the transformation and the kernels.
+
+        Args:
+            n_agents: N.
+            state_dim: S.
+            unit_dim: ignored.
+            n_actions: A.
+            n_kernels: K, how many products add up to lambda.
+            hypernet_embed: width of the two-layer networks w(s) and v(s).
+            adv_hypernet_layers: 1, 2 or 3 layers of each kernel's three networks.
+            adv_hypernet_embed: width between these layers.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        super().__init__(n_agents, state_dim, unit_dim, n_actions)
+        kernels = at_least("n_kernels", n_kernels, 1)
+        width = at_least("hypernet_embed", hypernet_embed, 1)
+        kernel_width = at_least("adv_hypernet_embed", adv_hypernet_embed, 1)
+        if adv_hypernet_layers not in (1, 2, 3):
+            raise ValueError(f"adv_hypernet_layers must be 1, 2 or 3, came {adv_hypernet_layers!r}")
+        between = [kernel_width] * (adv_hypernet_layers - 1)
+        n, joint = self.n_agents, self.n_agents * self.n_actions
+        self.hyper_w = Hypernet(state_dim, n, width)
+        self.hyper_v = Hypernet(state_dim, n, width)
+        self.lambda_key = HeadNetwork(kernels, [state_dim, *between, 1])
+        self.lambda_agent = HeadNetwork(kernels, [state_dim, *between, n])
+        self.lambda_action = HeadNetwork(kernels, [state_dim + joint, *between, n])
+
+    def mix(self, rows: Rows) -> Mixed:
+        """[M, N] utilities, actions and best utilities, [M, S] -> [M]; all kernels at once."""
+        utilities, state, *_, actions, best = rows
+        assert actions is not None  # forward has checked
+        assert best is not None
+        nets: list[Hypernet | HeadNetwork] = [self.hyper_w, self.hyper_v]
+        nets += [self.lambda_key, self.lambda_agent]
+        outputs = fused_linear(state, *(net.first for net in nets))
+        w, v, key, agent = (net.finish(y) for net, y in zip(nets, outputs, strict=True))
+        joint_action = F.one_hot(actions, self.n_actions).flatten(1).to(state.dtype)
+        (of_action,) = fused_linear(torch.cat([state, joint_action], -1), self.lambda_action.first)
+        action = self.lambda_action.finish(of_action)
+        # [M, K, 1] and [M, K, N] -> [M, N].
+        lambdas = ((key.abs() + TINY) * agent.sigmoid() * action.sigmoid()).sum(1)
+        w = w.abs() + TINY
+        advantages = (w * (utilities - best)).detach()
+        q_tot = (w * utilities + v).sum(-1) + ((lambdas - 1) * advantages).sum(-1)
+        return Mixed(q_tot, state_value=v.sum(-1), agent_weights=lambdas)
