@@ -32,7 +32,7 @@ class IndependentQRLModule(QMIXRLModule):
     @override(QMIXRLModule)
     def joint_value(
         self,
-        mixer: nn.Module,
+        mixer: Any,
         batch: dict[str, Any],
         rows: Tensor | slice,
         utilities: Tensor,

@@ -8,7 +8,6 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
@@ -23,21 +22,34 @@ from rllib_qatten.suggest import one_of
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import QMIXTorchLearner
 from rllib_qatten.training.losses import masked_mean, td_loss
-from rllib_qatten.training.module import ILLEGAL, QMIXRLModule, greedy_actions, utilities_of
+from rllib_qatten.training.module import (
+    ILLEGAL,
+    Q_TOT,
+    QMIXRLModule,
+    greedy_actions,
+    utilities_of,
+)
 
 HIDDEN = "hidden"
 TARGET_HIDDEN = "target_hidden"
 #: What the two conditions on the utilities miss: zero where they hold.
 OPT_GAP = "opt_gap"
 NOPT_GAP = "nopt_gap"
+VARIANTS = ("base", "alt")
+#: Default architecture and size of the base variant's critic.
+SIZES = ("qtran_paper", "small")
 
 
 class QTRANRLModule(QMIXRLModule):
-    """The policy of QTRAN-base: a joint critic on the agents' hidden states stands for the mixer.
+    """The policy of QTRAN: a joint critic on the agents' hidden states stands for the mixer.
 
     Acting uses the utilities alone. They are to obey, for the critic's Q_jt and V (theorem 1),
 
         sum_i Q_i(u_i) - Q_jt(u) + V  = 0 for the greedy joint action, >= 0 for all others.
+
+    QTRAN-alt tightens the second condition (theorem 2): for every agent, the least gap over its own
+    actions, the others' as they were, is to be zero. Its critic gives each agent Q_jt for all own
+    actions at once, so joint values are [M, N]: one estimate of the same Q_jt(u) per agent.
     """
 
     mixer_name = "qtran"
@@ -47,7 +59,10 @@ class QTRANRLModule(QMIXRLModule):
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
         """The joint critic."""
         sizes = (spec.n_agents, spec.state_size, spec.n_actions, settings["hidden_size"])
-        return QTRANCritic(*sizes, **settings["mixer"])
+        options = dict(settings["mixer"])
+        if options.pop("variant") == "base":
+            return QTRANCritic(*sizes, **options)
+        return QTRANAltCritic(*sizes, mixing_embed_dim=options["mixing_embed_dim"])
 
     @override(QMIXRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -63,102 +78,55 @@ class QTRANRLModule(QMIXRLModule):
     @override(QMIXRLModule)
     def joint_value(
         self,
-        mixer: nn.Module,
+        mixer: Any,
         batch: dict[str, Any],
         rows: Tensor | slice,
         utilities: Tensor,
         actions: Tensor,
         **options: Tensor,
     ) -> Mixed:
-        """The critic's Q_jt [R]; HIDDEN and TARGET_HIDDEN [P, N, h] in the batch are its inputs."""
+        """The critic's Q_jt [R] or [R, N]; it reads HIDDEN or TARGET_HIDDEN [P, N, h] in batch."""
         hidden = batch[HIDDEN if mixer is self.mixer else TARGET_HIDDEN]
-        return Mixed(self._critic_value(mixer, batch[columns.STATE][rows], hidden[rows], actions))
+        return Mixed(_value(mixer, batch[columns.STATE][rows], hidden[rows], actions))
 
     @override(QMIXRLModule)
     def mix(
         self, batch: dict[str, Any], utilities: Tensor, target_utilities: Tensor
     ) -> dict[str, Any]:
-        """QMIX's, with the critic's values; adds OPT_GAP and NOPT_GAP, per transition."""
+        """QMIX's, with the critic's values; adds OPT_GAP and NOPT_GAP [M] or [M, N]."""
         forward = super().mix(batch, utilities, target_utilities)
-        now = batch[columns.NOW]
+        now, actions = batch[columns.NOW], batch[Columns.ACTIONS]
+        critic: Any = self.mixer
         state, hidden = batch[columns.STATE][now], batch[HIDDEN][now]
-        legal, actions = batch[columns.LEGAL_ACTIONS][now], batch[Columns.ACTIONS]
+        legal = batch[columns.LEGAL_ACTIONS][now]
         best = greedy_actions(utilities[now].detach(), legal)
-        total, total_best = (utilities_of(utilities, now, a).sum(-1) for a in (actions, best))
-        value = self._state_value(state, hidden)
+        taken = utilities_of(utilities, now, actions)
+        total = utilities_of(utilities, now, best).sum(-1)
+        if isinstance(critic, QTRANCritic):
+            value = critic.state_value(state)
+            gap = taken.sum(-1) - forward[Q_TOT].detach() + value
+            forward[NOPT_GAP] = gap.clamp(max=0)
+            with torch.no_grad():
+                joint = _value(critic, state, hidden, best)
+            forward[OPT_GAP] = total - joint + value
+            return forward
+        value = critic.state_value(state, hidden).unsqueeze(-1)
         with torch.no_grad():
-            joint_best = self._critic_value(self.mixer, state, hidden, best)
-        forward[OPT_GAP] = _per(joint_best, total_best + value) - joint_best
-        forward[NOPT_GAP] = self._nopt_gap(forward, batch, utilities, total, value)
+            joint = _value(critic, state, hidden, best)
+            counterfactual = critic.joint_values(state, hidden, actions)
+        forward[OPT_GAP] = total.unsqueeze(-1) - joint + value
+        others = taken.sum(-1, keepdim=True) - taken
+        gaps = utilities[now] + (others + value).unsqueeze(-1) - counterfactual
+        forward[NOPT_GAP] = (gaps - (~legal) * ILLEGAL).amin(-1)
         return forward
 
-    @staticmethod
-    def _critic_value(critic: Any, state: Tensor, hidden: Tensor, actions: Tensor) -> Tensor:
-        value: Tensor = critic.joint_value(state, hidden, actions)
-        return value
 
-    def _state_value(self, state: Tensor, hidden: Tensor) -> Tensor:
-        value: Tensor = self.mixer.state_value(state)
-        return value
-
-    def _nopt_gap(
-        self,
-        forward: dict[str, Any],
-        batch: dict[str, Any],
-        utilities: Tensor,
-        total: Tensor,
-        value: Tensor,
-    ) -> Tensor:
-        """min(sum_i Q_i(u_i) - Q_jt(u) + V, 0) [M] for the actions taken."""
-        return (total - forward["q_tot"].detach() + value).clamp(max=0)
-
-
-class QTRANAltRLModule(QTRANRLModule):
-    """The policy of QTRAN-alt: each agent's critic gives Q_jt for all its own actions at once.
-
-    The second condition is then tightened (theorem 2): for every agent, the least gap over its own
-    actions, the others' as they were, is to be zero. Joint values are [M, N], one estimate of the
-    same Q_jt(u) per agent.
-    """
-
-    mixer_name = "qtran_alt"
-
-    @classmethod
-    @override(QTRANRLModule)
-    def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
-        """The counterfactual critic; QTRAN-base's architectures do not apply."""
-        sizes = (spec.n_agents, spec.state_size, spec.n_actions, settings["hidden_size"])
-        return QTRANAltCritic(*sizes, mixing_embed_dim=settings["mixer"]["mixing_embed_dim"])
-
-    @staticmethod
-    def _critic_value(critic: Any, state: Tensor, hidden: Tensor, actions: Tensor) -> Tensor:
-        values: Tensor = critic.joint_values(state, hidden, actions)
-        return values.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
-
-    def _state_value(self, state: Tensor, hidden: Tensor) -> Tensor:
-        value: Tensor = self.mixer.state_value(state, hidden)
-        return value
-
-    def _nopt_gap(
-        self,
-        forward: dict[str, Any],
-        batch: dict[str, Any],
-        utilities: Tensor,
-        total: Tensor,
-        value: Tensor,
-    ) -> Tensor:
-        """min over legal own actions of Q'_jt - Q_jt + V: [M, N]."""
-        now, actions = batch[columns.NOW], batch[Columns.ACTIONS]
-        with torch.no_grad():
-            joint = self.mixer.joint_values(batch[columns.STATE][now], batch[HIDDEN][now], actions)
-        others = total.unsqueeze(-1) - utilities_of(utilities, now, actions)
-        gaps = utilities[now] + (others + value.unsqueeze(-1)).unsqueeze(-1) - joint
-        return (gaps - (~batch[columns.LEGAL_ACTIONS][now]) * ILLEGAL).amin(-1)
-
-
-def _per(values: Tensor, x: Tensor) -> Tensor:
-    """x [M] in a shape that goes with values [M] or [M, N]."""
-    return x.view(-1, *[1] * (values.dim() - 1))
+def _value(critic: Any, state: Tensor, hidden: Tensor, actions: Tensor) -> Tensor:
+    """Q_jt of joint actions [R, N]: [R], or QTRAN-alt's [R, N]."""
+    if isinstance(critic, QTRANCritic):
+        return critic.joint_value(state, hidden, actions)
+    values: Tensor = critic.joint_values(state, hidden, actions)
+    return values.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
 class QTRANTorchLearner(QMIXTorchLearner):
@@ -181,14 +149,13 @@ class QTRANConfig(QMIXConfig):
     """Settings of QTRAN; the defaults are PyMARL's."""
 
     rl_module_class = QTRANRLModule
-    mixer_options = ("qtran_arch", "network_size", "mixing_embed_dim")
+    mixer_options = ("variant", "qtran_arch", "network_size", "mixing_embed_dim")
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
         super().__init__(algo_class or QTRAN)
         self.variant = "base"
-        self.qtran_arch = "qtran_paper"
-        self.network_size = "small"
+        self.qtran_arch, self.network_size = SIZES
         self.mixing_embed_dim = 64
         self.opt_loss = 1.0
         self.nopt_min_loss = 0.1
@@ -226,22 +193,19 @@ class QTRANConfig(QMIXConfig):
     def validate(self) -> None:
         """See base class."""
         one_of(self.variant, VARIANTS, "variant")
+        if self.variant == "alt" and (self.qtran_arch, self.network_size) != SIZES:
+            raise ValueError(
+                "variant alt has a critic of its own, which qtran_arch and network_size do not "
+                "change: leave them out, or take variant base."
+            )
         super().validate()
         for name in ("opt_loss", "nopt_min_loss"):
             self._in_range(name, 0.0, 1e6)
-
-    @property
-    def rl_module_class(self) -> type[QTRANRLModule]:
-        """The policy of the variant."""
-        return VARIANTS[self.variant]
 
     @override(QMIXConfig)
     def get_default_learner_class(self) -> type[QTRANTorchLearner]:
         """QTRAN's own losses."""
         return QTRANTorchLearner
-
-
-VARIANTS = {"base": QTRANRLModule, "alt": QTRANAltRLModule}
 
 
 class QTRAN(QMIX):

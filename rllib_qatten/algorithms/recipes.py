@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-# PyMARL2's for StarCraft II. Its loss is half a mean square, so that its gradients are half of ours:
-# Adam does not feel that, and clipping them at 10 is clipping ours at 20.
+# PyMARL2's for StarCraft II. Its loss is half a mean square and its gradients half of ours: Adam
+# does not feel that, and clipping them at 10 is clipping ours at 20.
 PYMARL2 = {
     "optimizer_name": "adam",
     "lr": 1e-3,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix import QMIX
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
-from rllib_qatten.mixers import MIXERS, Mixed, Mixer
+from rllib_qatten.mixers import MIXERS, Mixed
 from rllib_qatten.suggest import one_of
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import QMIXTorchLearner
@@ -61,7 +61,7 @@ class WQMIXRLModule(QMIXRLModule):
     @override(QMIXRLModule)
     def joint_value(
         self,
-        mixer: Mixer,
+        mixer: Any,
         batch: dict[str, Any],
         rows: Tensor | slice,
         utilities: Tensor,

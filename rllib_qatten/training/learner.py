@@ -75,8 +75,12 @@ class QMIXTorchLearner(TorchLearner):
             lr_or_lr_schedule=config.lr,
         )
 
-    #: (forward, batch, config) -> loss and what is logged; a subclass may bring another.
-    loss = staticmethod(td_loss)
+    @staticmethod
+    def loss(
+        forward: dict[str, Any], batch: dict[str, Any], config: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and what is logged: see `td_loss`. A subclass may bring another."""
+        return td_loss(forward, batch, config)
 
     @override(TorchLearner)
     def compute_loss_for_module(

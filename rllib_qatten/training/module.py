@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rllib_qatten.agents import Agent, InputLayout, make_agent, unroll
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.mixers import MIXERS, Mixed, Mixer, attention_entropy
+from rllib_qatten.mixers import MIXERS, Mixed, attention_entropy
 from rllib_qatten.rollout.exploration import ILLEGAL
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.standardise import RewardStandardiser
@@ -32,7 +32,7 @@ STATS = "stats"
 
 def greedy_actions(utilities: Tensor, legal: Tensor) -> Tensor:
     """[R, N] the best legal action of each agent, from [R, N, A] utilities and legal actions."""
-    return (utilities + (~legal) * ILLEGAL).argmax(-1)
+    return utilities.add((~legal).to(utilities.dtype), alpha=float(ILLEGAL)).argmax(-1)
 
 
 def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def joint_value(
         self,
-        mixer: Mixer,
+        mixer: Any,
         batch: dict[str, Any],
         rows: Tensor | slice,
         utilities: Tensor,

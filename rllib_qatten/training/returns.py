@@ -76,10 +76,7 @@ def n_step_returns(
 ) -> Tensor:
     """Targets r_t + gamma r_{t+1} + ... + gamma^n V_{t+n}, fewer steps where the episode is over.
 
-    Arguments but the last are those of `lambda_returns`.
-
-    Args:
-        n_step: n, 1 or more.
+    Arguments and result are those of `lambda_returns`, but for n_step: n, 1 or more.
     """
     sizes = torch.as_tensor(batch_sizes)
     place = torch.arange(len(rewards))

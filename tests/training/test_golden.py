@@ -161,7 +161,6 @@ def test_training_step(case):
         "td_targets": stats[keys.TARGET_MEAN],
         "opt_loss": stats.get(keys.OPT_LOSS),
         "nopt_loss": stats.get(keys.NOPT_LOSS),
-        **{name: value for name, value in stats.items() if name.startswith("head_")},
     }
     logged = expected["logged"]
     assert {"loss", "grad_norm", "td_error_abs"} <= logged.keys()

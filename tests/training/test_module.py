@@ -6,6 +6,8 @@ import torch
 from ray.rllib.core.columns import Columns
 
 from rllib_qatten.algorithms import ALGORITHMS
+from rllib_qatten.algorithms.qtran import HIDDEN, TARGET_HIDDEN
+from rllib_qatten.algorithms.wqmix import CENTRAL_UTILITIES, TARGET_CENTRAL_UTILITIES
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.batch import pack
@@ -35,6 +37,21 @@ def loss_of(module, batch, name="Qatten", **settings):
     loss, stats = config.get_default_learner_class().loss(forward, batch, config)
     parameters = [p for p in module.parameters() if p.requires_grad]
     return loss, torch.autograd.grad(loss, parameters, allow_unused=True), stats
+
+
+def extras_of(live, target):
+    """What QTRAN and WQMIX carry in the batch besides utilities, made of the same numbers."""
+    return {
+        # Hidden states do not know what is legal.
+        HIDDEN: torch.zeros_like(live).repeat(1, 1, 16),
+        TARGET_HIDDEN: torch.ones_like(target).repeat(1, 1, 16),
+        CENTRAL_UTILITIES: live,
+        TARGET_CENTRAL_UTILITIES: target,
+    }
+
+
+def mix(module, batch, live, target):
+    return module.mix(batch | extras_of(live, target), live, target)
 
 
 def episodes(lengths=(4, 2, 3)):
@@ -88,8 +105,8 @@ def test_illegal_actions_never_enter_the_target(name):
         torch.randn(len(batch[columns.STATE]), 2, 4, dtype=torch.float64) for _ in range(2)
     )
     illegal = ~batch[columns.LEGAL_ACTIONS]
-    one = module.mix(batch, utilities, targets)["next_q_tot"]
-    other = module.mix(batch, utilities + 1e6 * illegal, targets + 1e6 * illegal)["next_q_tot"]
+    one = mix(module, batch, utilities, targets)["next_q_tot"]
+    other = mix(module, batch, utilities + 1e6 * illegal, targets + 1e6 * illegal)["next_q_tot"]
     torch.testing.assert_close(one, other)
     assert torch.isfinite(before["next_q_tot"]).all()
 
@@ -111,14 +128,14 @@ def test_double_q_takes_the_live_networks_choice(name):
     shape = (len(batch[columns.STATE]), 2, 4)
     live, target = torch.zeros(shape).double(), torch.zeros(shape).double()
     live[..., 3], target[..., 0], target[..., 3] = 1, 5, 2  # live prefers 3, target 0
-    for double_q, value in ((True, 2.0), (False, 5.0)):
+    for double_q, action in ((True, 3), (False, 0)):
         module = build(name, double_q=double_q)
-        following = slice(3, None)
-        expected = module.target_mixer(
-            torch.full((len(batch[columns.NOW]), 2), value).double(),
-            **module._mixer_inputs(batch, following),
+        chosen = torch.full((len(batch[columns.NOW]), 2), action)
+        extras = extras_of(live, target)
+        expected = module.joint_value(
+            module.target_mixer, batch | extras, slice(3, None), target, chosen
         ).q_tot
-        torch.testing.assert_close(module.mix(batch, live, target)["next_q_tot"], expected)
+        torch.testing.assert_close(mix(module, batch, live, target)["next_q_tot"], expected)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -14,7 +14,7 @@ def brute_force(rewards, values, terminated, gamma, td_lambda):
         for n in range(1, steps - t + 1):
             discounted += gamma ** (n - 1) * rewards[t + n - 1]
             ends = terminated and t + n == steps
-            n_step = discounted + (0 if ends else gamma**n * values[t + n])
+            n_step = discounted + (0.0 if ends else gamma**n) * values[t + n]
             weight = td_lambda ** (n - 1) * (1 if t + n == steps else 1 - td_lambda)
             total += weight * n_step
         returns.append(total)
@@ -28,7 +28,7 @@ def n_step_brute_force(rewards, values, terminated, gamma, n_step):
         n = min(n_step, steps - t)
         ends = terminated and t + n == steps
         total = sum(gamma**k * rewards[t + k] for k in range(n))
-        returns.append(total + (0 if ends else gamma**n * values[t + n]))
+        returns.append(total + (0.0 if ends else gamma**n) * values[t + n])
     return returns
 
 
