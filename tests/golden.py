@@ -41,7 +41,7 @@ def load(path) -> dict:
 
 
 def tensor(numbers, dtype=torch.float64) -> torch.Tensor:
-    return torch.tensor(numbers, dtype=dtype)
+    return torch.as_tensor(numbers, dtype=dtype)
 
 
 def layers(mixer: nn.Module, leaf=lambda p: None if p is None else p.detach()) -> dict:
@@ -139,7 +139,7 @@ def make_mixer(
         options["adv_hypernet_layers"] = len(kernel)
         options["adv_hypernet_embed"] = len(kernel[0]["weight"])
     elif name == "qtran":
-        sizes[2:] = config["n_actions"], config["rnn_hidden_dim"]
+        sizes[2:] = config["n_actions"], config.get("rnn_hidden_dim", 1)
         if options.get("qtran_arch") == "coma_critic" and weights is not None:
             # The reference has an encoder here that it never calls.
             weights = {k: v for k, v in weights.items() if k != "action_encoder"}

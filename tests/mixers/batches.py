@@ -6,7 +6,7 @@ import torch
 
 from rllib_qatten.mixers import MIXERS
 
-N, S, U = 3, 5, 2
+N, S, U, A = 3, 5, 2, 3
 
 FLAGS = ("weighted_heads", "q_in_key", "mask_dead", "state_bias", "attention_bias")
 ALL_QATTENS = [
@@ -20,12 +20,16 @@ VARIANTS = [  # every registered mixer, then settings that change what it promis
     ("qatten", {"weighted_heads": True, "mask_dead": True, "attention_bias": True}),
     ("qatten", {"q_in_key": True}),
     ("qatten", {"state_bias": False, "n_heads": 1, "attend_reg_coef": 0.0}),
+    ("qlinear", {"hypernet_layers": 1, "state_bias": False}),
+    ("qplex", {"adv_hypernet_layers": 2}),
+    ("qplex", {"adv_hypernet_layers": 3, "n_kernels": 10}),
 ]
 
 
 def build(name, options, n=N, seed=0, dtype=torch.float64):
     torch.manual_seed(seed)
-    return MIXERS[name](n, S, U, **options).to(dtype)
+    sizes = {"n_actions": A} if MIXERS[name].uses_actions else {}
+    return MIXERS[name](n, S, U, **sizes, **options).to(dtype)
 
 
 def batch(shape=(4,), n=N, seed=0, dtype=torch.float64, scale=1.0):
@@ -37,10 +41,10 @@ def batch(shape=(4,), n=N, seed=0, dtype=torch.float64, scale=1.0):
 
     alive = torch.rand((*shape, n), generator=g) < 0.7
     mask = torch.rand(shape, generator=g) < 0.7
-    return {
-        "utilities": normal(n).requires_grad_(),
-        "state": normal(S),
-        "unit_features": normal(n, U),
-        "alive": alive,
-        "mask": mask,
+    utilities = normal(n)
+    inputs = {"state": normal(S), "unit_features": normal(n, U), "alive": alive, "mask": mask}
+    return inputs | {
+        "actions": torch.randint(A, (*shape, n), generator=g),
+        "best_utilities": utilities + normal(n).clamp(min=0),  # about half act greedily
+        "utilities": utilities.requires_grad_(),
     }

@@ -11,12 +11,13 @@ import torch
 from torch.testing import assert_close
 
 import rllib_qatten.mixers as package
-from rllib_qatten.mixers import MIXERS, PRESETS, QMIX, VDN, Mixer, Qatten
+from rllib_qatten.mixers import MIXERS, PRESETS, QMIX, QPLEX, VDN, Central, Mixer, Qatten, QLinear
 from rllib_qatten.mixers.layers import HeadLinear
-from tests.mixers.batches import VARIANTS, N, S, U, batch, build
+from tests.mixers.batches import VARIANTS, A, N, S, U, batch, build
 
 every_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 PER_ROW = ("q_tot", "attention", "logits", "head_values", "head_weights", "state_value")
+PER_ROW += ("agent_weights",)
 
 
 @every_variant
@@ -27,7 +28,7 @@ def test_any_leading_axes(name, options, n, shape):
     mixed = mixer(**inputs)
     heads = options.get("n_heads", 4)
     tails = dict.fromkeys(PER_ROW, (heads,)) | {"q_tot": (), "state_value": ()}
-    tails |= dict.fromkeys(("attention", "logits"), (heads, n))
+    tails |= dict.fromkeys(("attention", "logits"), (heads, n)) | {"agent_weights": (n,)}
     flat = {k: v.flatten(0, len(shape) - 1) if shape else v[None] for k, v in inputs.items()}
     rows = mixer(**flat)
     for part in PER_ROW:
@@ -88,6 +89,11 @@ def test_analysis_costs_no_copy():
     assert mixed.logits._base is not None
 
 
+WRONG_ACTIONS = [
+    ("actions", (4, 2), "QPLEX expected actions [*B, N] = [4, 3], came [4, 2]"),
+    ("best_utilities", (4,), "QPLEX expected best_utilities [*B, N] = [4, 3], came [4]"),
+    ("actions", None, "actions of torch.int64, came torch.float64: convert it, for instance act"),
+]
 WRONG = [
     ("utilities", (4, 2), "Qatten expected utilities [*B, N] = [4, 3], came [4, 2]"),
     ("state", (4, 6), "Qatten expected state [*B, S] = [4, 5], came [4, 6]"),
@@ -100,9 +106,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("tensor", "shape", "message"), WRONG)
-def test_wrong_inputs_are_refused_in_words(tensor, shape, message):
-    mixer, inputs = build("qatten", {}), batch((4,))
+@pytest.mark.parametrize(
+    ("name", "tensor", "shape", "message"),
+    [("qatten", *wrong) for wrong in WRONG] + [("qplex", *wrong) for wrong in WRONG_ACTIONS],
+)
+def test_wrong_inputs_are_refused_in_words(name, tensor, shape, message):
+    mixer, inputs = build(name, {}), batch((4,))
     wrong = inputs[tensor].double() if shape is None else torch.zeros(shape)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is checked below
         mixer(**inputs | {tensor: wrong})
@@ -115,6 +124,10 @@ def test_missing_inputs_are_refused_in_words():
     inputs = batch((4,))
     with pytest.raises(ValueError, match=r"expected unit_features \[\*B, N, U\], came None: pass"):
         build("qatten", {})(inputs["utilities"], inputs["state"])
+    for name in ("actions", "best_utilities"):
+        message = rf"QPLEX expected {name} \[\*B, N\], came None: pass"
+        with pytest.raises(ValueError, match=message):
+            build("qplex", {})(**inputs | {name: None})
     with pytest.raises(ValueError, match=r"expected alive \[\*B, N\], came None: pass"):
         build("qatten", {"mask_dead": True})(**inputs | {"alive": None})
 
@@ -124,7 +137,7 @@ def test_mixers_ignore_what_they_do_not_use():
     nothing = torch.zeros(4, 0)
     assert_close(VDN(N)(inputs["utilities"], nothing).q_tot, inputs["utilities"].sum(-1))
     odd = torch.zeros(1)
-    build("qmix", {})(inputs["utilities"], inputs["state"], unit_features=odd)
+    build("qmix", {})(inputs["utilities"], inputs["state"], unit_features=odd, actions=odd)
 
 
 BAD_OPTIONS = [
@@ -141,18 +154,29 @@ BAD_OPTIONS = [
     (QMIX, {"hypernet_layers": 0}, "hypernet_layers must be 1 or 2, came 0"),
     (QMIX, {"state_dim": True}, "state_dim must be an integer >= 1, came True"),
     (VDN, {"n_agents": -2}, "n_agents must be an integer >= 1, came -2"),
+    (QLinear, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
+    (QLinear, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
+    (Central, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
+    (QPLEX, {"n_actions": 0}, "n_actions must be an integer >= 1, came 0"),
+    (QPLEX, {"n_kernels": 0}, "n_kernels must be an integer >= 1, came 0"),
+    (QPLEX, {"hypernet_embed": 0}, "hypernet_embed must be an integer >= 1, came 0"),
+    (QPLEX, {"adv_hypernet_embed": 0}, "adv_hypernet_embed must be an integer >= 1, came 0"),
+    (QPLEX, {"adv_hypernet_layers": 4}, "adv_hypernet_layers must be 1, 2 or 3, came 4"),
 ]
 
 
 @pytest.mark.parametrize(("mixer", "options", "message"), BAD_OPTIONS)
 def test_bad_options_are_refused_in_words(mixer, options, message):
+    sizes = {"n_agents": N, "state_dim": S, "unit_dim": U}
+    sizes |= {"n_actions": A} if mixer.uses_actions else {}
     with pytest.raises(ValueError, match=message):
-        mixer(**{"n_agents": N, "state_dim": S, "unit_dim": U} | options)
+        mixer(**sizes | options)
 
 
 def test_registry_and_presets():
     assert all(issubclass(mixer, Mixer) for mixer in MIXERS.values())
     assert {m.uses_state for m in MIXERS.values()} == {True, False}
+    assert [name for name, mixer in MIXERS.items() if mixer.uses_actions] == ["qplex"]
     defaults = {k: p.default for k, p in inspect.signature(Qatten).parameters.items()}
     for name, preset in PRESETS.items():
         assert preset.keys() == defaults.keys() - {"n_agents", "state_dim", "unit_dim"}

@@ -23,7 +23,8 @@ def test_qatten(options):
     inputs = batch((6,))
     inputs["alive"][0] = False
     fast = mixer(**inputs)
-    q_tot, attention, logits, regulariser = textbook.qatten(mixer, **inputs)
+    used = ("utilities", "state", "unit_features", "alive", "mask")
+    q_tot, attention, logits, regulariser = textbook.qatten(mixer, *(inputs[k] for k in used))
     assert_close(fast.q_tot, q_tot)
     assert_close(fast.attention, attention)
     assert_close(fast.logits, logits)
@@ -42,6 +43,34 @@ def test_qmix(hypernet_layers):
     slow = textbook.qmix(mixer, inputs["utilities"], inputs["state"])
     assert_close(fast, slow)
     ours, theirs = (gradients(mixer, q.square().sum(), inputs["utilities"]) for q in (fast, slow))
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("state_bias", [False, True])
+@pytest.mark.parametrize("hypernet_layers", [1, 2])
+def test_qlinear(hypernet_layers, state_bias):
+    options = {"hypernet_layers": hypernet_layers, "state_bias": state_bias}
+    mixer, inputs = build("qlinear", options), batch((6,))
+    fast = mixer(**inputs)
+    used = ("utilities", "state", "unit_features")
+    slow, weights = textbook.qlinear(mixer, *(inputs[k] for k in used))
+    assert_close(fast.q_tot, slow)
+    assert_close(fast.agent_weights, weights)
+    scalars = fast.q_tot.square().sum(), slow.square().sum()
+    ours, theirs = (gradients(mixer, x, inputs["utilities"]) for x in scalars)
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_qplex(layers):
+    mixer, inputs = build("qplex", {"adv_hypernet_layers": layers}), batch((6,))
+    fast = mixer(**inputs)
+    used = ("utilities", "state", "actions", "best_utilities")
+    slow, lambdas = textbook.qplex(mixer, *(inputs[k] for k in used))
+    assert_close(fast.q_tot, slow)
+    assert_close(fast.agent_weights, lambdas)
+    scalars = fast.q_tot.square().sum(), slow.square().sum()
+    ours, theirs = (gradients(mixer, x, inputs["utilities"]) for x in scalars)
     assert_close(ours, theirs)
 
 

@@ -1,5 +1,8 @@
 """Every mixer case of a file of reference numbers; `--golden FILE` takes another file."""
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 
@@ -126,6 +129,84 @@ def test_parameter_counts(counts):
     for name, (kind, options) in built.items():
         assert golden.count(MIXERS[kind](n, s, u, **options)) == counts["counts"][name], name
     assert golden.count(QTRANCritic(n, s, a, hidden_size=64)) == counts["counts"]["qtran_small"]
+
+
+def random_network(g, *sizes, bias=True):
+    shapes = list(pairwise(sizes))
+    return [
+        {
+            "weight": g.normal(size=(o, i)).tolist(),
+            "bias": g.normal(size=o).tolist() if bias or k < len(shapes) - 1 else None,
+        }
+        for k, (i, o) in enumerate(shapes)
+    ]
+
+
+def run(net, x):
+    for k, layer in enumerate(net):
+        x = np.maximum(x, 0) if k else x
+        x = x @ np.array(layer["weight"]).T + (0 if layer["bias"] is None else layer["bias"])
+    return x
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [("qtran_paper", "small"), ("qtran_paper", "big"), ("coma_critic", "small")],
+)
+def test_joint_critic_layouts(architecture, size):
+    """Cases made here, by numpy: what the layout description allows and this file may not hold."""
+    g = np.random.default_rng(0)
+    n, a, s, e, h = 2, 3, 4, 3, 2
+    paper, wide = architecture == "qtran_paper", [e] * (2 if size == "small" else 3)
+    weights = {
+        "joint_q": random_network(g, s + (h + a if paper else n * a), *wide, 1),
+        "state_value": random_network(g, s, *wide, 1),
+        "action_encoder": random_network(g, h + a, h + a, h + a),
+    }
+    state, hidden = g.normal(size=(2, 2, s)), g.normal(size=(2, 2, n, h))
+    actions = g.integers(a, size=(2, 2, n))
+    chosen = np.eye(a)[actions]
+    encoded = run(weights["action_encoder"], np.concatenate([hidden, chosen], -1)).sum(-2)
+    joint = encoded if paper else chosen.reshape(2, 2, n * a)
+    config = {"n_agents": n, "n_actions": a, "state_dim": s, "embed_dim": e, "rnn_hidden_dim": h}
+    case = {
+        "mixer": "qtran_base",
+        "config": config | {"architecture": architecture, "network_size": size},
+        "weights": weights,
+        "inputs": {"state": state, "agent_hidden": hidden, "actions": actions},
+        "outputs": {
+            "joint_q": run(weights["joint_q"], np.concatenate([state, joint], -1))[..., 0],
+            "state_value": run(weights["state_value"], state)[..., 0],
+        },
+    }
+    test_joint_critic(case)
+    if not paper:  # the same without what it does not use
+        del weights["action_encoder"], case["inputs"]["agent_hidden"]
+        test_joint_critic(case)
+
+
+@pytest.mark.parametrize("state_bias", [False, True])
+def test_qlinear_two_layer_layout(state_bias):
+    g = np.random.default_rng(0)
+    n, s, u, e, width = 2, 4, 2, 3, 5
+    weights = {"agent_weight": random_network(g, u + s, width, 1, bias=False)}
+    if state_bias:
+        weights["state_value"] = random_network(g, s, e, 1)
+    state, utilities = g.normal(size=(2, 3, s)), g.normal(size=(2, 3, n))
+    x = [np.concatenate([state[..., i * u : (i + 1) * u], state], -1) for i in range(n)]
+    weight = np.abs(np.concatenate([run(weights["agent_weight"], own) for own in x], -1))
+    value = run(weights["state_value"], state)[..., 0] if state_bias else None
+    q_tot = (weight * utilities).sum(-1) + (value if state_bias else 0)
+    config = {"n_agents": n, "state_dim": s, "unit_dim": u, "embed_dim": e, "mask_dead": False}
+    config |= {"hypernet_layers": 2, "hypernet_hidden": width, "state_bias": state_bias}
+    test_case({
+        "mixer": "qlinear",
+        "config": config,
+        "weights": weights,
+        "inputs": {"agent_qs": utilities, "state": state},
+        "outputs": {"q_tot": q_tot, "agent_weight": weight, "state_value": value,
+                    "dq_tot_dq_agent": weight},
+    })  # fmt: skip
 
 
 def test_weights_travel_both_ways():

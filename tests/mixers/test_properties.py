@@ -1,5 +1,6 @@
 """What the theory promises, checked on random mixers and states."""
 
+import copy
 import itertools
 import math
 
@@ -9,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from rllib_qatten.mixers import Qatten, attention_entropy
+from rllib_qatten.mixers import Central, Qatten, attention_entropy
 from tests import golden
 from tests.conftest import GOLDEN
-from tests.mixers.batches import VARIANTS, S, U, batch, build
+from tests.mixers.batches import VARIANTS, A, S, U, batch, build
 
 seeds = st.integers(0, 2**31)
 teams = st.integers(1, 4)
@@ -20,17 +21,22 @@ scales = st.sampled_from([0.0, 1e-3, 1.0, 30.0])
 linear = pytest.mark.parametrize("weighted", [False, True])
 
 
-def joint_values(mixer, table, state, unit_features, alive):
-    """Greedy joint action's Q_tot and the best of all joint actions', table [N, A], one state."""
-    n, actions = table.shape
-    joint = torch.tensor(list(itertools.product(range(actions), repeat=n)))
+def joint_values(mixer, table, legal, state, unit_features, alive):
+    """Greedy joint action's Q_tot and the best of all legal joint actions', one state.
+
+    `table` and `legal` are [N, A].
+    """
+    own_best, own_greedy = table.masked_fill(~legal, -math.inf).max(1)
+    joint = torch.tensor(list(itertools.product(*(own.nonzero()[:, 0] for own in legal))))
     q_tot = mixer(
-        table[torch.arange(n), joint],
+        table[torch.arange(len(table)), joint],
         state.expand(len(joint), -1),
         unit_features=unit_features.expand(len(joint), -1, -1),
         alive=alive.expand(len(joint), -1),
+        actions=joint,
+        best_utilities=own_best.expand(len(joint), -1),
     ).q_tot
-    greedy = (joint == table.argmax(1)).all(1).nonzero().item()
+    greedy = (joint == own_greedy).all(1).nonzero().item()
     return q_tot[greedy].item(), q_tot.max().item()
 
 
@@ -47,10 +53,26 @@ def q_in_key_loses():
     mixer.load_state_dict({"query.weight": torch.tensor(query), "key.weight": torch.tensor(key)})
     table = torch.tensor([[2.0, 0.5], [0.0, -9.0]]).double()
     state, units = torch.tensor([1.5]).double(), torch.zeros(2, 1).double()
-    return mixer, table, state, units, torch.ones(2, dtype=torch.bool)
+    return mixer, table, table < 99, state, units, torch.ones(2, dtype=torch.bool)
 
 
-COUNTEREXAMPLES = {("qatten", "q_in_key"): q_in_key_loses}
+def central_loses():
+    """An unrestricted value may as well fall with the utilities: 20 - Q_1 - Q_2."""
+    mixer = Central(2, 1, mixing_embed_dim=1).double()
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter.zero_()
+        mixer.net[0].weight.copy_(torch.tensor([[0.0, -1.0, -1.0]]))
+        mixer.net[0].bias.fill_(20.0)
+        for layer in mixer.net[2::2]:
+            layer.weight.fill_(1.0)
+    table = torch.tensor([[2.0, 0.5], [0.0, -9.0]]).double()
+    context = torch.zeros(1).double(), torch.zeros(2, 1).double()
+    return mixer, table, table < 99, *context, torch.ones(2, dtype=torch.bool)
+
+
+# A mixer without IGM, and the option that takes it away, if it is one.
+COUNTEREXAMPLES = {("qatten", "q_in_key"): q_in_key_loses, ("central", None): central_loses}
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
@@ -58,16 +80,21 @@ def test_igm_or_a_counterexample(name, options):
     if build(name, options).claims_igm:
         every_game_keeps_igm(name, options)
     else:
-        broken = next(o for o in options if (name, o) in COUNTEREXAMPLES)
-        greedy, best = joint_values(*COUNTEREXAMPLES[name, broken]())
+        broken = next((o for o in options if (name, o) in COUNTEREXAMPLES), None)
+        mixer, *game = COUNTEREXAMPLES[name, broken]()
+        assert not mixer.claims_igm
+        greedy, best = joint_values(mixer, *game)
         assert greedy < best - 1e-3
 
 
 def every_game_keeps_igm(name, options):
     @given(seed=seeds, n=teams, scale=scales)
     def check(seed, n, scale):
-        table = scale * torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)).double()
-        greedy, best = joint_values(build(name, options, n, seed), table, *one_row(n, seed))
+        g = torch.Generator().manual_seed(seed)
+        table = scale * torch.randn(n, A, generator=g).double()
+        legal = torch.rand(n, A, generator=g) < 0.7
+        legal[:, 0] |= ~legal.any(1)
+        greedy, best = joint_values(build(name, options, n, seed), table, legal, *one_row(n, seed))
         assert greedy >= best - 1e-9 * max(1.0, abs(best))
 
     check()
@@ -116,7 +143,7 @@ def test_linear_qatten_is_bounded_and_affine(weighted, seed, n):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("vdn", {}), ("qatten", {}), ("qatten", {"weighted_heads": True})],
+    [("vdn", {}), ("qlinear", {}), ("qatten", {}), ("qatten", {"weighted_heads": True})],
     ids=str,
 )
 def test_linear_mixers_fit_additive_payoffs_and_no_others(name, options):
@@ -140,12 +167,11 @@ def test_linear_mixers_fit_additive_payoffs_and_no_others(name, options):
 
 
 def permuted(inputs, order):
-    moved = {k: inputs[k][:, order] for k in ("utilities", "unit_features", "alive")}
-    return inputs | moved
+    return {k: x if k in ("state", "mask") else x[:, order] for k, x in inputs.items()}
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [v for v in VARIANTS if v[0] in ("vdn", "qatten")], ids=str
+    ("name", "options"), [v for v in VARIANTS if v[0] in ("vdn", "qlinear", "qatten")], ids=str
 )
 @given(seed=seeds, order=st.permutations(range(3)))
 def test_agents_may_change_places_when_the_state_stays(name, options, seed, order):
@@ -155,6 +181,71 @@ def test_agents_may_change_places_when_the_state_stays(name, options, seed, orde
     if name == "qatten":
         assert_close(after.head_values, before.head_values)
         assert_close(after.attention, before.attention[..., order])
+
+
+def reordered(mixer, order):
+    """A copy of a QPLEX or Central whose weights know the agents in another order."""
+    mixer, order = copy.deepcopy(mixer), torch.tensor(order)
+    with torch.no_grad():
+        if isinstance(mixer, Central):
+            of_agents = mixer.net[0].weight[:, S:]
+            of_agents.copy_(of_agents[:, order].clone())
+            return mixer
+        of_actions = mixer.lambda_action.first.weight[..., S:].unflatten(-1, (-1, A))
+        of_actions.copy_(of_actions[..., order, :].clone())
+        for net in (mixer.hyper_w, mixer.hyper_v):
+            net.last.weight.copy_(net.last.weight[order].clone())
+            net.last.bias.copy_(net.last.bias[order].clone())
+        for net in (mixer.lambda_agent, mixer.lambda_action):
+            last = [net.first, *net.rest][-1]
+            last.weight.copy_(last.weight[:, order].clone())
+            last.bias.copy_(last.bias[:, order].clone())
+    return mixer
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [v for v in VARIANTS if v[0] in ("qplex", "central")], ids=str
+)
+@given(seed=seeds, order=st.permutations(range(3)))
+def test_agents_are_told_apart_by_weights_alone(name, options, seed, order):
+    mixer, inputs = build(name, options, seed=seed), batch((4,), seed=seed)
+    after = reordered(mixer, order)(**permuted(inputs, order))
+    assert_close(after.q_tot, mixer(**inputs).q_tot)
+
+
+@pytest.mark.parametrize("options", [o for name, o in VARIANTS if name == "qplex"], ids=str)
+@given(seed=seeds, n=teams, scale=scales)
+def test_qplex_values_greedy_joint_actions_by_the_sum_of_vt(options, seed, n, scale):
+    mixer, inputs = build("qplex", options, n, seed), batch((4,), n, seed, scale=scale)
+    best, state = inputs["best_utilities"], inputs["state"]
+    vt = (mixer.hyper_w(state).abs() + 1e-10) * best + mixer.hyper_v(state)
+    assert_close(mixer(**inputs | {"utilities": best}).q_tot, vt.sum(-1))
+    assert (mixer(**inputs).q_tot <= vt.sum(-1) + 1e-9 * scale).all()
+
+
+def test_qplex_advantages_carry_no_gradient_but_their_weights_do():
+    mixer, inputs = build("qplex", {}), batch((4,))
+    inputs["best_utilities"].requires_grad_()
+    q_tot = mixer(**inputs).q_tot
+    sources = inputs["utilities"], inputs["best_utilities"], mixer.lambda_key.first.weight
+    slope, nothing, kernels = torch.autograd.grad(q_tot.sum(), sources, allow_unused=True)
+    assert_close(slope, mixer.hyper_w(inputs["state"]).abs() + 1e-10)
+    assert nothing is None
+    assert (kernels != 0).any()
+    # The transformation, too, learns by the first term alone.
+    (ours,) = torch.autograd.grad(mixer(**inputs).q_tot.sum(), mixer.hyper_w.last.bias)
+    w = mixer.hyper_w(inputs["state"]).abs()
+    (alone,) = torch.autograd.grad((w * inputs["utilities"]).sum(), mixer.hyper_w.last.bias)
+    assert_close(ours, alone)
+
+
+def test_qplex_weighs_advantages_by_the_joint_action():
+    mixer, inputs = build("qplex", {}), batch((4,))
+    before = mixer(**inputs).agent_weights
+    other = (inputs["actions"] + torch.tensor([1, 0, 0])) % A
+    after = mixer(**inputs | {"actions": other}).agent_weights
+    assert not torch.isclose(before, after).any()  # one agent's action concerns all
+    assert (before > 0).all()
 
 
 def test_key_bias_changes_nothing_but_the_regulariser_and_query_bias_does():

@@ -52,6 +52,58 @@ def qmix(mixer, utilities, state):
     return (F.elu(hidden) * w2).sum(-1) + mixer.state_value(state)[:, 0]
 
 
+def qlinear(mixer, utilities, state, unit_features):
+    """q_tot [M], weights [M, N]."""
+    weights = []
+    for i in range(mixer.n_agents):
+        x = mixer.agent_weight(torch.cat([unit_features[:, i], state], -1))
+        weights.append(x[:, 0].abs())
+    weights = torch.stack(weights, -1)
+    q_tot = (weights * utilities).sum(-1)
+    if mixer.state_value is not None:
+        q_tot = q_tot + mixer.state_value(state)[:, 0]
+    return q_tot, weights
+
+
+def qplex(mixer, utilities, state, actions, best_utilities):
+    """One row and one kernel at a time: q_tot [M], lambda [M, N]."""
+    q_tot, lambdas = [], []
+    for s, q, chosen, best in zip(state, utilities, actions, best_utilities, strict=True):
+        w, v = mixer.hyper_w(s).abs() + 1e-10, mixer.hyper_v(s)
+        one_hots = [torch.eye(mixer.n_actions).to(s)[a] for a in chosen]
+        weight = torch.zeros_like(q)
+        for k in range(len(mixer.lambda_key.first.weight)):
+            key = network(mixer.lambda_key, k, s).abs() + 1e-10
+            agent = torch.sigmoid(network(mixer.lambda_agent, k, s))
+            action = torch.sigmoid(network(mixer.lambda_action, k, torch.cat([s, *one_hots])))
+            weight = weight + key * agent * action
+        qt, vt = w * q + v, w * best + v
+        q_tot.append(qt.sum() + ((weight - 1) * (qt - vt).detach()).sum())
+        lambdas.append(weight)
+    return torch.stack(q_tot), torch.stack(lambdas)
+
+
+def qtran_alt(critic, state, hidden, actions):
+    """joint_values [M, N, A], one agent at a time."""
+    one_hots, ids = torch.eye(critic.n_actions).to(state), torch.eye(critic.n_agents).to(state)
+    encoded = [critic.action_encoder(one_hots[a]) for a in actions.unbind(1)]
+    team = sum(critic.hidden_encoder(h) for h in hidden.unbind(1))
+    values = []
+    for i in range(critic.n_agents):
+        others = sum(e for j, e in enumerate(encoded) if j != i) + torch.zeros_like(encoded[i])
+        own_id = ids[i].expand(len(state), -1)
+        values.append(critic.joint_net(torch.cat([state, own_id, team, others], -1)))
+    return torch.stack(values, 1)
+
+
+def network(net, head, x):
+    """One head of a `HeadNetwork`."""
+    x = linear(net.first, head, x)
+    for layer in net.rest:
+        x = linear(layer, head, F.relu(x))
+    return x
+
+
 def linear(layer, head, x):
     y = layer.weight[head] @ x
     return y if layer.bias is None else y + layer.bias[head]
