@@ -157,8 +157,8 @@ def test_training_step(case):
         # The reference divides by the number of agents, whatever the mixer.
         "q_taken_mean": stats[keys.Q_TOT_MEAN] / config["n_agents"],
         "target_mean": stats[keys.TARGET_MEAN] / config["n_agents"],
-        "td_chosen_qs": stats[keys.Q_TOT_MEAN],
-        "td_targets": stats[keys.TARGET_MEAN],
+        # QTRAN's reference logs the mean error under this name.
+        "td_targets": stats[keys.Q_TOT_MEAN] - stats[keys.TARGET_MEAN],
         "opt_loss": stats.get(keys.OPT_LOSS),
         "nopt_loss": stats.get(keys.NOPT_LOSS),
     }
@@ -172,6 +172,8 @@ def test_training_step(case):
     mask = golden.tensor(expected["mask"])
     mask = mask.view(*mask.shape, *[1] * (taken.dim() - 2))
     close(grid(forward["q_tot"], episodes) * mask, taken * mask, "q_tot_taken")
+    targets = grid(targets_of(forward, batch, settings), episodes)
+    close(targets * mask, golden.tensor(expected["targets"]).view_as(targets) * mask, "targets")
     optimizer = make_optimizer("rmsprop", parameters, lr=config["optimiser"]["lr"])
     for name, entries in free.items():
         gradient = torch.zeros_like(entries) if entries.grad is None else entries.grad
