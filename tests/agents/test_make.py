@@ -21,9 +21,10 @@ from rllib_qatten.agents import (
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 
 N, INPUT, ACTIONS, HIDDEN = 4, 6, 3, 5
-#: Groups that do not stand together, by numbers that are no indices.
-TYPES = (7, 2, 7, 9)
-GROUPS = {"all": [0, 0, 0, 0], "unit_type": [1, 0, 1, 2], "none": [0, 1, 2, 3]}
+#: Groups that do not stand together, by numbers that are no indices, and in no order that is its
+#: own inverse.
+TYPES = (7, 9, 7, 2)
+GROUPS = {"all": [0, 0, 0, 0], "unit_type": [1, 2, 1, 0], "none": [0, 1, 2, 3]}
 
 every_kind = pytest.mark.parametrize("kind", AGENTS)
 every_sharing = pytest.mark.parametrize("sharing", SHARING)
