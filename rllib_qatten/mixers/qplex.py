@@ -24,7 +24,7 @@ class QPLEX(Mixer):
         Q_tot    = sum_i qt_i + sum_i (lambda_i - 1) (qt_i - vt_i)
 
     An advantage qt_i - vt_i is never positive and lambda_i is, so no joint action beats the greedy
-    one, whose Q_tot is sum_i vt_i. With lambda free, these are all functions with IGM.
+    one, whose Q_tot is sum_i vt_i. The paper shows that this reaches every function with IGM.
 
     Worth knowing:
         * The advantage in the last term carries no gradient, in the public codes and here. So
