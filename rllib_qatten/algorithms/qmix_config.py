@@ -66,6 +66,7 @@ class QMIXConfig(AlgorithmConfig):
         self.double_q = True
         self.tau = 1.0
         self.team_reward = "equal"
+        self.checkpoint_replay_buffer = True
         # Networks.
         self.hidden_size = 64
         self.mixing_embed_dim = 32
@@ -87,6 +88,7 @@ class QMIXConfig(AlgorithmConfig):
         replay_capacity_episodes: int | None = NotProvided,
         epsilon: float | list | None = NotProvided,
         team_reward: str | None = NotProvided,
+        checkpoint_replay_buffer: bool | None = NotProvided,
         hidden_size: int | None = NotProvided,
         mixing_embed_dim: int | None = NotProvided,
         hypernet_layers: int | None = NotProvided,
@@ -110,6 +112,8 @@ class QMIXConfig(AlgorithmConfig):
             replay_capacity_episodes: Episodes kept for replay.
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
+            checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
+                goes on as if it had never stopped; of a run's checkpoints the newest alone does.
             hidden_size: Width of the agent network.
             mixing_embed_dim: Width of the mixing network.
             hypernet_layers: 1 or 2 layers per hypernetwork.
