@@ -1,7 +1,8 @@
-"""A process that trains, saves and is killed, or goes on: `python -m tests.algorithms.resuming`.
+"""Processes that train, save and are killed, and go on: `python -m tests.algorithms.resuming`.
 
-Arguments: a JSON object with `run`, `config`, `before` and `after` (iterations), `checkpoint`
-(folder), `result` (file) and `part`: "whole", "first" or "second".
+Arguments: "first" or "second", a folder, and cases as JSON: name -> [algorithm, config]. The first
+process trains each case for `ITERATIONS`, saves it, trains on for `ITERATIONS`, and is killed. The
+second goes on from what was saved. Both leave NAME.PART.pkl.
 """
 
 import json
@@ -9,16 +10,17 @@ import os
 import pickle
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import ray
+from ray.rllib.algorithms.algorithm import Algorithm
 
 from rllib_qatten import ALGORITHMS
 
-#: Results that depend on the clock.
-TIMES = ("time", "per_second", "throughput", "date", "pid", "hostname", "node_ip", "since_restore")
-#: Of RLlib's own books: which are of the process, or of a moment.
-OURS = ("trial_id", "config", "perf", "num_training_step_calls", "weights_seq_no", "timers")
+ITERATIONS = 2
+#: Numbers of a result that depend on the clock or on the process.
+CLOCK = ("time", "per_second", "throughput", "pid", "since_restore", "perf", "seq_no", "config")
 
 
 def numbers(result, path=""):
@@ -26,7 +28,7 @@ def numbers(result, path=""):
     if isinstance(result, dict):
         found = {}
         for key, value in result.items():
-            if not any(part in str(key) for part in TIMES + OURS):
+            if not any(part in str(key) for part in CLOCK) and key != "sample":
                 found |= numbers(value, f"{path}/{key}")
         return found
     return {path: result} if isinstance(result, int | float | np.number) else {}
@@ -44,29 +46,48 @@ def fingerprint(algorithm):
             for episode in algorithm.replay.episodes
         ],
         "loop": algorithm.get_state(components="loop")["loop"] | {"time_total_s": None},
-        "drawn": algorithm.replay.sample(8).indices,
+        "drawn": algorithm.replay.sample(8)[1:],
     }
 
 
-def main(run, config, before, after, checkpoint, result, part):
-    # Without this the driver's own process has one more random state than the killed one.
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    config = ALGORITHMS[run].get_default_config().update_from_dict(config)
-    algorithm = config.build_algo()
-    if part == "second":
-        algorithm.restore_from_path(checkpoint)
-    else:
-        for _ in range(before):
-            algorithm.train()
-    if part == "first":
-        algorithm.save_to_path(checkpoint)
-        os.kill(os.getpid(), signal.SIGKILL)
-    results = [numbers(algorithm.train()) for _ in range(after)]
-    with open(result, "wb") as file:
-        pickle.dump({"results": results} | fingerprint(algorithm), file)
+def go_on(algorithm, file):
+    results = [numbers(algorithm.train()) for _ in range(ITERATIONS)]
+    file.write_bytes(pickle.dumps({"results": results} | fingerprint(algorithm)))
     algorithm.stop()
-    ray.shutdown()
+
+
+def build(run, config):
+    return ALGORITHMS[run].get_default_config().update_from_dict(config).build_algo()
+
+
+def first(folder, cases):
+    for i, (name, case) in enumerate(cases.items()):
+        algorithm = build(*case)
+        for _ in range(ITERATIONS):
+            algorithm.train()
+        algorithm.save_to_path(folder / name)
+        if i == 0:
+            # Once also without saving, which must change nothing; else what saves goes on.
+            algorithm.stop()
+            algorithm = build(*case)
+            for _ in range(ITERATIONS):
+                algorithm.train()
+        go_on(algorithm, folder / f"{name}.first.pkl")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def second(folder, cases):
+    for i, (name, case) in enumerate(cases.items()):
+        if i % 2:
+            algorithm = build(*case)
+            algorithm.restore_from_path(folder / name)
+        else:
+            algorithm = Algorithm.from_checkpoint(folder / name)
+        go_on(algorithm, folder / f"{name}.second.pkl")
 
 
 if __name__ == "__main__":
-    main(**json.loads(sys.argv[1]))
+    part, folder, cases = sys.argv[1:]
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    {"first": first, "second": second}[part](Path(folder), json.loads(cases))
+    ray.shutdown()
