@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -153,9 +154,9 @@ def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
 
 def not_saved(path: str | Path, error: OSError) -> CheckpointError:
     """The error that says why nothing was saved."""
+    why = os.strerror(error.errno) if error.errno else error
     return CheckpointError(
-        f"No checkpoint could be saved at {path}: {error.strerror or error}. Earlier checkpoints "
-        "are intact."
+        f"No checkpoint could be saved at {path}: {why}. Earlier checkpoints are intact."
     )
 
 

@@ -15,6 +15,7 @@ from ray.rllib.utils.metrics import (
     LEARNER_RESULTS,
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
@@ -24,7 +25,7 @@ from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.resume import ResumableAlgorithm
 from rllib_qatten.rollout.episode import assert_finite
-from rllib_qatten.rollout.replay import EpisodeReplay, predicted_bytes
+from rllib_qatten.rollout.replay import predicted_bytes
 
 
 class QMIX(ResumableAlgorithm):
@@ -39,9 +40,7 @@ class QMIX(ResumableAlgorithm):
     @override(Algorithm)
     def setup(self, config: QMIXConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
-        self.replay = EpisodeReplay(config.replay_capacity_episodes, config.seed)
-        # Updates owed for games played; fractions wait for the next games.
-        self._updates_due = 0.0
+        self.replay = config.build_replay()
         self._updates_done = 0
         super().setup(config)
         spec = self.spec
@@ -106,7 +105,7 @@ class QMIX(ResumableAlgorithm):
         timesteps = self._played
         for _ in range(updates):
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
-                drawn = self.replay.sample(batch_size)
+                drawn = self.replay.sample(batch_size, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
                 learned = self.learner_group.update(episodes=drawn.episodes, timesteps=timesteps)
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)

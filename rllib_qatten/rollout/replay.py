@@ -97,12 +97,12 @@ class EpisodeReplay:
 
     def get_state(self) -> dict[str, Any]:
         """State of the draws; the episodes themselves are not in it, see `replay_file`."""
-        return {"rng": self._rng.bit_generator.state, "oldest": self._oldest}
+        return {"rng": self._rng.bit_generator.state, "added": self._oldest + len(self)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continues the draws of a saved replay, whose episodes were added before."""
         self._rng.bit_generator.state = state["rng"]
-        self._oldest = state.get("oldest", self._oldest)
+        self._oldest = state["added"] - len(self)
 
 
 def predicted_bytes(spec: TeamSpec, capacity: int) -> int | None:

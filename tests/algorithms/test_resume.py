@@ -47,7 +47,14 @@ def folder(tmp_path_factory):
     """What two processes left, the first of them killed."""
     folder = tmp_path_factory.mktemp("resume")
     for part, code in (("first", -signal.SIGKILL), ("second", 0)):
-        command = [sys.executable, "-m", "tests.algorithms.resuming", part, folder, json.dumps(CASES)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.algorithms.resuming",
+            part,
+            folder,
+            json.dumps(CASES),
+        ]
         # A file: Ray's processes would hold a pipe open for a while after the kill.
         with open(folder / f"{part}.txt", "w+") as said:
             root = Path(__file__).parents[2]
