@@ -94,6 +94,16 @@ def verify(folder: Path, algorithm: str) -> dict[str, str]:
     if name != algorithm:
         whose = f"a checkpoint of {name}" if name else "no checkpoint of this package"
         raise CheckpointError(f"{folder} is {whose}; expected one of {algorithm}.")
+    verify_sums(folder)
+    return about
+
+
+def verify_sums(folder: Path) -> None:
+    """Makes sure that every file of a checkpoint is there and as it was saved.
+
+    Raises:
+        CheckpointError: If not, with the first fault.
+    """
     try:
         lines = (folder / SUMS).read_text().splitlines()
         sums = {file: digest for digest, file in (line.split("  ", 1) for line in lines)}
@@ -113,7 +123,6 @@ def verify(folder: Path, algorithm: str) -> dict[str, str]:
                 f"{path} is damaged: it was cut short or altered since it was saved. Nothing was "
                 "loaded; take another checkpoint."
             )
-    return about
 
 
 def read_metadata(folder: Path) -> dict[str, str]:
