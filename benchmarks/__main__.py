@@ -28,6 +28,7 @@ class Part(enum.StrEnum):
     SAMPLER = "sampler"
     UPDATE = "update"
     TRAIN = "train"
+    SAVE = "save"
 
 
 class SizeName(enum.StrEnum):
@@ -88,9 +89,9 @@ def main(
         Path | None, typer.Option("--json", help="Also write the rows to this file.")
     ] = None,
 ) -> None:
-    """Measures how fast the package plays, learns, and does both."""
+    """Measures how fast the package plays, learns, does both, and saves."""
     # Here, so that `--help` answers at once.
-    from benchmarks import end_to_end, sampler, update
+    from benchmarks import end_to_end, sampler, save, update
 
     warnings.simplefilter("ignore", DeprecationWarning)
     torch.set_num_threads(1)
@@ -107,6 +108,8 @@ def main(
             rows += update.run(SIZES[size], rounds, seconds)
         if Part.TRAIN in chosen:
             rows += end_to_end.run(tiny, quick)
+        if Part.SAVE in chosen:
+            rows += save.run(SIZES[size], tiny)
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)

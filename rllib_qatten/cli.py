@@ -87,7 +87,7 @@ def train(
         experiment.storage_path = storage_path or experiment.storage_path
         experiment.name = name or experiment.name
         experiment.check()
-        checkpoint = checkpoint_folder(resume) if resume else None
+        checkpoint = checkpoint_folder(resume, experiment.run) if resume else None
         if checkpoint and experiment.num_trials > 1:
             raise BadInput(
                 f"--resume goes on with one run, but {files[0]} makes {experiment.num_trials}: "

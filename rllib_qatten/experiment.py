@@ -12,12 +12,14 @@ import dataclasses
 import math
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray.rllib.algorithms.registry import ALGORITHMS as RLLIB_ALGORITHMS
+from ray.train.constants import DEFAULT_STORAGE_PATH
 from ray.tune import (
     CheckpointConfig,
     FailureConfig,
@@ -153,6 +155,7 @@ class Experiment:
                 one_of(key, [n for n in names if n[0] != "_"], "key of checkpoint_config")
         with self.blame("checkpoint_config"):
             self._checkpoints()
+        self._check_storage()
         variants = list(self.variants())
         if self.run in ALGORITHMS:
             self._check_ours(variants)
@@ -193,6 +196,24 @@ class Experiment:
             with self.blame("config.parameter_sharing"):
                 types = getattr(env, "unit_types", None)
                 sharing_groups(settings.parameter_sharing, len(env.possible_agents), types)
+
+    def _check_storage(self) -> None:
+        """Whether results can be written where they go; leaves nothing there."""
+        path = self._absolute_storage() or DEFAULT_STORAGE_PATH
+        if "://" in path:
+            return
+        folder = Path(path)
+        while not folder.exists():
+            folder = folder.parent
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise self.bad(
+                "storage_path",
+                f"no results can be written in {folder}: {error.strerror}. Name another folder "
+                "with --storage-path.",
+            ) from error
 
     def _check_resources(self, config: dict[str, Any]) -> None:
         """What a trial reserves: with too little of it Ray would wait for ever."""

@@ -16,14 +16,14 @@ from typing import Any
 import ray
 import typer
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
+from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.experiment import Trial
 
+from rllib_qatten.algorithms import ALGORITHMS, checkpoint
 from rllib_qatten.experiment import BadInput, Experiment
 from rllib_qatten.progress import Progress, failure, label
 from rllib_qatten.stopping import Stopping
 
-#: What every checkpoint of an RLlib algorithm holds.
-CHECKPOINT_FILE = "rllib_checkpoint.json"
 #: Where Tune writes the traceback, in the trial's folder.
 ERROR_FILE = "error.txt"
 #: Settings of Ray that only the environment can bring to all its processes.
@@ -38,7 +38,9 @@ ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore",
 }
 #: Lines of the workers that a user must see: what they wait for.
-WORTH_SEEING = re.compile(r"Compiling \d+ game|; replay of \d+ games")
+WORTH_SEEING = re.compile(
+    r"Compiling \d+ game|; replay of \d+ games|^Games under way start anew|^The checkpoint "
+)
 
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
 
@@ -79,20 +81,29 @@ def silence() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def checkpoint_folder(path: Path) -> Path:
-    """Returns the absolute path of a checkpoint.
+def checkpoint_folder(path: Path, run: str) -> Path:
+    """Returns the absolute path of a checkpoint of the algorithm `run`, read to its last byte.
 
     Raises:
-        BadInput: If it is none, naming the newest one below or beside it.
+        BadInput: If it is none, naming the newest good one below or beside it.
     """
-    if (path / CHECKPOINT_FILE).is_file():
-        return path.resolve()
-    below = [file for depth in ("*/", "*/*/") for file in path.glob(depth + CHECKPOINT_FILE)]
-    beside = path.parent.glob("*/" + CHECKPOINT_FILE)
-    newest = max(below or beside, key=lambda file: file.stat().st_mtime, default=None)
-    hint = f" Did you mean {newest.parent}?" if newest else ""
-    fault = f"is no checkpoint, {CHECKPOINT_FILE} is missing" if path.is_dir() else "no such folder"
-    raise BadInput(f"--resume {path}: {fault}.{hint}")
+
+    def check(folder: Path) -> Path:
+        checkpoint.verify(folder, run) if run in ALGORITHMS else checkpoint.read_metadata(folder)
+        return folder.resolve()
+
+    try:
+        return check(path)
+    except checkpoint.CheckpointError as error:
+        file = Algorithm.METADATA_FILE_NAME
+        found = [below for depth in ("*/", "*/*/") for below in path.glob(depth + file)]
+        found = found or list(path.parent.glob("*/" + file))
+        hint = ""
+        for metadata in sorted(found, key=lambda file: -file.stat().st_mtime):
+            with contextlib.suppress(checkpoint.CheckpointError):
+                hint = f" Did you mean {check(metadata.parent)}?"
+                break
+        raise BadInput(f"--resume {error}{hint}") from error
 
 
 def _say_failure(trial: Trial, name: str) -> None:

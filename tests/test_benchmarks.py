@@ -23,12 +23,14 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path):
     app.command()(main)
     file = tmp_path / "speed.json"
     result = CliRunner().invoke(
-        app, ["sampler", "update", "--size", "tiny", "--json", str(file)], catch_exceptions=False
+        app,
+        ["sampler", "update", "save", "--size", "tiny", "--json", str(file)],
+        catch_exceptions=False,
     )
     assert result.exit_code == 0
     assert "Qatten full package" in result.stdout
     rows = json.loads(file.read_text())["rows"]
-    assert {row["part"] for row in rows} == {"sampler", "update"}
+    assert {row["part"] for row in rows} == {"sampler", "update", "save"}
     for row in rows:
         assert row["value"]["low"] <= row["value"]["median"] <= row["value"]["high"]
 

@@ -1,6 +1,7 @@
 """The `rllib` command: its messages in this process, real runs in processes of their own."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -106,7 +107,7 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
         (("--set", "lr=["), "--set 'lr=[': the value is no YAML"),
         (("--set", "lr.high=3"), "--set lr.high: lr is 0.001"),
         (("--stop", "training_iteration"), "--stop 'training_iteration': expected KEY=VALUE"),
-        (("--resume", "nowhere"), "--resume nowhere: no such folder"),
+        (("--resume", "nowhere"), "--resume nowhere is no checkpoint: no such folder"),
         (("file", "another.yaml"), "give one experiment"),
     ],
 )
@@ -125,10 +126,18 @@ def test_a_missing_file_is_named_with_the_nearest(tmp_path):
     assert "'qmix.yaml'" in result.output
 
 
+def fake_checkpoint(folder, about):
+    """What a checkpoint looks like from outside; it holds nothing."""
+    folder.mkdir(parents=True)
+    file = folder / "rllib_checkpoint.json"
+    file.write_text(json.dumps(about))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{digest}  {file.name}\n")
+    return folder
+
+
 def test_resume_names_the_checkpoint_that_was_meant(invoke, tmp_path):
-    checkpoint = tmp_path / "trial" / "checkpoint_000001"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "rllib_checkpoint.json").write_text("{}")
+    checkpoint = fake_checkpoint(tmp_path / "trial" / "checkpoint_000001", {"algorithm": "QMIX"})
     for near in (tmp_path, tmp_path / "trial", tmp_path / "trial" / "checkpoint_000002"):
         result = invoke(GAME, "--resume", str(near))
         assert result.exit_code == 2
@@ -136,6 +145,37 @@ def test_resume_names_the_checkpoint_that_was_meant(invoke, tmp_path):
     result = invoke(GAME, "--resume", str(checkpoint), "--num-samples", "3")
     assert result.exit_code == 2
     assert "makes 3" in result.output
+
+
+def test_resume_refuses_what_it_cannot_go_on_from(invoke, tmp_path):
+    good = fake_checkpoint(tmp_path / "good", {"algorithm": "QMIX"})
+    other = fake_checkpoint(tmp_path / "other", {"algorithm": "VDN"})
+    foreign = fake_checkpoint(tmp_path / "foreign", {})
+    damaged = fake_checkpoint(tmp_path / "damaged", {"algorithm": "QMIX"})
+    with (damaged / "rllib_checkpoint.json").open("a") as file:
+        file.write(" ")
+    before = sorted(tmp_path.rglob("*"))
+    for path, says in (
+        (other, "is a checkpoint of VDN; expected one of QMIX."),
+        (foreign, "is no checkpoint of this package; expected one of QMIX."),
+        (damaged, "rllib_checkpoint.json is damaged: it was cut short or altered"),
+    ):
+        result = invoke(GAME, "--resume", str(path))
+        assert result.exit_code == 2
+        assert result.output.startswith(f"Error: --resume {path}")
+        assert says in result.output
+        assert len(result.output.splitlines()) == 1
+    result = invoke(GAME, "--resume", str(damaged))
+    assert f"Did you mean {good}?" in result.output
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "exp.yaml"])
+
+
+def test_an_unwritable_storage_path_is_named(invoke, tmp_path):
+    for path in (tmp_path / "exp.yaml" / "results", Path("/proc/results")):
+        result = invoke(GAME, "--storage-path", str(path))
+        assert result.exit_code == 2
+        assert f"game.storage_path: no results can be written in {path.parent}: " in result.output
+    assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
 
 
 def test_an_env_that_breaks_the_contract_gets_the_checkers_message(invoke, monkeypatch):

@@ -6,8 +6,9 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.core import COMPONENT_ENV_RUNNER, DEFAULT_MODULE_ID
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import (
@@ -17,20 +18,20 @@ from ray.rllib.utils.metrics import (
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    NUM_EPISODES_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
+    TD_ERROR_KEY,
     TIMERS,
 )
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
-from rllib_qatten.envs import TeamSpec
+from rllib_qatten.algorithms.resume import ResumableAlgorithm
 from rllib_qatten.rollout.episode import assert_finite
-from rllib_qatten.rollout.replay import EpisodeReplay, predicted_bytes
+from rllib_qatten.rollout.replay import predicted_bytes
 
 
-class QMIX(Algorithm):
+class QMIX(ResumableAlgorithm):
     """Plays whole episodes, keeps them, and learns from batches of them."""
 
     @classmethod
@@ -42,9 +43,7 @@ class QMIX(Algorithm):
     @override(Algorithm)
     def setup(self, config: QMIXConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
-        self.replay = EpisodeReplay(config.replay_capacity_episodes, config.seed)
-        # Updates owed for games played; fractions wait for the next games.
-        self._updates_due = 0.0
+        self.replay = config.build_replay()
         self._updates_done = 0
         super().setup(config)
         spec = self.spec
@@ -59,36 +58,6 @@ class QMIX(Algorithm):
             file=sys.stderr,
             flush=True,
         )
-
-    @override(Algorithm)
-    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Adds what the loop itself remembers; the replay's episodes are not in it."""
-        state = super().get_state(*args, **kwargs)
-        state["loop"] = {
-            "updates_due": self._updates_due,
-            "time_total_s": self._time_total,
-            "replay": self.replay.get_state(),
-        }
-        return state
-
-    @override(Algorithm)
-    def set_state(self, state: dict[str, Any]) -> None:
-        """See `get_state`."""
-        super().set_state(state)
-        if "loop" in state:
-            self._updates_due = state["loop"]["updates_due"]
-            self._time_total = state["loop"]["time_total_s"]
-            self.replay.set_state(state["loop"]["replay"])
-        if self.env_runner and COMPONENT_ENV_RUNNER in state:
-            # RLlib broadcasts the step count before it restores it: epsilon would start anew.
-            self.env_runner.num_env_steps_sampled_lifetime = state[COMPONENT_ENV_RUNNER][
-                NUM_ENV_STEPS_SAMPLED_LIFETIME
-            ]
-
-    @property
-    def spec(self) -> TeamSpec:
-        """The team's sizes and names."""
-        return self.spaces[DEFAULT_MODULE_ID][0].spec
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
@@ -137,15 +106,18 @@ class QMIX(Algorithm):
         if not updates:
             return
         self._updates_due -= updates
-        timesteps = {
-            name: int(self.metrics.peek((ENV_RUNNER_RESULTS, name)))
-            for name in (NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_EPISODES_LIFETIME)
-        }
+        timesteps = self._played
         for _ in range(updates):
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
-                batch = self.replay.sample(batch_size)
+                drawn = self.replay.sample(batch_size, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-                learned = self.learner_group.update(episodes=batch, timesteps=timesteps)
+                learned = self.learner_group.update(episodes=drawn.episodes, timesteps=timesteps)
+            if self.config.replay == "prioritized":
+                # Taken out: these are no results to report.
+                errors = [
+                    results[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for results in learned
+                ]
+                self.replay.update_priorities(drawn.indices, np.concatenate(errors))
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")

@@ -15,6 +15,8 @@ from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.pooled_mean import PooledMean
+from rllib_qatten.rollout.prioritized import PrioritizedReplay, check_priority_exponent
+from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.rollout.runner import TeamEnvRunner
 from rllib_qatten.suggest import one_of
 from rllib_qatten.training.batch import PackEpisodes
@@ -24,6 +26,7 @@ from rllib_qatten.training.returns import RETURNS
 
 TEAM_REWARDS = ("equal", "sum", "mean")
 OPTIMIZERS = ("rmsprop", "adam")
+REPLAYS = ("uniform", "prioritized")
 
 
 class QMIXConfig(AlgorithmConfig):
@@ -71,6 +74,10 @@ class QMIXConfig(AlgorithmConfig):
         self.double_q = True
         self.tau = 1.0
         self.team_reward = "equal"
+        self.replay = "uniform"
+        self.priority_exponent = 0.6
+        self.importance_exponent = 0.4
+        self.checkpoint_replay_buffer = True
         # Networks.
         self.agent = "recurrent"
         self.parameter_sharing = "all"
@@ -101,6 +108,10 @@ class QMIXConfig(AlgorithmConfig):
         team_reward: str | None = NotProvided,
         agent: str | None = NotProvided,
         parameter_sharing: str | None = NotProvided,
+        replay: str | None = NotProvided,
+        priority_exponent: float | None = NotProvided,
+        importance_exponent: float | list | None = NotProvided,
+        checkpoint_replay_buffer: bool | None = NotProvided,
         hidden_size: int | None = NotProvided,
         layer_norm: bool | None = NotProvided,
         orthogonal_init: bool | None = NotProvided,
@@ -134,6 +145,13 @@ class QMIXConfig(AlgorithmConfig):
             agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
+            replay: "uniform", or "prioritized": episodes with a large mean |TD error| are drawn
+                more often.
+            priority_exponent: Alpha of prioritised replay, above 0: how much more often.
+            importance_exponent: Beta of prioritised replay, how much of that the loss takes back: a
+                number, or a schedule [[0, 0.4], [1000000, 1.0]] over env steps.
+            checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
+                goes on as if it had never stopped; of a run's checkpoints the newest alone does.
             hidden_size: Width of the agent network.
             layer_norm: Normalises the agent network's hidden layers before their ReLU.
             orthogonal_init: Starts the agent network with orthogonal weights.
@@ -220,6 +238,9 @@ class QMIXConfig(AlgorithmConfig):
             if not all(isinstance(value, int | float) and value > 0 for value in values):
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
         EpsilonSchedule(self.epsilon)
+        one_of(self.replay, REPLAYS, "replay")
+        check_priority_exponent(self.priority_exponent)
+        EpsilonSchedule(self.importance_exponent, "importance_exponent")
         if self.num_learners > 1:
             raise ValueError(
                 f"num_learners must be 0 or 1, for now; got {self.num_learners}: RLlib would cut "
@@ -284,6 +305,17 @@ class QMIXConfig(AlgorithmConfig):
             },
             "mixer": {name: getattr(self, name) for name in self.mixer_options},
         }
+
+    def build_replay(self) -> EpisodeReplay:
+        """The replay of these settings, empty."""
+        if self.replay == "uniform":
+            return EpisodeReplay(self.replay_capacity_episodes, self.seed)
+        return PrioritizedReplay(
+            self.replay_capacity_episodes,
+            self.seed,
+            priority_exponent=self.priority_exponent,
+            importance_exponent=self.importance_exponent,
+        )
 
     def _pack_episodes(self, *spaces: Any) -> PackEpisodes:
         return PackEpisodes(pad=self.counts_padding)

@@ -21,7 +21,7 @@ from rllib_qatten.mixers.qtran_alt import QTRANAltCritic
 from rllib_qatten.suggest import one_of
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import QMIXTorchLearner
-from rllib_qatten.training.losses import masked_mean, td_loss
+from rllib_qatten.training.losses import td_loss, weighted_mean
 from rllib_qatten.training.module import (
     ILLEGAL,
     Q_TOT,
@@ -138,9 +138,7 @@ class QTRANTorchLearner(QMIXTorchLearner):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """L_td + opt_loss L_opt + nopt_min_loss L_nopt; arguments as in `td_loss`."""
         loss, stats = td_loss(forward, batch, config)
-        opt, nopt = (
-            masked_mean(forward[gap].square(), batch[columns.MASK]) for gap in (OPT_GAP, NOPT_GAP)
-        )
+        opt, nopt = (weighted_mean(forward[gap].square(), batch) for gap in (OPT_GAP, NOPT_GAP))
         loss = loss + config.opt_loss * opt + config.nopt_min_loss * nopt
         return loss, stats | {keys.OPT_LOSS: opt.detach(), keys.NOPT_LOSS: nopt.detach()}
 

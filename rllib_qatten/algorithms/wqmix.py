@@ -19,7 +19,7 @@ from rllib_qatten.mixers import MIXERS, Mixed
 from rllib_qatten.suggest import one_of
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import QMIXTorchLearner
-from rllib_qatten.training.losses import masked_mean, targets_of, td_loss
+from rllib_qatten.training.losses import masked_mean, targets_of, td_loss, weighted_mean
 from rllib_qatten.training.module import Q_TOT, QMIXRLModule, greedy_actions, unroll
 
 CENTRAL_UTILITIES = "central_utilities"
@@ -133,7 +133,7 @@ class WQMIXTorchLearner(QMIXTorchLearner):
             full = forward[TOOK_GREEDY] | (targets > forward[GREEDY_CENTRAL_Q])
         weights = torch.where(full, 1.0, config.alpha)
         loss, stats = td_loss(forward, batch, config, targets, weights)
-        central = masked_mean((forward[CENTRAL_Q] - targets).square(), batch[columns.MASK])
+        central = weighted_mean((forward[CENTRAL_Q] - targets).square(), batch)
         stats[keys.CENTRAL_LOSS] = central.detach()
         stats[keys.WEIGHT_MEAN] = masked_mean(weights, batch[columns.MASK])
         return loss + central, stats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +56,18 @@ def team_spec(env: MultiAgentEnv) -> TeamSpec:
         engine=getattr(env, "engine", type(env).__name__),
         episode_limit=getattr(env, "episode_limit", None),
     )
+
+
+def _env_state(env: MultiAgentEnv) -> Any | None:
+    """What an env needs to go on in another process; None if it cannot say."""
+    if hasattr(env, "get_state") and hasattr(env, "set_state"):
+        return env.get_state()
+    try:
+        pickled = pickle.dumps(env)
+    except Exception:  # an env that holds a process or a socket raises anything
+        return None
+    # EzPickle keeps an env's arguments, of gymnasium and PettingZoo alike, and no game.
+    return None if b"_ezpickle_args" in pickled else pickled
 
 
 class LoopedTeams(TeamVector):
@@ -116,6 +129,22 @@ class LoopedTeams(TeamVector):
             for g, (observations, infos) in begun.items():
                 self._write(view, g, observations, infos)
         return TeamStep(rewards, terminated, truncated, won, final=final, view=view)
+
+    def get_state(self) -> list[Any] | None:
+        """Each env's own `get_state()` if it has one, else the env itself, pickled."""
+        states = [_env_state(env) for env in self._envs]
+        return None if None in states else states
+
+    def set_state(self, state: list[Any]) -> None:
+        """See base class."""
+        if len(state) != self.num_games:
+            raise ValueError(f"{len(state)} games were saved and {self.num_games} are played here.")
+        for g, saved in enumerate(state):
+            if hasattr(self._envs[g], "set_state"):
+                self._envs[g].set_state(saved)
+            else:
+                self._envs[g].close()
+                self._envs[g] = pickle.loads(saved)
 
     def close(self) -> None:
         """See base class."""

@@ -35,6 +35,14 @@ class _StateGame(MultiAgentEnv):
         state[self._now] = 1.0
         return state
 
+    def get_state(self) -> int:
+        """The state a game under way is in; nothing else is remembered."""
+        return self._now
+
+    def set_state(self, state: int) -> None:
+        """Goes on from a saved state."""
+        self._now = state
+
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:

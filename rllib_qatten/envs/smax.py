@@ -160,7 +160,24 @@ class _Engine:
             state, current = jax.lax.cond(done.any(), renew, lambda: (state, final))
             return key, state, current, final, outcome
 
+        def named(key: Any, state: Any) -> dict[str, np.ndarray]:
+            leaves = jax.tree_util.tree_leaves_with_path({"key": key, "state": state})
+            return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+        def rebuilt(arrays: dict[str, np.ndarray]) -> tuple[Any, Any]:
+            key, state, _ = jax.eval_shape(reset, jax.random.PRNGKey(0))
+            like = {"key": key, "state": state}
+            names = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(like)]
+            leaves, tree = jax.tree.flatten(like)
+            if [(n, x.shape, x.dtype) for n, x in zip(names, leaves, strict=True)] != [
+                (n, x.shape, x.dtype) for n, x in arrays.items()
+            ]:
+                raise ValueError("The saved battles are of another map, number or version of SMAX.")
+            both = jax.tree.unflatten(tree, [jnp.asarray(x) for x in arrays.values()])
+            return both["key"], both["state"]
+
         self.reset, self.step, self.new_key = reset, step, jax.random.PRNGKey
+        self.named, self.rebuilt = named, rebuilt
         self.compiled = False
         self.spec = TeamSpec(
             agents=agents,
@@ -207,6 +224,22 @@ class SMAXTeams(TeamVector):
 
     def reset(self, seed: int | None = None) -> TeamView:
         """See base class."""
+        self._say_that_it_compiles()
+        if seed is not None:
+            self._key = self._engine.new_key(seed)
+        self._key, self._state, view = self._engine.reset(self._key)
+        return _to_numpy(view)
+
+    def get_state(self) -> dict[str, np.ndarray] | None:
+        """The random key and every array of the battles, by name."""
+        return self._engine.named(self._key, self._state)
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """See base class."""
+        self._say_that_it_compiles()
+        self._key, self._state = self._engine.rebuilt(state)
+
+    def _say_that_it_compiles(self) -> None:
         if not self._engine.compiled:
             print(
                 f"Compiling {self.num_games} game(s) of {self._map_name} for SMAX "
@@ -215,10 +248,6 @@ class SMAXTeams(TeamVector):
                 flush=True,
             )
             self._engine.compiled = True
-        if seed is not None:
-            self._key = self._engine.new_key(seed)
-        self._key, self._state, view = self._engine.reset(self._key)
-        return _to_numpy(view)
 
     def step(self, actions: np.ndarray) -> TeamStep:
         """See base class."""

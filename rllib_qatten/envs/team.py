@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -156,6 +157,18 @@ class TeamVector(ABC):
         Args:
             actions: [G, N] int, each legal in the last view.
         """
+
+    def get_state(self) -> Any | None:
+        """All that the games under way depend on, picklable; None if that cannot be saved."""
+        return None
+
+    def set_state(self, state: Any) -> None:
+        """Goes on with saved games, of a vector made with the same arguments.
+
+        Raises:
+            ValueError: If they are not such games.
+        """
+        raise ValueError(f"{type(self).__name__} cannot go on with saved games.")
 
     def close(self) -> None:  # noqa: B027 - most vectors hold nothing
         """Frees what the games hold; may be called twice."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,7 @@ class TeamEpisode:
         rewards: [T] float32.
         terminated: Whether the game came to its own end; False if it was cut off.
         won: Whether the team won; None where games are not won or lost.
+        weight: What its loss counts, in (0, 1]: set by the draw of a prioritised replay.
     """
 
     observations: np.ndarray
@@ -34,6 +37,7 @@ class TeamEpisode:
     rewards: np.ndarray
     terminated: bool
     won: bool | None
+    weight: float = 1.0
 
     def __len__(self) -> int:
         """T, the number of steps."""
@@ -90,12 +94,23 @@ def action_dtype(n_actions: int) -> type[np.unsignedinteger]:
     return np.uint8 if n_actions <= 256 else np.uint16
 
 
+def entry_types(spec: TeamSpec) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+    """Shape and type of one step's entry in each array of an episode."""
+    n = spec.n_agents
+    return {
+        "observations": ((n, spec.observation_size), np.float32),
+        "state": ((spec.state_size,), np.float32),
+        "legal_actions": ((n, spec.n_actions), np.bool_),
+        "alive": ((n,), np.bool_),
+        "actions": ((n,), action_dtype(spec.n_actions)),
+        "rewards": ((), np.float32),
+    }
+
+
 def bytes_per_entry(spec: TeamSpec) -> int:
     """Bytes that one step adds to an episode."""
-    n = spec.n_agents
-    floats = n * spec.observation_size + spec.state_size + 1
-    flags = n * spec.n_actions + n
-    return 4 * floats + flags + n * action_dtype(spec.n_actions)().nbytes
+    types = entry_types(spec).values()
+    return sum(math.prod(shape) * dtype().nbytes for shape, dtype in types)
 
 
 class Recorder:
@@ -147,13 +162,28 @@ class Recorder:
         self._write(step.view, ended)
         return episodes
 
+    def get_state(self) -> dict[str, Any]:
+        """The games under way as far as they were written."""
+        entries = int(self._t.max()) + 1
+        arrays = {name: array[:, :entries].copy() for name, array in self._arrays.items()}
+        return {"t": self._t.copy(), "arrays": arrays}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on with saved games."""
+        self._t[:] = state["t"]
+        entries = int(self._t.max()) + 1
+        if entries > self._arrays["rewards"].shape[1]:
+            self._reserve(entries)
+        for name, array in state["arrays"].items():
+            self._arrays[name][:, :entries] = array
+
     def _write(self, view: TeamView, games: np.ndarray) -> None:
         for name, array in vars(view).items():
             self._arrays[name][games, self._t[games]] = array[games]
 
     def _cut(self, g: int, terminated: bool, won: bool) -> TeamEpisode:
         steps = int(self._t[g])
-        parts = {
+        parts: dict[str, Any] = {
             name: array[g, : steps + (name not in ("actions", "rewards"))].copy()
             for name, array in self._arrays.items()
         }
@@ -163,17 +193,8 @@ class Recorder:
 
     def _reserve(self, entries: int) -> None:
         """Makes room for games of so many entries, keeping what was written."""
-        spec, games = self._spec, len(self._games)
-        n = spec.n_agents
-        shapes: dict[str, tuple[tuple[int, ...], type]] = {
-            "observations": ((n, spec.observation_size), np.float32),
-            "state": ((spec.state_size,), np.float32),
-            "legal_actions": ((n, spec.n_actions), np.bool_),
-            "alive": ((n,), np.bool_),
-            "actions": ((n,), action_dtype(spec.n_actions)),
-            "rewards": ((), np.float32),
-        }
-        for name, (shape, dtype) in shapes.items():
+        games = len(self._games)
+        for name, (shape, dtype) in entry_types(self._spec).items():
             array: np.ndarray = np.empty((games, entries, *shape), dtype)
             if name in self._arrays:
                 old = self._arrays[name]

@@ -16,12 +16,13 @@ class EpsilonSchedule:
     Args:
         schedule: A number, or [[env steps, epsilon], ...] from 0 env steps on: linear in between,
             the last value thereafter.
+        name: What is scheduled, for the message.
 
     Raises:
         ValueError: If that is not what came, or an epsilon is no probability.
     """
 
-    def __init__(self, schedule: float | Sequence[Sequence[float]]) -> None:
+    def __init__(self, schedule: float | Sequence[Sequence[float]], name: str = "epsilon") -> None:
         """See class."""
         try:
             points = [[0, schedule]] if isinstance(schedule, int | float) else schedule
@@ -35,8 +36,8 @@ class EpsilonSchedule:
             good = False
         if not good:
             raise ValueError(
-                "epsilon must be a number in [0, 1], or a schedule [[0, epsilon], [env steps, "
-                f"epsilon], ...] of such numbers with rising env steps; got {schedule!r}."
+                f"{name} must be a number in [0, 1], or a schedule [[0, {name}], [env steps, "
+                f"{name}], ...] of such numbers with rising env steps; got {schedule!r}."
             )
 
     def __call__(self, env_steps: int) -> float:

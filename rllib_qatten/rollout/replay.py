@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.rollout.episode import TeamEpisode, bytes_per_entry
+
+
+class Drawn(NamedTuple):
+    """A batch from the replay, longest episode first, as batches are packed.
+
+    Attributes:
+        episodes: B episodes; their weights are what each one's loss counts.
+        indices: [B] int64, each episode's number since the run began; see `update_priorities`.
+    """
+
+    episodes: list[TeamEpisode]
+    indices: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """[B] what each episode's loss counts."""
+        return np.array([episode.weight for episode in self.episodes])
 
 
 class EpisodeReplay:
@@ -23,6 +41,7 @@ class EpisodeReplay:
         """See class."""
         self.capacity = capacity
         self._episodes: deque[TeamEpisode] = deque()
+        self._oldest = 0  # number of the first episode held
         self._rng = np.random.default_rng(seed)
         self.nbytes = 0
 
@@ -30,16 +49,26 @@ class EpisodeReplay:
         """Number of episodes held."""
         return len(self._episodes)
 
-    def add(self, episodes: list[TeamEpisode]) -> None:
+    @property
+    def episodes(self) -> list[TeamEpisode]:
+        """The episodes held, from the oldest to the newest."""
+        return list(self._episodes)
+
+    def add(self, episodes: Iterable[TeamEpisode]) -> None:
         """Adds episodes in the order given."""
         for episode in episodes:
             if len(self._episodes) == self.capacity:
                 self.nbytes -= self._episodes.popleft().nbytes
+                self._oldest += 1
             self._episodes.append(episode)
             self.nbytes += episode.nbytes
 
-    def sample(self, batch_size: int) -> list[TeamEpisode]:
+    def sample(self, batch_size: int, env_steps: int = 0) -> Drawn:
         """Draws episodes.
+
+        Args:
+            batch_size: B.
+            env_steps: Steps played so far, which schedules follow.
 
         Raises:
             ValueError: If fewer are held.
@@ -49,15 +78,35 @@ class EpisodeReplay:
                 f"Cannot draw {batch_size} different episodes: the replay holds {len(self)}."
             )
         drawn = self._rng.choice(len(self), batch_size, replace=False)
-        return [self._episodes[i] for i in drawn.tolist()]
+        return self._drawn(drawn)
+
+    def update_priorities(self, indices: np.ndarray, priorities: np.ndarray) -> None:
+        """Takes note of how much there was to learn from drawn episodes: nothing if uniform.
+
+        Args:
+            indices: [B] int64, as drawn.
+            priorities: [B] float, each episode's mean |TD error|.
+        """
+
+    def _drawn(self, places: np.ndarray) -> Drawn:
+        episodes = [self._episodes[i] for i in places.tolist()]
+        order = sorted(range(len(episodes)), key=lambda i: -len(episodes[i]))
+        return Drawn([episodes[i] for i in order], places[order] + self._oldest)
+
+    def clear(self) -> None:
+        """Forgets all episodes."""
+        self._oldest += len(self)
+        self._episodes.clear()
+        self.nbytes = 0
 
     def get_state(self) -> dict[str, Any]:
-        """State of the draws; the episodes themselves are not in it."""
-        return {"rng": self._rng.bit_generator.state}
+        """State of the draws; the episodes themselves are not in it, see `replay_file`."""
+        return {"rng": self._rng.bit_generator.state, "added": self._oldest + len(self)}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continues the draws of a saved replay."""
+        """Continues the draws of a saved replay, whose episodes were added before."""
         self._rng.bit_generator.state = state["rng"]
+        self._oldest = state["added"] - len(self)
 
 
 def predicted_bytes(spec: TeamSpec, capacity: int) -> int | None:

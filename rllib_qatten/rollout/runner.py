@@ -20,6 +20,7 @@ from ray.rllib.utils.annotations import override
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.envs import TeamStep, TeamVector, TeamView, make_teams
+from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
 from rllib_qatten.rollout.exploration import EpsilonSchedule, epsilon_greedy, greedy
 
@@ -61,6 +62,77 @@ class TeamEnvRunner(SingleAgentEnvRunner):
                 with contextlib.suppress(ProcessLookupError):  # one may end meanwhile
                     os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
             torch.set_num_threads(1)
+
+    def get_games(self) -> dict[str, Any]:
+        """The games under way and all that they draw from, for an exact resume.
+
+        Not part of `get_state`: RLlib hands that from one env runner to others.
+        """
+        begun = not self._needs_initial_reset
+        teams = self.env.get_state() if begun else None
+        games = None
+        if teams is not None:
+            games = {
+                "num_games": self.num_envs,
+                "engine": self.env.spec.engine,
+                "teams": teams,
+                "view": {name: array.copy() for name, array in vars(self._view).items()},
+                "hidden": self._hidden.numpy().copy(),
+                "last_actions": self._last_actions.copy(),
+                "recorder": self._recorder.get_state(),
+            }
+        return {
+            "worker_index": self.worker_index or 0,
+            "env_steps": self.num_env_steps_sampled_lifetime,
+            "exploration": self._rng.bit_generator.state,
+            "global_rng": global_rng.get_state(),
+            "begun": begun,
+            "games": games,
+        }
+
+    def set_games(self, state: dict[str, Any] | None, env_steps: int) -> bool:
+        """Goes on with saved games, or, where they do not fit, with new ones.
+
+        Args:
+            state: What `get_games` of the runner with this index gave; None if there was none.
+            env_steps: Steps that were played for training, for a runner that was not there.
+
+        Returns:
+            False if games under way start anew.
+        """
+        self.num_env_steps_sampled_lifetime = state["env_steps"] if state else env_steps
+        if state:
+            self._rng.bit_generator.state = state["exploration"]
+            global_rng.set_state(state["global_rng"])
+        if self.env is None or (state and not state["begun"]):
+            return True
+        if state and self._go_on(state["games"]):
+            return True
+        self._needs_initial_reset = True
+        if self._seed is not None:
+            # Other games than those this seed has begun with before.
+            fresh = np.random.SeedSequence([self._seed, env_steps])
+            self._seed: int | None = int(fresh.generate_state(1)[0])
+            self._rng = np.random.default_rng(self._seed)
+        return False
+
+    def _go_on(self, games: dict[str, Any] | None) -> bool:
+        """Takes up saved games, if they are of the same number and engine."""
+        ours = self.num_envs, self.env.spec.engine
+        if not games or (games["num_games"], games["engine"]) != ours:
+            return False
+        try:
+            self.env.set_state(games["teams"])
+        except Exception:  # envs raise anything; what they half took up, the next reset forgets
+            return False
+        self._view: TeamView = TeamView(
+            **{name: array.copy() for name, array in games["view"].items()}
+        )
+        self._hidden = torch.from_numpy(games["hidden"].copy())
+        self._last_actions = games["last_actions"].copy()
+        self._recorder.set_state(games["recorder"])
+        self._needs_initial_reset = False
+        return True
 
     @override(EnvRunner)
     def assert_healthy(self) -> None:
@@ -138,7 +210,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         seed = None
         if self._needs_initial_reset and self._seed is not None:
             seed = self._seed
-        self._view: TeamView = self.env.reset(seed)
+        self._view = self.env.reset(seed)
         self._recorder.begin(self._view)
         hidden = self.module.get_initial_state()["hidden"]
         self._hidden = torch.zeros(self.num_envs, *hidden.shape)

@@ -27,6 +27,8 @@ BATCH_SIZES = "batch_sizes"
 NOW = "now"
 #: [M] bool, True for transitions that were played, False for padding.
 MASK = "mask"
+#: [M] what each transition's loss counts: its episode's weight.
+WEIGHTS = "weights"
 
 
 def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndarray]:
@@ -40,7 +42,7 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
     Returns:
         Columns.OBS [P, N, O], STATE [P, S], LEGAL_ACTIONS [P, N, A], ALIVE [P, N], LAST_ACTIONS
         [P, N] (-1 before the first step), BATCH_SIZES [T+1]; and per transition NOW [M],
-        Columns.ACTIONS [M, N], Columns.REWARDS [M], Columns.TERMINATEDS [M], MASK [M].
+        Columns.ACTIONS [M, N], Columns.REWARDS [M], Columns.TERMINATEDS [M], MASK [M], WEIGHTS [M].
     """
     episodes = sorted(episodes, key=len, reverse=True)
     lengths = np.array([len(episode) for episode in episodes])
@@ -74,6 +76,7 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
         Columns.REWARDS: transitions([e.rewards for e in episodes]),
         Columns.TERMINATEDS: transitions([_ends(e) for e in episodes]),
         MASK: transitions([np.ones(len(e), bool) for e in episodes]),
+        WEIGHTS: transitions([np.full(len(e), e.weight, np.float32) for e in episodes]),
     }
 
 

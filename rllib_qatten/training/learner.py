@@ -11,7 +11,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import NUM_EPISODES_LIFETIME
+from ray.rllib.utils.metrics import NUM_EPISODES_LIFETIME, TD_ERROR_KEY
 from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
@@ -99,6 +99,9 @@ class QMIXTorchLearner(TorchLearner):
                 "Training stops before the weights change; the last checkpoint is intact. Try a "
                 "smaller lr or grad_clip."
             )
+        if TD_ERROR_KEY in stats:
+            errors = stats.pop(TD_ERROR_KEY)
+            self.metrics.log_value((module_id, TD_ERROR_KEY), errors, reduce="item_series")
         self.metrics.log_dict(stats, key=module_id, window=1)
         return loss
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from ray.rllib.core.columns import Columns
+from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
 from rllib_qatten import metrics as keys
@@ -47,6 +48,22 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum()
 
 
+def weighted_mean(values: Tensor, batch: dict[str, Any]) -> Tensor:
+    """`masked_mean` of errors, each times what its episode counts (see `PrioritizedReplay`)."""
+    weights = batch[columns.WEIGHTS].view(-1, *[1] * (values.dim() - 1))
+    return masked_mean(values * weights, batch[columns.MASK])
+
+
+def episode_errors(error: Tensor, batch: dict[str, Any]) -> Tensor:
+    """[B] mean absolute error of each episode's played steps, from [M] or [M, N], longest first."""
+    mask = batch[columns.MASK].to(error.dtype)
+    sizes = batch[columns.BATCH_SIZES].tolist()[1:]
+    episode = torch.cat([torch.arange(k) for k in sizes]).to(mask.device)
+    per_step = error.abs().flatten(1).mean(1) if error.dim() > 1 else error.abs()
+    total, steps = (x.new_zeros(sizes[0]).index_add(0, episode, x) for x in (per_step * mask, mask))
+    return total / steps
+
+
 def td_loss(
     forward: dict[str, Any],
     batch: dict[str, Any],
@@ -65,13 +82,14 @@ def td_loss(
         weights: [M], of the squared errors.
 
     Returns:
-        The loss (scalar) and what is logged, all detached.
+        The loss (scalar) and what is logged, all detached; for a prioritised replay with the mean
+        errors [B] of the episodes under TD_ERROR_KEY.
     """
     q_tot, mask = forward[Q_TOT], batch[columns.MASK]
     if targets is None:
         targets = targets_of(forward, batch, config)
     error = q_tot - targets
-    loss = masked_mean(weights * error.square(), mask) + forward[REGULARISER]
+    loss = weighted_mean(weights * error.square(), batch) + forward[REGULARISER]
     with torch.no_grad():
         stats = {
             keys.TD_ERROR_ABS: masked_mean(error.abs(), mask),
@@ -79,4 +97,6 @@ def td_loss(
             keys.TARGET_MEAN: masked_mean(targets, mask),
             **forward[STATS],
         }
+        if config.replay == "prioritized":
+            stats[TD_ERROR_KEY] = episode_errors(error, batch)
     return loss, stats

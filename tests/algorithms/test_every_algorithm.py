@@ -26,6 +26,15 @@ TINY = {
 }
 
 
+#: Keys that one algorithm alone has.
+OWN_KEYS = {
+    "head_": "Qatten",
+    "opt_loss": "QTRAN",
+    "central_loss": "WQMIX",
+    "weight_mean": "WQMIX",
+}
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _scripted_battle():
     register_env("scripted_battle", ScriptedBattle)
@@ -59,9 +68,11 @@ def test_train_evaluate_save_restore_act(name, tmp_path):
     assert result["engine"] == "TwoStepGame"
     found = flatten_dict(result)
     battle_only = {key for key in KEYS if "win_rate" in key}
-    heads = {key for key in KEYS if "head_" in key and name != "Qatten"}
+    others = {
+        key for key in KEYS for part, owner in OWN_KEYS.items() if part in key and owner != name
+    }
     by_tune = {"training_iteration", "time_total_s"}
-    assert not {k for k in KEYS.keys() - battle_only - heads - by_tune if k not in found}
+    assert not {k for k in KEYS.keys() - battle_only - others - by_tune if k not in found}
     assert result["evaluation"]["env_runners"]["num_episodes"] == 5
     assert "win_rate" not in result["env_runners"]  # no battle
     assert "win_rate" not in result["evaluation"]["env_runners"]
@@ -97,6 +108,17 @@ def test_same_seed_same_weights(name):
         algorithm.stop()
     assert_equal(trained[0], trained[1])
     assert any(not np.array_equal(trained[0][k], trained[2][k]) for k in trained[0])
+
+
+@pytest.mark.parametrize("name", ["Qatten", "IndependentQ"])
+def test_priorities_follow_the_errors(name):
+    algorithm = build(name, replay="prioritized")
+    result = algorithm.train()
+    assert "td_error" not in result["learners"]["default_policy"]
+    before = algorithm.replay.get_state()["priorities"]
+    assert len(np.unique(before)) > 20
+    assert (before < 10).all()
+    algorithm.stop()
 
 
 def test_win_rates_are_exact():

@@ -135,3 +135,43 @@ def test_spaces_hold_a_view():
     assert isinstance(teams.single_action_space, gym.spaces.MultiDiscrete)
     for name, space in teams.single_observation_space.items():
         assert space.contains(getattr(view, name)[0].astype(space.dtype)), name
+
+
+class Gone(ScriptedBattle):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        self.process = lambda: None
+
+
+class Rebuilt(gym.utils.EzPickle, ScriptedBattle):
+    """Pickles its arguments and forgets its game."""
+
+    def __init__(self, config=None):
+        gym.utils.EzPickle.__init__(self, config)
+        ScriptedBattle.__init__(self, config)
+
+
+@pytest.mark.parametrize("make", [ScriptedBattle, TwoStepGame])
+def test_saved_games_go_on_elsewhere(make):
+    first, second = (LoopedTeams([make() for _ in range(2)]) for _ in range(2))
+    step = first.step(legal(first.reset()))
+    second.reset()
+    second.set_state(first.get_state())
+    for _ in range(4):
+        actions = legal(step.view)
+        step, other = first.step(actions), second.step(actions)
+        for name, array in vars(step.final).items():
+            np.testing.assert_array_equal(array, getattr(other.final, name))
+        np.testing.assert_array_equal(step.rewards, other.rewards)
+        np.testing.assert_array_equal(step.done, other.done)
+    with pytest.raises(ValueError, match="2 games were saved and 1 are played here"):
+        LoopedTeams([make()]).set_state(first.get_state())
+
+
+@pytest.mark.parametrize("make", [Gone, Rebuilt])
+def test_games_that_cannot_be_saved_say_so(make):
+    teams = LoopedTeams([make()])
+    teams.reset()
+    assert teams.get_state() is None

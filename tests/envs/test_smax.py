@@ -222,3 +222,26 @@ def test_import_is_lazy_and_silent():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == ""
     assert run.stderr.count("engine: auto plays SMAX") == 1
+
+
+def test_saved_battles_go_on_elsewhere(teams):
+    view = play(teams, shoot_or_advance, 7)[-1][2].view
+    saved = teams.get_state()
+
+    def go_on(battles):
+        rng, now = np.random.default_rng(0), view
+        for _ in range(70):  # beyond the time limit: new battles are drawn alike
+            step = battles.step(random_actions(now, rng))
+            yield step
+            now = step.view
+
+    here = list(go_on(teams))
+    other = SMAXTeams("3m", GAMES)
+    other.set_state(saved)
+    for ours, theirs in zip(here, go_on(other), strict=True):
+        np.testing.assert_array_equal(ours.rewards, theirs.rewards)
+        for name, array in vars(ours.view).items():
+            np.testing.assert_array_equal(array, getattr(theirs.view, name))
+    del saved["['key']"]
+    with pytest.raises(ValueError, match="of another map, number or version"):
+        other.set_state(saved)

@@ -15,7 +15,7 @@ def test_keeps_the_newest(episodes):
     replay.add(episodes[:5])
     replay.add(episodes[5:12])
     assert len(replay) == 7
-    assert {id(e) for e in replay.sample(7)} == {id(e) for e in episodes[5:12]}
+    assert {id(e) for e in replay.sample(7).episodes} == {id(e) for e in episodes[5:12]}
     assert replay.nbytes == sum(e.nbytes for e in episodes[5:12])
 
 
@@ -24,7 +24,7 @@ def test_draws_uniformly_without_replacement(episodes):
     replay.add(episodes[:10])
     counts = dict.fromkeys(map(id, episodes[:10]), 0)
     for _ in range(2000):
-        drawn = [id(e) for e in replay.sample(4)]
+        drawn = [id(e) for e in replay.sample(4).episodes]
         assert len(set(drawn)) == 4
         for key in drawn:
             counts[key] += 1
@@ -36,7 +36,7 @@ def test_state_continues_the_draws(episodes):
     for replay in (first, second):
         replay.add(episodes[:30])
     second.set_state(first.get_state())
-    assert [id(e) for e in first.sample(9)] == [id(e) for e in second.sample(9)]
+    assert [id(e) for e in first.sample(9).episodes] == [id(e) for e in second.sample(9).episodes]
 
 
 def test_too_few(episodes):

@@ -120,6 +120,7 @@ def batch_of(inputs):
         columns.BATCH_SIZES: torch.full((entries,), episodes),
         columns.NOW: torch.arange(count),
         columns.MASK: mask.t().flatten().bool(),
+        columns.WEIGHTS: torch.ones(count),
         Columns.ACTIONS: by_time(inputs["actions"])[:count].long(),
         Columns.REWARDS: by_time(inputs["reward"])[:count],
         Columns.TERMINATEDS: by_time(inputs["terminated"])[:count].bool(),

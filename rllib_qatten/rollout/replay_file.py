@@ -1,0 +1,99 @@
+"""A replay's episodes as one file: compressed arrays, no pickle.
+
+A ZIP archive of `header.json` and, for every block of episodes and every array of theirs, one
+member `BLOCK/NAME.zst`: all entries of the block one after the other, compressed with Zstandard.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.rollout.episode import TeamEpisode, entry_types
+
+FORMAT = 1
+HEADER = "header.json"
+#: Episodes per block: 20 MB of 3s5z, enough to compress well and little to hold twice.
+BLOCK = 50
+#: Zstandard's fastest ordinary level. Higher ones and shuffled bytes gain nothing on battles.
+LEVEL = 1
+#: Arrays with an entry per step; the others have one more, for the view after the last step.
+PER_STEP = ("actions", "rewards")
+
+
+def write_episodes(path: Path, episodes: list[TeamEpisode], spec: TeamSpec) -> None:
+    """Writes episodes in their order."""
+    codec = pyarrow.Codec("zstd", compression_level=LEVEL)
+    types = entry_types(spec)
+    header = {
+        "format": FORMAT,
+        "arrays": {name: [np.dtype(t).str, list(shape)] for name, (shape, t) in types.items()},
+        "block": BLOCK,
+        "steps": [len(episode) for episode in episodes],
+        "terminated": [episode.terminated for episode in episodes],
+        "won": [episode.won for episode in episodes],
+    }
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(HEADER, json.dumps(header))
+        for first in range(0, len(episodes), BLOCK):
+            block = episodes[first : first + BLOCK]
+            for name, (_, dtype) in types.items():
+                joined = np.concatenate([getattr(e, name) for e in block], dtype=dtype)
+                data = codec.compress(joined.reshape(-1).view(np.uint8))
+                file.writestr(f"{first // BLOCK}/{name}.zst", memoryview(data))
+
+
+def read_episodes(path: Path, spec: TeamSpec) -> list[TeamEpisode]:
+    """Reads what `write_episodes` wrote.
+
+    Raises:
+        ValueError: If the file is none of these, is damaged, or holds another team's episodes.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            return _read(file, spec)
+    except (zipfile.BadZipFile, pyarrow.ArrowException, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged or no file of episodes: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
+    header = json.loads(file.read(HEADER))
+    if header["format"] != FORMAT:
+        raise ValueError(f"it has format {header['format']}, and this version reads {FORMAT}.")
+    types = entry_types(spec)
+    for name, (shape, dtype) in types.items():
+        saved, here = header["arrays"].get(name), [np.dtype(dtype).str, list(shape)]
+        if saved != here:
+            raise ValueError(f"it holds another team's episodes: {name} is {saved}, not {here}.")
+    codec = pyarrow.Codec("zstd")
+    episodes: list[TeamEpisode] = []
+    size = header["block"]
+    outcomes = list(zip(header["steps"], header["terminated"], header["won"], strict=True))
+    for first in range(0, len(outcomes), size):
+        block = outcomes[first : first + size]
+        parts: dict[str, list[Any]] = {}
+        for name, (shape, dtype) in types.items():
+            counts = np.array([steps + (name not in PER_STEP) for steps, _, _ in block])
+            nbytes = int(counts.sum()) * math.prod(shape) * np.dtype(dtype).itemsize
+            data = codec.decompress(file.read(f"{first // size}/{name}.zst"), nbytes)
+            joined = np.frombuffer(data, dtype).reshape(-1, *shape)
+            # Copies, so that an episode that is forgotten leaves no block behind.
+            parts[name] = [part.copy() for part in np.split(joined, counts.cumsum()[:-1])]
+        episodes += [
+            TeamEpisode(
+                **{name: arrays[i] for name, arrays in parts.items()},
+                terminated=terminated,
+                won=won,
+            )
+            for i, (_, terminated, won) in enumerate(block)
+        ]
+    return episodes
