@@ -37,7 +37,7 @@ def test_probabilities_and_weights_are_the_papers(episodes):
         np.testing.assert_allclose(replay.probabilities, probabilities, rtol=1e-12)
         drawn = replay.sample(8, env_steps)
         np.testing.assert_allclose(drawn.weights, np.array(weights)[drawn.indices], rtol=1e-6)
-        assert [id(e) for e in drawn.episodes] == [id(episodes[i]) for i in drawn.indices]
+        assert all(e.rewards is episodes[i].rewards for e, i in zip(*drawn, strict=True))
 
 
 def test_frequencies_follow_the_probabilities(episodes):
