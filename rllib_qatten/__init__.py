@@ -13,7 +13,7 @@ from rllib_qatten.algorithms import (
     VDNConfig,
     register_algorithms,
 )
-from rllib_qatten.envs import check_env, register_envs
+from rllib_qatten.envs import as_parallel_env, check_env, register_envs
 
 __version__ = "0.1.0"
 
@@ -29,5 +29,6 @@ __all__ = [
     "QattenConfig",
     "VDNConfig",
     "__version__",
+    "as_parallel_env",
     "check_env",
 ]
