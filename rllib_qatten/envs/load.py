@@ -13,6 +13,9 @@ from typing import Any
 
 from rllib_qatten.suggest import one_of
 
+#: Packages of environments that the extra `envs` brings.
+EXTRA_ENVS = ("mpe2", "lbforaging", "rware")
+
 
 def load_module(name: str) -> ModuleType:
     """Imports a module from the current directory, PYTHONPATH, or what is installed.
@@ -81,7 +84,9 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def _nearest_module(name: str) -> str:
-    """A hint at the modules beside a missing one."""
+    """A hint at where a missing module is, or at one beside it."""
+    if name in EXTRA_ENVS:
+        return " It comes with the extra 'envs': pip install 'rllib-qatten[envs]'."
     parent, dot, last = name.rpartition(".")
     folders = getattr(sys.modules[parent], "__path__", ()) if parent else None
     beside = [module.name for module in pkgutil.iter_modules(folders)]

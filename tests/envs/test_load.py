@@ -92,6 +92,12 @@ def test_what_is_wrong_with_a_path(folder, path, error, says):
     assert str(raised.value) == says.format(folder=folder)
 
 
+def test_a_missing_package_of_the_extra_is_said_to_be_in_it(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rware", None)  # as if it were not installed
+    with pytest.raises(ModuleNotFoundError, match=r"No module 'rware'.*pip install.*\[envs\]"):
+        env_creator("gymnasium")({"id": "rware:rware-tiny-2ag-v2"})
+
+
 def test_a_module_without_submodules_has_no_nearest(folder):
     with pytest.raises(ModuleNotFoundError, match=r"No module 'json\.decoder\.x'"):
         load_module("json.decoder.x")
