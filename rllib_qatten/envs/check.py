@@ -157,7 +157,7 @@ def _played(env: MultiAgentEnv, team_reward: str, seed: int) -> list[str]:
             return faults
         observations, _, terminateds, truncateds, infos = answer
         t += 1
-        over = terminateds["__all__"] or truncateds["__all__"]
+        over = bool(terminateds["__all__"] or truncateds["__all__"])
         left |= leavers(terminateds, truncateds) - (observations.keys() if over else set())
         where = f"after step {t}" + ", the game's last" * over
         if faults := list(_seen(env, observations, infos, left, where, last=over)):

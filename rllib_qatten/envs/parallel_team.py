@@ -26,7 +26,7 @@ class ParallelTeam(MultiAgentEnv):
 
     Args:
         env: The environment; it is reset once to look at its state.
-        engine: Its name in results; by default its class's.
+        engine: Its name in results; by default PettingZoo's.
     """
 
     def __init__(self, env: ParallelEnv, engine: str | None = None) -> None:
@@ -34,7 +34,7 @@ class ParallelTeam(MultiAgentEnv):
         super().__init__()
         self._env = env
         inner = env.unwrapped
-        self.engine = engine or type(inner).__name__
+        self.engine = engine or str(env)
         # PettingZoo's usual name of the time limit.
         self.episode_limit = getattr(inner, "max_cycles", None)
         for name in DECLARED:

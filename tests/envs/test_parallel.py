@@ -80,7 +80,7 @@ def play(teams):
 def test_observations_masks_and_state(mask_in):
     teams = make_teams(Rowers, {"mask_in": mask_in}, 1)
     assert teams.spec.state_source == "env"
-    assert (teams.spec.episode_limit, teams.spec.engine) == (4, "Rowers")
+    assert (teams.spec.episode_limit, teams.spec.engine) == (4, "rowers_v0")
     view, steps = play(teams)
     np.testing.assert_array_equal(view.legal_actions[0], [[1, 0, 1], [1, 0, 1]])
     np.testing.assert_array_equal(steps[0].final.legal_actions[0], [[1, 1, 1], [1, 1, 1]])
