@@ -23,7 +23,7 @@ from rllib_qatten.algorithms import (
     WQMIXConfig,
     register_algorithms,
 )
-from rllib_qatten.envs import check_env, register_envs
+from rllib_qatten.envs import as_parallel_env, check_env, register_envs
 
 __version__ = "0.1.0"
 
@@ -49,5 +49,6 @@ __all__ = [
     "VDNConfig",
     "WQMIXConfig",
     "__version__",
+    "as_parallel_env",
     "check_env",
 ]

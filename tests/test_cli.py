@@ -28,6 +28,7 @@ game:
     evaluation_duration: 4
     train_batch_size_episodes: 8
 """
+OWN = GAME.replace("two_step_game", "tests.teams:ScriptedBattle")
 SMAC = GAME.replace("two_step_game", "smac")
 
 
@@ -53,6 +54,12 @@ def invoke(tmp_path, monkeypatch):
 BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("algorithm", GAME.replace("QMIX", "QMX"), (), "game.run: ", "'QMIX'"),
     ("env", GAME.replace("two_step", "twostep"), (), "game.env: ", "'two_step_game'"),
+    ("module", OWN.replace("teams", "team"), (), "game.env: No module", "'tests.teams'"),
+    ("class", OWN.replace("dBattle", "dBatle"), (), "game.env: ", "'ScriptedBattle'"),
+    ("own env", OWN, ("--set", "env_config.break_at=2"), "game.config.env_config: ",
+     "agent 'unit_0' got the reward nan: return a finite number"),
+    ("PettingZoo env", GAME.replace("two_step_game", "pettingzoo"), (),
+     "game.config.env_config: ", "env_config.env must name a PettingZoo module"),
     ("map", SMAC, ("--set", "env_config.map_name=4m"), "env_config.map_name '4m'", "3m"),
     ("env setting", SMAC, ("--set", "env_config.map_nam=3m"), "config.env_config", "'map_name'"),
     ("config key", GAME, ("--set", "mixing_embed_dims=3"),

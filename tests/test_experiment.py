@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rllib_qatten.envs.load import EXTRA_ENVS
 from rllib_qatten.experiment import BadInput, Experiment
 from rllib_qatten.experiment_file import assignment, override, read
 
@@ -20,6 +21,9 @@ def written(folder: Path, **fields) -> Experiment:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_are_valid(file, monkeypatch):
+    for package in EXTRA_ENVS:
+        if f" {package}" in file.read_text():
+            pytest.importorskip(package, reason="the extra envs is not installed")
     monkeypatch.setattr("rllib_qatten.envs.smax.installed", lambda: True)
     read(file).check()
 

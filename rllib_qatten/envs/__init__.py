@@ -1,11 +1,12 @@
 """What a team plays: the contract, its checker, and the environments."""
 
-from rllib_qatten.envs.check import TeamContractError, check_env
+from rllib_qatten.envs.as_parallel import as_parallel_env
+from rllib_qatten.envs.check import check_env
 from rllib_qatten.envs.looped import LoopedTeams
 from rllib_qatten.envs.make import ENVS, env_creator, make_teams, register_envs
 from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
 from rllib_qatten.envs.smac import make_smac
-from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamVector, TeamView
+from rllib_qatten.envs.team import TeamContractError, TeamSpec, TeamStep, TeamVector, TeamView
 
 __all__ = [
     "ENVS",
@@ -17,6 +18,7 @@ __all__ = [
     "TeamVector",
     "TeamView",
     "TwoStepGame",
+    "as_parallel_env",
     "check_env",
     "env_creator",
     "make_smac",

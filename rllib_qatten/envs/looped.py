@@ -4,39 +4,47 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.team import (
+    ACTION_MASK,
     ALIVE,
     BATTLE_WON,
     COMMON,
+    OBSERVATION_KEYS,
     TeamSpec,
     TeamStep,
     TeamVector,
     TeamView,
 )
 
-#: Keys of a masked observation, RLlib's own convention.
-OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
+
+def mask_key(space: gym.Space) -> str | None:
+    """The key of the observation beside an action mask; None if the space holds no mask."""
+    if isinstance(space, gym.spaces.Dict) and ACTION_MASK in space.spaces:
+        return next((key for key in OBSERVATION_KEYS if key in space.spaces), None)
+    return None
 
 
-def split_space(space: gym.Space) -> tuple[gym.Space, bool]:
-    """The part of an observation space that is the observation, and whether a mask comes along."""
-    if isinstance(space, gym.spaces.Dict) and OBSERVATIONS in space.spaces:
-        return space[OBSERVATIONS], ACTION_MASK in space.spaces
-    return space, False
+def plain_space(space: gym.Space) -> gym.Space:
+    """The part of an observation space that is the observation."""
+    key = mask_key(space)
+    return space if key is None else cast(gym.spaces.Dict, space)[key]
+
+
+def leavers(*flags: dict[str, bool]) -> set[str]:
+    """The agents that a step's terminateds and truncateds flag."""
+    return {agent for of in flags for agent, flag in of.items() if flag and agent != "__all__"}
 
 
 def team_spec(env: MultiAgentEnv) -> TeamSpec:
     """Reads a team's sizes from an env's spaces; `check_env` says what is wrong with them."""
     agents = tuple(env.possible_agents)
-    lengths = [
-        gym.spaces.flatdim(split_space(env.observation_spaces[agent])[0]) for agent in agents
-    ]
+    lengths = [gym.spaces.flatdim(plain_space(env.observation_spaces[agent])) for agent in agents]
     observation_size = max(lengths)
     has_state = hasattr(env, "state")
     if has_state:
@@ -73,21 +81,36 @@ def _env_state(env: MultiAgentEnv) -> Any | None:
 class LoopedTeams(TeamVector):
     """Python environments played one after the other, written straight into arrays.
 
+    Unlike sizes are padded and masked. An agent that leaves before the game's end (its own
+    terminateds or truncateds entry is true) stays in the arrays: its observation is zero, it is not
+    alive, action 0 is its only legal one, and the env is not sent it.
+
     Args:
         envs: One `MultiAgentEnv` per game, all of the same kind.
         team_reward: How the agents' rewards become the team's: "equal" (they must agree),
-            "sum" or "mean".
+            "sum" or "mean" (over all N agents, those that left count as 0).
     """
 
     def __init__(self, envs: Sequence[MultiAgentEnv], team_reward: str = "equal") -> None:
         """See class."""
         self._envs = list(envs)
         self._team_reward = team_reward
-        spec = team_spec(self._envs[0])
-        super().__init__(spec, len(self._envs))
+        self._left: list[set[str]] = [set() for _ in self._envs]
         env = self._envs[0]
-        self._spaces = [split_space(env.observation_spaces[agent])[0] for agent in spec.agents]
-        self._n_actions = [int(env.action_spaces[agent].n) for agent in spec.agents]
+        spec = team_spec(env)
+        super().__init__(spec, len(self._envs))
+        spaces = [env.observation_spaces[agent] for agent in spec.agents]
+        self._mask_keys = [mask_key(space) for space in spaces]
+        plain = [plain_space(space) for space in spaces]
+        self._flatten = [None if isinstance(p, gym.spaces.Box) else p for p in plain]
+        lengths = [gym.spaces.flatdim(space) for space in plain]
+        n_actions = [int(env.action_spaces[agent].n) for agent in spec.agents]
+        #: Where the arrays hold something: bool [N, O] and [N, A]; the rest is padding.
+        self._observed = np.arange(spec.observation_size) < np.array(lengths)[:, None]
+        self._existing = np.arange(spec.n_actions) < np.array(n_actions)[:, None]
+        self._unseen = [np.zeros(length, np.float32) for length in lengths]
+        self._all_legal = [np.ones(n, bool) for n in n_actions]
+        self._only_first = [np.arange(n) == 0 for n in n_actions]
 
     def reset(self, seed: int | None = None) -> TeamView:
         """See base class; each game gets a seed of its own, drawn from `seed`."""
@@ -97,6 +120,7 @@ class LoopedTeams(TeamVector):
             seeds = np.random.SeedSequence(seed).generate_state(self.num_games).tolist()
         for g, env in enumerate(self._envs):
             observations, infos = env.reset(seed=seeds[g])
+            self._left[g] = set()
             self._write(view, g, observations, infos)
         self._view = view
         return view
@@ -105,7 +129,8 @@ class LoopedTeams(TeamVector):
         """See base class.
 
         Raises:
-            ValueError: If the agents' rewards differ and no rule to join them was given.
+            ValueError: If the agents' rewards differ and no rule to join them was given, or if an
+                env goes on without agents.
         """
         games = self.num_games
         rewards = np.zeros(games, np.float32)
@@ -113,33 +138,45 @@ class LoopedTeams(TeamVector):
         final = self._blank()
         begun: dict[int, tuple[dict, dict]] = {}
         for g, (env, joint) in enumerate(zip(self._envs, actions.tolist(), strict=True)):
-            observations, reward, terminateds, truncateds, infos = env.step(
-                dict(zip(self.spec.agents, joint, strict=True))
-            )
-            rewards[g] = self._join(reward)
+            sent = dict(zip(self.spec.agents, joint, strict=True))
+            for agent in self._left[g]:
+                del sent[agent]
+            observations, reward, terminateds, truncateds, infos = env.step(sent)
+            rewards[g] = self._join([reward[agent] for agent in sent])
             terminated[g] = terminateds["__all__"]
             truncated[g] = truncateds["__all__"] and not terminated[g]
             won[g] = bool(infos.get(COMMON, {}).get(BATTLE_WON, False))
+            over = terminated[g] or truncated[g]
+            # With the game all agents leave; what they last saw is then worth keeping.
+            gone = leavers(terminateds, truncateds) - (observations.keys() if over else set())
+            self._left[g] |= gone
+            if len(self._left[g]) == self.spec.n_agents and not over:
+                raise ValueError(
+                    f"All agents of {self.spec.engine} have left the game, which goes on: set "
+                    "terminateds['__all__'] or truncateds['__all__'] to True."
+                )
             self._write(final, g, observations, infos)
-            if terminated[g] or truncated[g]:
+            if over:
                 begun[g] = env.reset()
         view = final
         if begun:
             view = TeamView(**{name: array.copy() for name, array in vars(final).items()})
             for g, (observations, infos) in begun.items():
+                self._left[g] = set()
                 self._write(view, g, observations, infos)
         return TeamStep(rewards, terminated, truncated, won, final=final, view=view)
 
     def get_state(self) -> list[Any] | None:
-        """Each env's own `get_state()` if it has one, else the env itself, pickled."""
+        """Who left, and each env's own `get_state()` if it has one, else the env, pickled."""
         states = [_env_state(env) for env in self._envs]
-        return None if None in states else states
+        return None if None in states else list(zip(self._left, states, strict=True))
 
     def set_state(self, state: list[Any]) -> None:
         """See base class."""
         if len(state) != self.num_games:
             raise ValueError(f"{len(state)} games were saved and {self.num_games} are played here.")
-        for g, saved in enumerate(state):
+        for g, (left, saved) in enumerate(state):
+            self._left[g] = left
             if hasattr(self._envs[g], "set_state"):
                 self._envs[g].set_state(saved)
             else:
@@ -161,37 +198,48 @@ class LoopedTeams(TeamVector):
         )
 
     def _write(self, view: TeamView, g: int, observations: dict, infos: dict) -> None:
+        # All agents are written at once: one numpy call an agent would cost more than many envs.
+        parts: list[Any] = []
+        masks, alive = [], []
         for i, agent in enumerate(self.spec.agents):
-            seen: Any = observations[agent]
-            mask: Any = True
-            if isinstance(seen, dict) and OBSERVATIONS in seen:
-                mask = seen.get(ACTION_MASK, True)
-                seen = seen[OBSERVATIONS]
-            space = self._spaces[i]
-            if not isinstance(space, gym.spaces.Box):
-                seen = gym.spaces.flatten(space, seen)
-            flat = np.asarray(seen, np.float32).ravel()
-            view.observations[g, i, : flat.size] = flat
-            view.observations[g, i, flat.size :] = 0
-            view.legal_actions[g, i, : self._n_actions[i]] = mask
-            view.alive[g, i] = infos.get(agent, {}).get(ALIVE, True)
+            if agent in self._left[g]:
+                parts.append(self._unseen[i])
+                masks.append(self._only_first[i])
+                alive.append(False)
+                continue
+            if agent not in observations:
+                raise ValueError(
+                    f"{self.spec.engine} brought no observation of agent {agent!r}, which has not "
+                    "left the game: return one, or set its terminateds entry to True."
+                )
+            seen, info, mask = observations[agent], infos.get(agent, {}), None
+            key, space = self._mask_keys[i], self._flatten[i]
+            if key is not None:
+                seen, mask = seen[key], seen[ACTION_MASK]
+            elif ACTION_MASK in info:
+                mask = info[ACTION_MASK]
+            parts.append(seen if space is None else gym.spaces.flatten(space, seen))
+            masks.append(self._all_legal[i] if mask is None else mask)
+            alive.append(info.get(ALIVE, True))
+        view.observations[g][self._observed] = np.concatenate(parts, axis=None)
+        view.legal_actions[g][self._existing] = np.concatenate(masks, axis=None)
+        view.alive[g] = alive
         if self.spec.state_source == "env":
-            view.state[g] = np.asarray(self._envs[g].state(), np.float32).ravel()
+            view.state[g] = np.ravel(self._envs[g].state())
         else:
             view.state[g] = view.observations[g].ravel()
 
-    def _join(self, reward: dict) -> float:
-        values = list(reward.values())
+    def _join(self, rewards: list[float]) -> float:
         if self._team_reward == "sum":
-            return float(sum(values))
+            return float(sum(rewards))
         if self._team_reward == "mean":
-            return float(np.mean(values))
-        first = values[0]
-        if any(value != first for value in values):
-            if any(value != value for value in values):
+            return float(sum(rewards)) / self.spec.n_agents
+        first = rewards[0]
+        if any(reward != first for reward in rewards):
+            if any(reward != reward for reward in rewards):
                 return float("nan")  # the env runner says so, with the step
             raise ValueError(
-                f"The agents of {self.spec.engine} got different rewards, {reward}, but a team "
+                f"The agents of {self.spec.engine} got different rewards, {rewards}, but a team "
                 "has one. Set team_reward: sum or team_reward: mean in the config."
             )
         return float(first)

@@ -2,53 +2,77 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from pettingzoo import ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
 
+from rllib_qatten.envs.adapt import as_team_env
 from rllib_qatten.envs.check import check_env
+from rllib_qatten.envs.gymnasium_team import make_gymnasium
+from rllib_qatten.envs.load import load_attribute
 from rllib_qatten.envs.looped import LoopedTeams
 from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
+from rllib_qatten.envs.parallel_team import make_pettingzoo
 from rllib_qatten.envs.smac import make_smac
 from rllib_qatten.envs.team import TeamVector
 from rllib_qatten.suggest import one_of
 
 #: The envs that importing the package registers with Tune.
-ENVS: dict[str, Callable[[dict[str, Any]], MultiAgentEnv]] = {
+ENVS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "smac": make_smac,
     "matrix_game": MatrixGame,
     "two_step_game": TwoStepGame,
+    "pettingzoo": make_pettingzoo,
+    "gymnasium": make_gymnasium,
 }
 
 
 def register_envs() -> None:
     """Registers `ENVS` with Tune, so that a config can name them."""
-    for name, creator in ENVS.items():
-        register_env(name, creator)
+    for name in ENVS:
+        register_env(name, env_creator(name))
 
 
-def env_creator(env: str | Callable[[dict[str, Any]], MultiAgentEnv]) -> Callable:
+def env_creator(
+    env: str | Callable[[dict[str, Any]], Any],
+) -> Callable[[dict[str, Any]], MultiAgentEnv]:
     """The function that makes an env from its config.
 
     Args:
-        env: A name registered with Tune, or a class or function that takes the env config.
+        env: A name registered with Tune; a path, "my_package.my_module:MyEnv"; or a class or
+            function. A `ParallelEnv` class gets the config's keys as arguments, as PettingZoo has
+            it; all else gets the config, as RLlib has it.
 
     Raises:
         ValueError: For a name that isn't registered, with the nearest one.
+        ModuleNotFoundError: For a path whose module is missing.
     """
+    make: Callable[[dict[str, Any]], Any]
     if callable(env):
-        return env
-    if env in ENVS:
-        return ENVS[env]
-    if not _global_registry.contains(ENV_CREATOR, env):
-        one_of(env, ENVS, "env (register your own with ray.tune.register_env)")
-    return _global_registry.get(ENV_CREATOR, env)
+        make = env
+    elif env in ENVS:
+        make = ENVS[env]
+    elif ":" in env:
+        make = load_attribute(env)
+    elif _global_registry.contains(ENV_CREATOR, env):
+        make = _global_registry.get(ENV_CREATOR, env)
+    else:
+        one_of(env, ENVS, "env (your own: its path, my_package.my_module:MyEnv)")
+    return functools.partial(_create, make)
+
+
+def _create(make: Callable[..., Any], env_config: dict[str, Any]) -> MultiAgentEnv:
+    if isinstance(make, type) and issubclass(make, ParallelEnv):
+        return as_team_env(make(**env_config))
+    return as_team_env(make(env_config))
 
 
 def make_teams(
-    env: str | Callable[[dict[str, Any]], MultiAgentEnv],
+    env: str | Callable[[dict[str, Any]], Any],
     env_config: dict[str, Any],
     num_games: int,
     team_reward: str = "equal",

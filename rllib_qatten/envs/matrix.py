@@ -15,8 +15,9 @@ from rllib_qatten.suggest import one_of
 class _StateGame(MultiAgentEnv):
     """Agents that all see the game's state as a one-hot vector; subclasses write `outcome`."""
 
-    def __init__(self, n_agents: int, n_actions: Sequence[int], n_states: int) -> None:
+    def __init__(self, n_agents: int, n_actions: Sequence[int], n_states: int, steps: int) -> None:
         super().__init__()
+        self.episode_limit = steps
         self.agents = self.possible_agents = [f"agent_{i}" for i in range(n_agents)]
         self.state_space = gym.spaces.Box(0.0, 1.0, (n_states,), np.float32)
         self.observation_spaces = dict.fromkeys(self.agents, self.state_space)
@@ -91,7 +92,7 @@ class MatrixGame(_StateGame):
                 "env_config.payoff must be nested lists of finite numbers, one axis per agent and "
                 f"all rows of an axis equally long, e.g. [[8, -12], [-12, 0]]; got {payoff!r}."
             )
-        super().__init__(self.payoff.ndim, self.payoff.shape, n_states=1)
+        super().__init__(self.payoff.ndim, self.payoff.shape, n_states=1, steps=1)
 
     def outcome(self, joint: tuple[int, ...]) -> tuple[float, int | None]:
         """See base class."""
@@ -115,7 +116,7 @@ class TwoStepGame(_StateGame):
         """
         if config:
             raise ValueError(f"The env 'two_step_game' has no settings; got env_config {config!r}.")
-        super().__init__(2, (2, 2), n_states=3)
+        super().__init__(2, (2, 2), n_states=3, steps=2)
 
     def outcome(self, joint: tuple[int, ...]) -> tuple[float, int | None]:
         """See base class."""

@@ -9,8 +9,15 @@ import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.envs.looped import ACTION_MASK, OBSERVATIONS
-from rllib_qatten.envs.team import ALIVE, BATTLE_WON, COMMON, TeamVector, TeamView
+from rllib_qatten.envs.team import (
+    ACTION_MASK,
+    ALIVE,
+    BATTLE_WON,
+    COMMON,
+    OBSERVATIONS,
+    TeamVector,
+    TeamView,
+)
 
 
 class SingleGame(MultiAgentEnv):

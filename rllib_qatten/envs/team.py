@@ -12,12 +12,27 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+#: Keys of a masked observation: RLlib's and PettingZoo's name of the observation, and the mask's.
+OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
+OBSERVATION_KEYS = (OBSERVATIONS, "observation")
 #: Key of the infos that concern the whole team (RLlib's convention for MultiAgentEnv).
 COMMON = "__common__"
 #: Key in the common infos: did the team win the battle that ended with this step?
 BATTLE_WON = "battle_won"
 #: Key in an agent's infos: is its unit alive? Absent means yes.
 ALIVE = "alive"
+
+
+class TeamContractError(ValueError):
+    """An environment breaks the team contract."""
+
+    @classmethod
+    def of(cls, env: object, *faults: str) -> TeamContractError:
+        """The error that lists an environment's faults."""
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        inner = getattr(env, "unwrapped", env)
+        name = getattr(inner, "engine", type(inner).__name__)
+        return cls(f"{name} is no team environment:\n{lines}")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
+from typing import ClassVar
+
 import gymnasium as gym
 import numpy as np
 import pytest
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.envs import LoopedTeams, MatrixGame, TwoStepGame, make_teams
+from rllib_qatten.envs import LoopedTeams, MatrixGame, TwoStepGame, check_env, make_teams
 from tests.teams import ScriptedBattle
 
 
@@ -175,3 +178,109 @@ def test_games_that_cannot_be_saved_say_so(make):
     teams = LoopedTeams([make()])
     teams.reset()
     assert teams.get_state() is None
+
+
+class Departure(ScriptedBattle):
+    """Agents leave after their step of `leaves`: no more observations, no more actions."""
+
+    leaves: ClassVar[dict[str, int]] = {"unit_0": 1}
+    flag = "terminateds"
+
+    def step(self, action_dict):
+        assert action_dict.keys() == {
+            agent for agent in self.agents if self.t < self.leaves.get(agent, 99)
+        }
+        seen, rewards, *flags, infos = super().step(action_dict)
+        leaving = {agent: self.leaves.get(agent) == self.t for agent in action_dict}
+        flags[self.flag == "truncateds"] |= leaving
+        here = [agent for agent in action_dict if not leaving[agent]]
+        return (
+            {agent: seen[agent] for agent in here},
+            {agent: rewards[agent] for agent in action_dict},
+            *flags,
+            {agent: infos[agent] for agent in here},
+        )
+
+
+class CutDeparture(Departure):
+    flag = "truncateds"
+
+
+@pytest.mark.parametrize("env", [Departure, CutDeparture])
+def test_agents_that_leave_early_stay_in_the_arrays(env):
+    check_env(env())
+    teams = LoopedTeams([env(), env({"lengths": [1, 3]})], "mean")
+    step = teams.step(legal(teams.reset()))
+    # Of the second game this was the end: nobody left early, and the next game has all again.
+    np.testing.assert_array_equal(step.done, [False, True])
+    np.testing.assert_array_equal(step.view.alive, [[False, True], [True, True]])
+    np.testing.assert_array_equal(step.view.observations[0], [[0, 0, 0], [0, 1, 1]])
+    np.testing.assert_array_equal(step.view.legal_actions[0, 0], [True, False, False, False])
+    assert not step.done[0]
+    step = teams.step(legal(step.view))
+    # The mean is over the whole team, so that returns are the mean of the agents' returns.
+    np.testing.assert_array_equal(step.rewards, [0.5, 1.0])
+    step = teams.step(legal(step.view))
+    np.testing.assert_array_equal(step.done, [True, False])
+    np.testing.assert_array_equal(step.final.observations[0], [[0, 0, 0], [0, 3, 1]])
+    np.testing.assert_array_equal(step.view.alive, [[True, True], [False, True]])
+
+
+class Deserted(Departure):
+    leaves: ClassVar[dict[str, int]] = {"unit_0": 1, "unit_1": 1}
+
+
+class Vanishing(ScriptedBattle):
+    def step(self, action_dict):
+        seen, *rest = super().step(action_dict)
+        return {"unit_0": seen["unit_0"]}, *rest
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        (Deserted, r"All agents of scripted battle have left.*set terminateds\['__all__'\]"),
+        (Vanishing, r"scripted battle brought no observation of agent 'unit_1'.*terminateds entry"),
+    ],
+)
+def test_what_the_checker_did_not_see_is_said_later(env, says):
+    teams = LoopedTeams([env()])
+    with pytest.raises(ValueError, match=says):
+        teams.step(legal(teams.reset()))
+
+
+class Forager(MultiAgentEnv):
+    """Unlike observations and actions; masks in the infos; an observation that is no Box."""
+
+    def __init__(self, config=None):
+        super().__init__()
+        self.agents = self.possible_agents = ["scout", "carrier"]
+        self.observation_spaces = {
+            "scout": gym.spaces.Box(-1, 1, (2, 2)),
+            "carrier": gym.spaces.Discrete(3),
+        }
+        self.action_spaces = {"scout": gym.spaces.Discrete(2), "carrier": gym.spaces.Discrete(4)}
+
+    def _now(self):
+        seen = {"scout": [[1, 2], [3, 4]], "carrier": 2}
+        return seen, {"carrier": {"action_mask": [0, 1, 0, 1]}}
+
+    def reset(self, *, seed=None, options=None):
+        return self._now()
+
+    def step(self, action_dict):
+        seen, infos = self._now()
+        return seen, dict.fromkeys(self.agents, 1.0), {"__all__": True}, {"__all__": False}, infos
+
+
+def test_unlike_observations_and_masks_in_infos():
+    check_env(Forager())
+    view = LoopedTeams([Forager()]).reset()
+    np.testing.assert_array_equal(view.observations[0], [[1, 2, 3, 4], [0, 0, 1, 0]])
+    np.testing.assert_array_equal(view.legal_actions[0], [[1, 1, 0, 0], [0, 1, 0, 1]])
+    np.testing.assert_array_equal(view.state[0], [1, 2, 3, 4, 0, 0, 1, 0])
+
+
+def test_small_games_say_how_long_they_are():
+    assert make_teams("two_step_game", {}, 1).spec.episode_limit == 2
+    assert make_teams("matrix_game", {}, 1).spec.episode_limit == 1

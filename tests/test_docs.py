@@ -1,0 +1,75 @@
+"""The pages under docs: their code runs as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rllib_qatten import QMIXConfig
+from rllib_qatten.envs import ENVS, make_teams
+from rllib_qatten.envs.load import load_attribute
+from rllib_qatten.experiment import BadInput
+from rllib_qatten.experiment_file import read
+
+ROOT = Path(__file__).parents[1]
+OWN_ENV = (ROOT / "docs" / "your_own_env.md").read_text()
+
+
+def blocks(language, text=OWN_ENV):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """The current folder, with the page's env and experiment in it as its reader saves them."""
+    (tmp_path / "my_env.py").write_text(blocks("python")[0])
+    (tmp_path / "meeting.yaml").write_text(blocks("yaml")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("my_env", None)
+
+
+def test_it_trains_here_and_in_rays_workers(own_folder):
+    # -P: as for the console script, the current folder is not in Python's path.
+    command = [
+        *(sys.executable, "-P", "-m", "rllib_qatten", "train", "-f", "meeting.yaml"),
+        *("--storage-path", "out", "--set", "num_env_runners=1", "--set", "env_config.cells=5"),
+    ]
+    done = subprocess.run(
+        command, cwd=own_folder, capture_output=True, text=True, timeout=250,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "QMIX on Meeting: 2 agents, 3 actions, state from the env" in done.stderr
+    [curves] = own_folder.glob("out/meeting/*/progress.csv")
+    assert len(curves.read_text().splitlines()) == 1 + 2
+    [parameters] = own_folder.glob("out/meeting/*/params.json")
+    assert json.loads(parameters.read_text())["env_config"] == {"cells": 5}
+
+
+def test_it_keeps_the_contract(own_folder):
+    [command] = [block for block in blocks("bash") if block.startswith("python -c")]
+    exec(re.fullmatch(r'python -c "(.*)"\n', command)[1], {})
+
+
+def test_a_fault_is_found_before_ray_starts(own_folder):
+    (own_folder / "my_env.py").write_text(blocks("python")[0].replace("float(met))", "None)"))
+    with pytest.raises(BadInput, match=r"Meeting is no team.*\n.*'left' got the reward None"):
+        read(own_folder / "meeting.yaml").check()
+
+
+def test_in_python(own_folder):
+    [line] = re.findall(r"In Python the class itself does: `(.*)`", OWN_ENV)
+    config = eval(line, {"QMIXConfig": QMIXConfig, "Meeting": load_attribute("my_env:Meeting")})
+    assert make_teams(config.env, config.env_config, 1).spec.observation_size == 7
+
+
+def test_snippets_of_yaml_name_envs_that_exist():
+    for text in blocks("yaml")[1:]:
+        assert yaml.safe_load(text)["env"] in ENVS
