@@ -73,7 +73,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("kind", GAME, ("--set", "num_env_runners=two"),
      "config.num_env_runners: ", "a number; got 'two'"),
     ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
-    ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config: ", "a list of values"),
+    ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config.lr: ", "a list of values"),
     ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
     ("GPUs", GAME, ("--set", "num_gpus_per_learner=99"), "game.config: ", "needs 99 GPUs"),
     ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),

@@ -15,13 +15,15 @@ def written(folder: Path, **fields) -> Experiment:
     file = folder / "exp.yaml"
     fields = {"run": "QMIX", "env": "two_step_game"} | fields
     file.write_text(yaml.safe_dump({"game": fields}))
-    return read(file)
+    [experiment] = read(file)
+    return experiment
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_are_valid(file, monkeypatch):
     monkeypatch.setattr("rllib_qatten.envs.smax.installed", lambda: True)
-    read(file).check()
+    for experiment in read(file):
+        experiment.check()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_checking_changes_nothing(tmp_path):
     assert repr(experiment.param_space) == before
 
 
-@pytest.mark.parametrize("text", ["", "one: 1", "run: QMIX\nenv: smac", "a: {}\nb: {}", "- a"])
+@pytest.mark.parametrize("text", ["", "one: 1", "run: QMIX\nenv: smac", "a: {}\nb: 3", "- a"])
 def test_what_is_no_experiment_is_refused(tmp_path, text):
     file = tmp_path / "exp.yaml"
     file.write_text(text)
