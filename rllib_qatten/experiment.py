@@ -26,6 +26,7 @@ from ray.tune import (
 
 from rllib_qatten import checks, search
 from rllib_qatten.algorithms import ALGORITHMS
+from rllib_qatten.curves import CSVCurves, JSONCurves
 from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, RETURN
 from rllib_qatten.sampling import examples, grids, put, sampled, searched
 from rllib_qatten.suggest import one_of
@@ -229,7 +230,6 @@ class Experiment:
             resume: Checkpoint from which its one trial goes on.
         """
         searches = self.scheduler or self.search_alg
-        callbacks = [*callbacks, *self._trackers()]
         return Tuner(
             self.run,
             param_space=self.param_space,
@@ -252,7 +252,7 @@ class Experiment:
                 name=self.name,
                 storage_path=str(self.folder).removesuffix(f"/{self.name}"),
                 stop=stop,
-                callbacks=callbacks,
+                callbacks=[*callbacks, *self._loggers()],
                 checkpoint_config=self._checkpoints(),
                 failure_config=FailureConfig(max_failures=self.max_failures),
                 # What a trial prints is kept beside its results and not mixed into the table.
@@ -281,11 +281,13 @@ class Experiment:
         # Tune kept those of the process that ended.
         run_config = tuner._local_tuner.get_run_config()
         run_config.stop = stop
-        run_config.callbacks = [*callbacks, *self._trackers()]
+        run_config.callbacks = [*callbacks, *self._loggers()]
         return tuner
 
-    def _trackers(self) -> list[Any]:
-        return [make(options) for key, make in TRACKERS.items() if (options := getattr(self, key))]
+    def _loggers(self) -> list[Any]:
+        asked = [(make, getattr(self, key)) for key, make in TRACKERS.items()]
+        # Tune adds TensorBoard.
+        return [CSVCurves(), JSONCurves(), *(make(options) for make, options in asked if options)]
 
 
 def _is_positive(value: Any) -> bool:

@@ -107,7 +107,8 @@ class Progress(Callback):
 
     def _add_times(self, now: Result, previous: Result | None, first: Result) -> None:
         """Adds steps per second of this iteration and the time left to the nearest criterion."""
-        if previous or now["training_iteration"] == 1:
+        # Another trial's checkpoint may set it forward or back.
+        if now["training_iteration"] == (previous or {}).get("training_iteration", 0) + 1:
             steps = now.get(STEPS, 0) - (previous or {}).get(STEPS, 0)
             now["steps_per_second"] = steps / max(now["time_this_iter_s"], 1e-9)
         passed = now["time_total_s"] - first["time_total_s"]

@@ -49,7 +49,11 @@ class _FreshSearch:
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """See `Searcher`."""
         if has_score(result, self.metric):  # type: ignore[attr-defined]
-            self._last_scored = {**getattr(self, "_last_scored", {}), trial_id: result}
+            # Only numbers: Tune saves a searcher by plain pickle.
+            numbers = {
+                key: value for key, value in result.items() if isinstance(value, int | float)
+            }
+            self._last_scored = {**getattr(self, "_last_scored", {}), trial_id: numbers}
             super().on_trial_result(trial_id, result)  # type: ignore[misc]
 
     def on_trial_complete(
