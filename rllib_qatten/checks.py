@@ -56,16 +56,15 @@ def ours(experiment: Experiment, variants: list[dict[str, Any]]) -> bool:
             with experiment.blame(where):
                 one_of(key, [*KEYS, *TUNE_KEYS], "key of a result")
     first = None
-    battle = False
+    battles: dict[str, bool] = {}
     for config in variants:
         settings = _settings(experiment, config)
-        with experiment.blame("config.env_config"):
-            env = env_creator(config["env"])(settings.env_config)
-            # An engine that brings its own vector of teams keeps the contract by construction.
-            if not hasattr(env, "vectorize"):
-                check_env(env, team_reward=settings.team_reward)
-            battle = bool(getattr(env, "is_battle", False))
-            env.close()
+        # Making a battle takes a moment, and most variants play the same one.
+        played = repr((config["env"], settings.env_config, settings.team_reward))
+        if played not in battles:
+            with experiment.blame("config.env_config"):
+                battles[played] = _check_env(settings, env_creator(config["env"]))
+        battle = battles[played]
         for where, key in scored.items():
             if str(key).endswith(WIN_RATE) and not battle:
                 raise experiment.bad(where, f"no result has {key}: {config['env']} is no battle.")
@@ -74,7 +73,22 @@ def ours(experiment: Experiment, variants: list[dict[str, Any]]) -> bool:
         network = (settings._model_config_auto_includes, settings.optimizer_name)
         first = first or network
         if network != first and experiment.mutated:
-            _refuse_other_networks(experiment)
+            raise experiment.bad(
+                "scheduler",
+                "trials copy each other's weights, so all need the same network, mixer and "
+                "optimizer.",
+            )
+    return all(battles.values())
+
+
+def _check_env(settings: Any, create: Any) -> bool:
+    """Plays a random game; returns whether it is a battle."""
+    env = create(settings.env_config)
+    # An engine that brings its own vector of teams keeps the contract by construction.
+    if not hasattr(env, "vectorize"):
+        check_env(env, team_reward=settings.team_reward)
+    battle = bool(getattr(env, "is_battle", False))
+    env.close()
     return battle
 
 
@@ -91,13 +105,6 @@ def _settings(experiment: Experiment, config: dict[str, Any]) -> Any:
         settings.validate()
         settings.get_evaluation_config_object()
     return settings
-
-
-def _refuse_other_networks(experiment: Experiment) -> None:
-    raise experiment.bad(
-        "scheduler",
-        "trials copy each other's weights, so none may have another network, mixer or optimizer.",
-    )
 
 
 def searching(experiment: Experiment) -> None:

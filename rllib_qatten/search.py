@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import math
 from typing import Any
 
@@ -119,6 +120,7 @@ def searcher(options: dict[str, Any], max_concurrent: int) -> Any:
     """
     kind, options = _split(options, SEARCH_ALG_IMPORT, "search_alg")
     cls = SEARCH_ALG_IMPORT[kind]()
+    logging.getLogger(kind).setLevel(logging.WARNING)  # Optuna announces every study
     if not issubclass(cls, Searcher):
         return _make(cls, cls, options, max_concurrent=max_concurrent)
     fresh = type(f"Fresh{cls.__name__}", (_FreshSearch, cls), {})
