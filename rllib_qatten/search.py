@@ -126,13 +126,13 @@ def searcher(options: dict[str, Any], max_concurrent: int) -> Any:
     fresh = type(f"Fresh{cls.__name__}", (_FreshSearch, cls), {})
     try:
         return _make(fresh, cls, options)
-    except (AssertionError, ImportError, RuntimeError) as error:
-        # Tune's classes say this in several ways when their package is missing.
+    except (ValueError, ImportError, RuntimeError) as error:
+        # Tune's classes say in several ways that their package is missing.
         if kind in EXTRAS and "install" in str(error).lower():
             raise ValueError(
                 f"{kind} is not installed: pip install 'rllib-qatten[{kind}]'."
             ) from error
-        raise ValueError(f"{kind}: {error}") from error
+        raise ValueError(str(error)) from error
 
 
 def _split(options: Any, names: Any, what: str) -> tuple[str, dict[str, Any]]:
