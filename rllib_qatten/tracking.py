@@ -33,7 +33,8 @@ def wandb(options: dict[str, Any]) -> Callback:
         os.environ["WANDB_MODE"] = one_of(
             options["mode"], ("online", "offline", "disabled", "shared"), "wandb mode"
         )
-    return WandbLoggerCallback(**options)
+    # W&B's own place; Ray would leave offline runs in its temporary folder.
+    return WandbLoggerCallback(**{"dir": os.getcwd(), **options})
 
 
 def mlflow(options: dict[str, Any]) -> Callback:
@@ -53,7 +54,8 @@ def mlflow(options: dict[str, Any]) -> Callback:
     _known(options, "mlflow", MLflowLoggerCallback)
     if "experiment_name" not in options:
         raise ValueError("needs an experiment_name, as in {experiment_name: teams}.")
-    if not str(options.get("tracking_uri", "")).startswith("http"):
+    place = str(options.get("tracking_uri", "sqlite:"))
+    if place.startswith("file:") or ":" not in place:
         try:
             # New releases refuse plain folders.
             MlflowClient(tracking_uri=options.get("tracking_uri")).search_experiments(max_results=1)

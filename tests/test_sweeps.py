@@ -208,10 +208,11 @@ def short(tmp_path, monkeypatch):
     return run
 
 
-def test_wandb_offline(ray_session, short):
+def test_wandb_offline(ray_session, short, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="extra wandb is not installed")
-    folder = short(wandb={"project": "teams", "mode": "offline"})
-    [log] = folder.parents[1].rglob("run-*.wandb") or folder.rglob("run-*.wandb")
+    monkeypatch.chdir(tmp_path)
+    short(wandb={"project": "teams", "mode": "offline"})
+    [log] = (tmp_path / "wandb").rglob("run-*.wandb")
     assert b"num_env_steps_sampled_lifetime" in log.read_bytes()
 
 
