@@ -61,6 +61,12 @@ def train(
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Go on from this checkpoint of an earlier run."),
     ] = None,
+    restore: Annotated[
+        bool,
+        typer.Option(
+            "--restore", help="Go on with all trials of a run that ended early; else as before."
+        ),
+    ] = False,
 ) -> None:
     """Train what a YAML file describes.
 
@@ -78,30 +84,44 @@ def train(
     try:
         if len(files) != 1:
             raise BadInput("give one experiment: rllib train -f FILE, or rllib train file FILE.")
-        experiment = read(files[0])
-        experiment.stop |= dict(assignment(text, "--stop") for text in stop or [])
-        for text in set_ or []:
-            override(experiment.config, *assignment(text, "--set"))
-        if num_samples is not None:
-            experiment.num_samples = num_samples
-        experiment.storage_path = storage_path or experiment.storage_path
-        experiment.name = name or experiment.name
-        experiment.check()
-        checkpoint = checkpoint_folder(resume, experiment.run) if resume else None
-        if checkpoint and experiment.num_trials > 1:
+        experiments = read(files[0])
+        if name and len(experiments) > 1:
             raise BadInput(
-                f"--resume goes on with one run, but {files[0]} makes {experiment.num_trials}: "
+                f"--name names one experiment, but {files[0]} has {len(experiments)}: choose "
+                "another folder for all of them with --storage-path."
+            )
+        for experiment in experiments:
+            experiment.stop |= dict(assignment(text, "--stop") for text in stop or [])
+            for text in set_ or []:
+                override(experiment.config, *assignment(text, "--set"))
+            if num_samples is not None:
+                experiment.num_samples = num_samples
+            experiment.storage_path = storage_path or experiment.storage_path
+            experiment.name = name or experiment.name
+            experiment.check()
+        if restore and resume:
+            raise BadInput("--restore and --resume exclude each other.")
+        if restore and not any(experiment.begun for experiment in experiments):
+            folders = ", ".join(str(experiment.folder) for experiment in experiments)
+            raise BadInput(f"--restore: there is nothing to go on with in {folders}.")
+        checkpoint = checkpoint_folder(resume, experiments[0].run) if resume else None
+        trials = sum(experiment.num_trials for experiment in experiments)
+        if checkpoint and trials > 1:
+            raise BadInput(
+                f"--resume goes on with one run, but {files[0]} makes {trials}: "
                 "choose one with --set KEY=VALUE and --num-samples 1."
             )
         command = ["rllib", "train", "-f", str(files[0])]
         for option, texts in (("--stop", stop), ("--set", set_)):
             for text in texts or []:
                 command += [option, text]
+        if num_samples is not None:
+            command += ["--num-samples", str(num_samples)]
         if storage_path:
             command += ["--storage-path", storage_path]
         if name:
             command += ["--name", name]
-        code = run(experiment, checkpoint, command)
+        code = run(experiments, command, resume=checkpoint, restore=restore)
     except BadInput as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(2) from None

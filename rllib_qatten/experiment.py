@@ -10,16 +10,12 @@ import contextlib
 import copy
 import dataclasses
 import math
-import os
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray.rllib.algorithms.registry import ALGORITHMS as RLLIB_ALGORITHMS
-from ray.train.constants import DEFAULT_STORAGE_PATH
 from ray.tune import (
     CheckpointConfig,
     FailureConfig,
@@ -27,17 +23,15 @@ from ray.tune import (
     TuneConfig,
     Tuner,
 )
-from ray.tune.registry import get_trainable_cls
-from ray.tune.search.variant_generator import parse_spec_vars
 
-from rllib_qatten.agents import sharing_groups
+from rllib_qatten import checks, search
 from rllib_qatten.algorithms import ALGORITHMS
-from rllib_qatten.envs import check_env, env_creator
-from rllib_qatten.metrics import KEYS
+from rllib_qatten.curves import CSVCurves, JSONCurves
+from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, RETURN
+from rllib_qatten.sampling import examples, grids, put, sampled, searched
 from rllib_qatten.suggest import one_of
+from rllib_qatten.tracking import TRACKERS
 
-#: Keys that Tune itself adds to every result, besides those in `KEYS`.
-TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
 #: Keeps the newest few, so that a crash leaves the last good one, and one at the end.
 CHECKPOINTS = {"checkpoint_frequency": 10, "num_to_keep": 3, "checkpoint_at_end": True}
 
@@ -56,12 +50,22 @@ class Experiment:
         run: Name of the algorithm.
         env: Name of the environment; may also be in `config`, which goes first.
         stop: Result key -> value at which a trial stops.
-        config: The algorithm's settings; `grid_search: [...]` anywhere in it makes a trial each.
-        num_samples: How many times the whole grid is run.
+        config: The algorithm's settings; `grid_search: [...]` anywhere in it makes a trial each,
+            and `loguniform: [...]` and its like are sampled (see `sampling`).
+        num_samples: How many times the whole grid is run, or sampled.
         checkpoint_config: Fields of Tune's `CheckpointConfig`; defaults are `CHECKPOINTS`.
         storage_path: Folder of all results; Tune's default is ~/ray_results.
         max_failures: How often a trial that failed starts again from its last checkpoint.
         max_concurrent_trials: How many trials run at a time; 0 is as many as fit.
+        metric: Result key that schedulers and searches go by; the greedy win rate, or the greedy
+            return where nothing is won.
+        mode: "max" or "min".
+        scheduler: `type` and options of a scheduler of Tune's, or its type alone.
+        search_alg: The same for a search algorithm.
+        time_budget_s: Seconds after which all trials end.
+        reuse_actors: Trials take over the processes of ended ones.
+        wandb: Options of Ray's W&B callback.
+        mlflow: Options of Ray's MLflow callback.
     """
 
     file: Path
@@ -75,13 +79,21 @@ class Experiment:
     storage_path: str | None = None
     max_failures: int = 0
     max_concurrent_trials: int = 0
+    metric: str | None = None
+    mode: str = "max"
+    scheduler: Any = None
+    search_alg: Any = None
+    time_budget_s: float | None = None
+    reuse_actors: bool = False
+    wandb: dict[str, Any] = dataclasses.field(default_factory=dict)
+    mlflow: dict[str, Any] = dataclasses.field(default_factory=dict)
     #: CPUs that the hungriest trial reserves; found by `check`.
     cpus_per_trial: float = dataclasses.field(default=1.0, init=False)
 
     @property
     def num_trials(self) -> int:
         """How many trials it has."""
-        return self.num_samples * math.prod(len(values) for _, values in self._grid())
+        return self.num_samples * math.prod(grids(self.param_space))
 
     @property
     def environment(self) -> Any:
@@ -90,31 +102,38 @@ class Experiment:
 
     @property
     def param_space(self) -> dict[str, Any]:
-        """What Tune is given: the config with the environment in it."""
-        return self.config | {"env": self.environment}
+        """What Tune is given: the config with the environment and Tune's domains in it."""
+        return self._sampled("config", self.config) | {"env": self.environment}
 
-    def _grid(self) -> list[tuple[tuple[Any, ...], list[Any]]]:
-        """Every `grid_search` in the config: its path and its values."""
+    @property
+    def mutated(self) -> dict[tuple[Any, ...], Any]:
+        """The settings that a scheduler changes: path -> list or domain."""
+        options = self.scheduler if isinstance(self.scheduler, dict) else {}
+        where = f"scheduler.{search.MUTATIONS}"
+        return search.mutated(self._sampled(where, options.get(search.MUTATIONS) or {}))
+
+    def _sampled(self, key: str, tree: Any) -> Any:
         try:
-            _, _, grid = parse_spec_vars(self.param_space)
-        except TypeError as error:
-            raise self.bad("config", "grid_search needs a list of values, [0.1, 0.2].") from error
-        for path, values in grid:
-            if not values.categories:
-                raise self.bad("config." + ".".join(map(str, path)), "grid_search has no values.")
-        return [(path, list(values.categories)) for path, values in grid]
+            return sampled(tree, (key,))
+        except ValueError as error:
+            raise BadInput(f"{self.file}: {self.name}.{error}") from error
 
     def variants(self) -> Iterator[dict[str, Any]]:
-        """Configs that hold every value of every grid at least once, with the others' first."""
+        """Configs that hold every value of every grid, and the ends of every range, at least once.
+
+        The others stand at their first value meanwhile.
+        """
         first = copy.deepcopy(self.param_space)
-        grid = self._grid()
-        for path, values in grid:
-            _put(first, path, values[0])
+        varied = searched(first)
+        for path, values in varied.items():
+            put(first, path, values[0])
         yield first
-        for path, values in grid:
-            for value in values[1:]:
+        changes = [(path, values[1:]) for path, values in varied.items()]
+        changes += [(path, examples(domain)) for path, domain in self.mutated.items()]
+        for path, values in changes:
+            for value in values:
                 variant = copy.deepcopy(first)
-                _put(variant, path, value)
+                put(variant, path, value)
                 yield variant
 
     def bad(self, key: str, problem: object) -> BadInput:
@@ -146,6 +165,12 @@ class Experiment:
             value = getattr(self, key)
             if type(value) is not int or value < low:
                 raise self.bad(key, f"must be a whole number, {low} or more; got {value!r}.")
+        if self.time_budget_s is not None and not _is_positive(self.time_budget_s):
+            raise self.bad("time_budget_s", f"must be seconds; got {self.time_budget_s!r}.")
+        if not isinstance(self.reuse_actors, bool):
+            raise self.bad("reuse_actors", f"must be true or false; got {self.reuse_actors!r}.")
+        with self.blame("mode"):
+            one_of(self.mode, ("max", "min"), "mode")
         for key, value in self.stop.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise self.bad(f"stop.{key}", f"must be a number; got {value!r}.")
@@ -158,82 +183,51 @@ class Experiment:
         self._check_storage()
         variants = list(self.variants())
         if self.run in ALGORITHMS:
-            self._check_ours(variants)
-        for config in variants:
-            self._check_resources(config)
-
-    def _check_ours(self, variants: list[dict[str, Any]]) -> None:
-        """Keys of results, settings and environments, which are known for our algorithms only."""
-        for where, key in (
-            *((f"stop.{key}", key) for key in self.stop),
-            (
-                "checkpoint_config.checkpoint_score_attribute",
-                self.checkpoint_config.get("checkpoint_score_attribute"),
-            ),
-        ):
-            # Numbered keys are a family: head_3_entropy is one with head_0_entropy.
-            if key is not None and re.sub(r"\d+", "0", str(key)) not in KEYS:
-                with self.blame(where):
-                    one_of(key, [*KEYS, *TUNE_KEYS], "key of a result")
-        for config in variants:
-            with self.blame("env"):
-                create = env_creator(config["env"])
-            settings = ALGORITHMS[self.run].get_default_config()
-            defaults = settings.to_dict()
-            for key, value in config.items():
-                if wanted := _other_kind(defaults.get(key), value):
-                    raise self.bad(f"config.{key}", f"must be {wanted}; got {value!r}.")
-            with self.blame("config"):
-                settings.update_from_dict(config)
-                settings.validate()
-                settings.get_evaluation_config_object()
-            with self.blame("config.env_config"):
-                env = create(settings.env_config)
-                # An engine that brings its own vector of teams keeps the contract by construction.
-                if not hasattr(env, "vectorize"):
-                    check_env(env, team_reward=settings.team_reward)
-                env.close()
-            with self.blame("config.parameter_sharing"):
-                types = getattr(env, "unit_types", None)
-                sharing_groups(settings.parameter_sharing, len(env.possible_agents), types)
+            battle = checks.ours(self, variants)
+            self.metric = self.metric or (GREEDY_WINS if battle else GREEDY_RETURN)
+        self.metric = self.metric or RETURN
+        self.cpus_per_trial = max(checks.resources(self, config) for config in variants)
+        checks.searching(self)
+        for key, make in TRACKERS.items():
+            if options := getattr(self, key):
+                with self.blame(key):
+                    make(options)
 
     def _check_storage(self) -> None:
         """Whether results can be written where they go; leaves nothing there."""
-        path = self._absolute_storage() or DEFAULT_STORAGE_PATH
-        if "://" in path:
+        folder = self.folder
+        if not isinstance(folder, Path):
             return
-        folder = Path(path)
-        while not folder.exists():
-            folder = folder.parent
+        # The nearest folder that is there must take new ones.
+        there = next(p for p in (folder, *folder.parents) if p.exists())
         try:
-            with tempfile.TemporaryFile(dir=folder):
+            with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as error:
             raise self.bad(
                 "storage_path",
-                f"no results can be written in {folder}: {error.strerror}. Name another folder "
+                f"no results can be written in {there}: {error.strerror}. Name another folder "
                 "with --storage-path.",
             ) from error
 
-    def _check_resources(self, config: dict[str, Any]) -> None:
-        """What a trial reserves: with too little of it Ray would wait for ever."""
-        with self.blame("config"):
-            algorithm: Any = get_trainable_cls(self.run)
-            request = algorithm.default_resource_request(config)
-        needs = request.required_resources
-        self.cpus_per_trial = max(self.cpus_per_trial, needs.get("CPU", 0.0))
-        have = torch.cuda.device_count()
-        if needs.get("GPU", 0.0) > have and "RAY_ADDRESS" not in os.environ:
-            raise self.bad("config", f"a trial needs {needs['GPU']:g} GPUs and {have} are here.")
+    @property
+    def folder(self) -> Path | str:
+        """Where its results go; a string for an address such as s3://bucket."""
+        storage = str(self.storage_path or RunConfig().storage_path)
+        # Tune takes absolute paths and addresses.
+        if "://" in storage:
+            return f"{storage}/{self.name}"
+        return Path(storage).expanduser().resolve() / self.name
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier run left something to restore."""
+        if isinstance(self.folder, str):
+            return Tuner.can_restore(self.folder)
+        return any(self.folder.glob("experiment_state-*.json"))
 
     def _checkpoints(self) -> CheckpointConfig:
         return CheckpointConfig(**(CHECKPOINTS | self.checkpoint_config))
-
-    def _absolute_storage(self) -> str | None:
-        # Tune takes absolute paths and addresses like s3://bucket.
-        if self.storage_path is None or "://" in self.storage_path:
-            return self.storage_path
-        return str(Path(self.storage_path).expanduser().resolve())
 
     def tuner(self, *, stop: Any, callbacks: list[Any], resume: Path | None) -> Tuner:
         """The `Tuner` that runs it; makes the folder of its results.
@@ -243,18 +237,30 @@ class Experiment:
             callbacks: Tune callbacks.
             resume: Checkpoint from which its one trial goes on.
         """
+        searches = self.scheduler or self.search_alg
         return Tuner(
             self.run,
             param_space=self.param_space,
             tune_config=TuneConfig(
+                # Without a search a result may do without it.
+                metric=self.metric if searches else None,
+                mode=self.mode if searches else None,
                 num_samples=self.num_samples,
                 max_concurrent_trials=self.max_concurrent_trials,
+                scheduler=search.scheduler(self.scheduler) if self.scheduler else None,
+                search_alg=(
+                    search.searcher(self.search_alg, self.max_concurrent_trials)
+                    if self.search_alg
+                    else None
+                ),
+                time_budget_s=self.time_budget_s,
+                reuse_actors=self.reuse_actors,
             ),
             run_config=RunConfig(
                 name=self.name,
-                storage_path=self._absolute_storage(),
+                storage_path=str(self.folder).removesuffix(f"/{self.name}"),
                 stop=stop,
-                callbacks=callbacks,
+                callbacks=[*callbacks, *self._loggers()],
                 checkpoint_config=self._checkpoints(),
                 failure_config=FailureConfig(max_failures=self.max_failures),
                 # What a trial prints is kept beside its results and not mixed into the table.
@@ -266,18 +272,31 @@ class Experiment:
             _tuner_kwargs={"restore": str(resume)} if resume else None,
         )
 
+    def restored_tuner(self, *, stop: Any, callbacks: list[Any]) -> Tuner:
+        """The `Tuner` that goes on with what an earlier run of the same experiment left.
 
-def _other_kind(default: Any, value: Any) -> str | None:
-    """What a setting must be, if `value` is plainly not of its default's kind."""
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else "true or false"
-    if isinstance(default, int | float):
-        # Schedules are lists, and RLlib finds some numbers itself.
-        return "a number" if isinstance(value, bool | str | dict) and value != "auto" else None
-    return "a mapping" if isinstance(default, dict) and not isinstance(value, dict) else None
+        Args:
+            stop: A `Stopper`.
+            callbacks: Tune callbacks, in the order of the earlier run.
+
+        Raises:
+            BadInput: If the earlier run had other settings.
+        """
+        with self.blame("config"):
+            tuner = Tuner.restore(
+                str(self.folder), self.run, resume_errored=True, param_space=self.param_space
+            )
+        # Tune kept those of the process that ended.
+        run_config = tuner._local_tuner.get_run_config()
+        run_config.stop = stop
+        run_config.callbacks = [*callbacks, *self._loggers()]
+        return tuner
+
+    def _loggers(self) -> list[Any]:
+        asked = [(make, getattr(self, key)) for key, make in TRACKERS.items()]
+        # Tune adds TensorBoard.
+        return [CSVCurves(), JSONCurves(), *(make(options) for make, options in asked if options)]
 
 
-def _put(config: Any, path: tuple[Any, ...], value: Any) -> None:
-    for part in path[:-1]:
-        config = config[part]
-    config[path[-1]] = value
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from pathlib import Path
@@ -23,6 +24,8 @@ class Loader(yaml.SafeLoader):
         """See base class; plain YAML would silently take the last of two equal keys."""
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *shared
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.MarkedYAMLError(
@@ -38,11 +41,11 @@ Loader.add_implicit_resolver(
 )
 
 
-def read(file: Path) -> Experiment:
-    """Reads an experiment in Tune's YAML format.
+def read(file: Path) -> list[Experiment]:
+    """Reads the experiments of a file in Tune's YAML format.
 
     Raises:
-        BadInput: If the file is missing, no YAML, or no experiment.
+        BadInput: If the file is missing, no YAML, or holds no experiments.
     """
     if not file.is_file():
         others = sorted(p.name for p in file.parent.glob("*.y*ml"))
@@ -58,14 +61,17 @@ def read(file: Path) -> Experiment:
         raise BadInput(f"{file}: {where}this is no YAML: {error.problem}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{file}: this is no YAML: {error}") from error
-    if not isinstance(content, dict) or len(content) != 1 or "run" in content:
+    if not isinstance(content, dict) or not content or "run" in content:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
         raise BadInput(
-            f"{file}: needs one experiment: its name and, indented below, run, env, stop, config; "
+            f"{file}: needs experiments: a name and, indented below, run, env, stop, config; "
             f"got at the top level: {found}."
         )
-    [(name, fields)] = content.items()
-    experiment = Experiment(file, str(name))
+    return [_experiment(file, str(name), fields) for name, fields in content.items()]
+
+
+def _experiment(file: Path, name: str, fields: Any) -> Experiment:
+    experiment = Experiment(file, name)
     if not isinstance(fields, dict):
         raise BadInput(f"{file}: {name}: must hold run, env, stop, config; got {fields!r}.")
     accepted = [f.name for f in dataclasses.fields(Experiment) if f.init][2:]
@@ -76,7 +82,8 @@ def read(file: Path) -> Experiment:
         if isinstance(wanted, dict) and not isinstance(value, dict):
             raise experiment.bad(key, f"must be a mapping of keys to values; got {value!r}.")
         setattr(experiment, key, value)
-    return experiment
+    # Experiments may share parts (YAML's &name and *name); changes by --set may not.
+    return copy.deepcopy(experiment)
 
 
 def assignment(text: str, option: str) -> tuple[str, Any]:

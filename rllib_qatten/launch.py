@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import re
 import shlex
@@ -35,6 +36,8 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # Tune's older output can be silenced whole, the newer one announces every run.
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Losses come only once learning began; our schedulers and searches wait for them.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "PYTHONWARNINGS": "ignore",
 }
 #: Lines of the workers that a user must see: what they wait for.
@@ -45,29 +48,55 @@ WORTH_SEEING = re.compile(
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
 
 
-def train(experiment: Experiment, resume: Path | None, command: list[str]) -> int:
-    """Trains, prints, and returns the exit code.
+def train(
+    experiments: list[Experiment],
+    command: list[str],
+    *,
+    resume: Path | None = None,
+    restore: bool = False,
+) -> int:
+    """Trains, one experiment after the other, prints, and returns the exit code.
 
     Args:
-        experiment: A checked experiment.
-        resume: Checkpoint to go on from.
-        command: The words that would start the same run again, for the hint how to go on.
+        experiments: Checked experiments.
+        command: The words that would start the same again, for the hint how to go on.
+        resume: Checkpoint to go on from, with one experiment of one trial.
+        restore: Whether experiments that had begun go on where they were.
 
     Returns:
         0 if all went well, 1 if a trial failed, 130 if the user stopped it.
     """
-    stopping = Stopping(experiment.stop)
-    progress = Progress(stopping, experiment.num_trials)
-    with _quiet_ray(experiment.cpus_per_trial), stopping.on_ctrl_c():
-        # Ray handles nothing but what it raises here; a second Ctrl-C comes out as it is.
-        with contextlib.suppress(KeyboardInterrupt):
-            experiment.tuner(stop=stopping, callbacks=[progress], resume=resume).fit()
-    progress.summary()
-    failed = [trial for trial in progress.trials if trial.status == Trial.ERROR]
-    for trial in failed:
-        _say_failure(trial, f"{label(trial)}: " if experiment.num_trials > 1 else "")
-    if stopping.requested:
-        _say_how_to_go_on(progress.trials, command, experiment.num_trials)
+    runs: list[tuple[Experiment, Progress]] = []
+    requested = False
+    with _quiet_ray(max(experiment.cpus_per_trial for experiment in experiments)):
+        for experiment in experiments:
+            stopping = Stopping(experiment.stop, sweep=experiment.num_trials > 1)
+            progress = Progress(stopping, experiment.num_trials)
+            if len(experiments) > 1:
+                typer.secho(f"\n{experiment.name}", bold=True)
+            with stopping.on_ctrl_c():
+                if restore and experiment.begun:
+                    tuner = experiment.restored_tuner(stop=stopping, callbacks=[progress])
+                else:
+                    tuner = experiment.tuner(stop=stopping, callbacks=[progress], resume=resume)
+                # Ray handles nothing but what it raises here; a second Ctrl-C comes out as it is.
+                with contextlib.suppress(KeyboardInterrupt):
+                    tuner.fit()
+            runs.append((experiment, progress))
+            if requested := stopping.requested:
+                break
+    failed = False
+    for experiment, progress in runs:
+        if len(experiments) > 1:
+            typer.secho(f"\n{experiment.name}", bold=True)
+        progress.summary()
+        for trial in progress.trials:
+            if trial.status == Trial.ERROR:
+                failed = True
+                _say_failure(trial, f"{label(trial)}: " if experiment.num_trials > 1 else "")
+    if requested:
+        several = len(experiments) > 1 or experiments[0].num_trials > 1
+        _say_how_to_go_on(None if several else progress.trials, command)
         return 130
     return 1 if failed else 0
 
@@ -114,21 +143,16 @@ def _say_failure(trial: Trial, name: str) -> None:
     typer.echo(f"Traceback: {Path(trial.path or '') / ERROR_FILE}", err=True)
 
 
-def _say_how_to_go_on(trials: list[Trial], command: list[str], num_trials: int) -> None:
-    saved = [(trial, trial.checkpoint.path) for trial in trials if trial.checkpoint]
-    if not saved:
+def _say_how_to_go_on(trials: list[Trial] | None, command: list[str]) -> None:
+    """Prints the command: for the one trial its checkpoint, for several all of them."""
+    if trials is None:
+        typer.echo("\nStopped. To go on with all trials:", err=True)
+        typer.echo(f"  {shlex.join([*command, '--restore'])}", err=True)
+    elif saved := [trial.checkpoint.path for trial in trials if trial.checkpoint]:
+        typer.echo("\nStopped. To go on from the checkpoint:", err=True)
+        typer.echo(f"  {shlex.join([*command, '--resume', saved[0]])}", err=True)
+    else:
         typer.echo("\nStopped before there was a checkpoint.", err=True)
-        return
-    without = num_trials - len(saved)
-    note = f" ({without} of {num_trials} trials have none)" if without else ""
-    typer.echo(f"\nStopped. To go on from the checkpoint{note}:", err=True)
-    for trial, path in saved:
-        words = [*command, "--resume", path]
-        if num_trials > 1:
-            words += ["--num-samples", "1"]
-            for key, value in trial.evaluated_params.items():
-                words += ["--set", f"{key.replace('/', '.')}={value}"]
-        typer.echo(f"  {shlex.join(words)}", err=True)
 
 
 @contextlib.contextmanager
@@ -148,7 +172,7 @@ def _quiet_ray(cpus: float) -> Iterator[None]:
         )
         if cpus > have:
             typer.echo(EXTRA_CPUS.format(need=cpus, have=have), err=True)
-        options |= {"num_cpus": int(max(have, cpus)), "_node_ip_address": "127.0.0.1"}
+        options |= {"num_cpus": math.ceil(max(have, cpus)), "_node_ip_address": "127.0.0.1"}
     else:
         options = {"logging_level": logging.CRITICAL}
     try:

@@ -32,6 +32,11 @@ CENTRAL_LOSS = "central_loss"
 WEIGHT_MEAN = "weight_mean"
 GRAD_NORM = "gradients_default_optimizer_global_norm"
 
+RETURN = f"{ENV_RUNNERS}/{EPISODE_RETURN_MEAN}"
+WINS = f"{ENV_RUNNERS}/{WIN_RATE}"
+GREEDY_RETURN = f"{EVALUATION}/{RETURN}"
+GREEDY_WINS = f"{EVALUATION}/{WINS}"
+
 #: Every promised key -> what it is. README's table is made from this.
 KEYS = {
     "num_env_steps_sampled_lifetime": "environment steps played for training so far",

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from ray.exceptions import RayTaskError
@@ -16,11 +16,10 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import metrics as keys
+from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, RETURN, WINS
 from rllib_qatten.stopping import Stopping
 
 STEPS = "num_env_steps_sampled_lifetime"
-WINS, RETURN = f"{keys.ENV_RUNNERS}/{keys.WIN_RATE}", f"{keys.ENV_RUNNERS}/episode_return_mean"
-GREEDY_WINS, GREEDY_RETURN = f"{keys.EVALUATION}/{WINS}", f"{keys.EVALUATION}/{RETURN}"
 #: Lines after which the header comes again.
 PAGE = 25
 #: Greedy evaluations that the final number is the mean of.
@@ -65,6 +64,18 @@ class Progress(Callback):
         self.trials = trials
         self._stopping.look(trials)
 
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A sweep that is to stop waits for these."""
+        self._stopping.saved(trial)
+
+    def get_state(self) -> dict[str, Any]:
+        """What a restored sweep needs for its summary."""
+        return {"evaluations": self._evaluations}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `get_state`."""
+        self._evaluations = state["evaluations"]
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any
     ) -> None:
@@ -96,7 +107,8 @@ class Progress(Callback):
 
     def _add_times(self, now: Result, previous: Result | None, first: Result) -> None:
         """Adds steps per second of this iteration and the time left to the nearest criterion."""
-        if previous or now["training_iteration"] == 1:
+        # Another trial's checkpoint may set it forward or back.
+        if now["training_iteration"] == (previous or {}).get("training_iteration", 0) + 1:
             steps = now.get(STEPS, 0) - (previous or {}).get(STEPS, 0)
             now["steps_per_second"] = steps / max(now["time_this_iter_s"], 1e-9)
         passed = now["time_total_s"] - first["time_total_s"]
@@ -111,32 +123,67 @@ class Progress(Callback):
 
     def summary(self) -> None:
         """Prints a table of the last evaluations, a line per trial, and where the files are."""
-        trials = [trial for trial in self.trials if trial.trial_id in self._previous]
+        trials = [trial for trial in self.trials if STEPS in trial.last_result]
         if not trials:
             return
         evaluated = {key for found in self._evaluations.values() for key in found}
         columns = [c for c in COLUMNS if c[1] in evaluated]
         if columns:
-            typer.echo(f"\nMean of the last greedy evaluations, {LAST} at most:")
-            titles = ["env steps", *(title for title, _, _ in columns)]
-            row = "".join(title.rjust(_width(title)) for title in titles)
-            typer.secho(self._label("trial") + row, bold=True)
-        for trial in trials if columns else ():
-            row = f"{trial.last_result.get(STEPS, 0):,.0f}".rjust(_width("env steps"))
-            for title, key, form in columns:
-                values = self._evaluations[trial.trial_id].get(key)
-                row += (form(sum(values) / len(values)) if values else "-").rjust(_width(title))
-            typer.echo(self._label(label(trial)) + row)
-        for trial in trials:
-            typer.echo(f"\n{label(trial)}" if self._num_trials > 1 else "")
+            self._table(trials, columns)
+        if self._num_trials == 1:
+            [trial] = trials
             best, last = best_checkpoint(trial), trial.checkpoint
-            typer.echo(f"Best one kept:    {best or '-'}")
+            typer.echo(f"\nBest one kept:    {best or '-'}")
             typer.echo(f"Last checkpoint:  {last.path if last else '-'}")
             typer.echo(f"Curves:           {Path(trial.path or '') / 'progress.csv'}")
+            return
+        found = [(best, trial) for trial in trials if (best := best_checkpoint(trial))]
+        if found:
+            best, trial = max(found, key=lambda item: item[0].score)
+            typer.echo(f"\nBest one kept:    {best}, {label(trial)}")
+        typer.echo(f"Curves:           {Path(trials[0].path or '').parent / '*' / 'progress.csv'}")
+
+    def _table(self, trials: list[Trial], columns: list[Any]) -> None:
+        """A line per trial, best first."""
+        means = {
+            trial.trial_id: {
+                key: sum(values) / len(values)
+                for key, values in self._evaluations.get(trial.trial_id, {}).items()
+            }
+            for trial in trials
+        }
+        typer.echo(f"\nMean of the last greedy evaluations, {LAST} at most:")
+        several = self._num_trials > 1
+        width = max(len(label(trial)) for trial in trials) if several else 0
+        titles = ["env steps", *(title for title, _, _ in columns)]
+        row = "".join(title.rjust(_width(title)) for title in titles)
+        typer.secho(f"{'trial' if several else '':<{width}}{row}", bold=True)
+        first = columns[0][1]
+        for trial in sorted(
+            trials, key=lambda t: means[t.trial_id].get(first, -math.inf), reverse=True
+        ):
+            row = f"{trial.last_result[STEPS]:,.0f}".rjust(_width("env steps"))
+            for title, key, form in columns:
+                mean = means[trial.trial_id].get(key)
+                row += ("-" if mean is None else form(mean)).rjust(_width(title))
+            typer.echo(f"{label(trial) if several else '':<{width}}{row}")
 
 
-def best_checkpoint(trial: Trial) -> str | None:
-    """The kept checkpoint with the best greedy score, and the score; None without evaluations."""
+class Best(NamedTuple):
+    """A checkpoint and its score."""
+
+    score: float
+    title: str
+    shown: str
+    path: str
+
+    def __str__(self) -> str:
+        """As the summary prints it."""
+        return f"{self.path}  ({self.title} {self.shown})"
+
+
+def best_checkpoint(trial: Trial) -> Best | None:
+    """The kept checkpoint with the best greedy score; None without evaluations."""
     manager = trial.run_metadata.checkpoint_manager
     kept = manager.best_checkpoint_results if manager else []
     for title, key, form in COLUMNS:
@@ -145,18 +192,22 @@ def best_checkpoint(trial: Trial) -> str | None:
         for result in reversed(kept):
             score = flatten_dict(result.metrics).get(key)
             if key in (GREEDY_WINS, GREEDY_RETURN) and result.checkpoint and _is_number(score):
-                scored.append((score, result.checkpoint.path))
+                scored.append(Best(score, title, form(score), result.checkpoint.path))
         if scored:
-            score, path = max(scored, key=lambda item: item[0])
-            return f"{path}  ({title} {form(score)})"
+            return max(scored, key=lambda best: best.score)
     return None
 
 
 def label(trial: Trial) -> str:
-    """A short name: what makes the trial differ from the others, and its number."""
-    number = int(trial.trial_id.split("_")[-1])
-    values = " ".join(f"{k.split('/')[-1]}={v}" for k, v in trial.evaluated_params.items())
-    return f"#{number} {values}".strip()
+    """A short name: its number, and what makes it differ from the others."""
+    number = trial.experiment_tag.split("_")[0].split("@")[0]
+    # Not `evaluated_params` alone: population based training changes the config.
+    now = flatten_dict(trial.config)
+    values = [
+        (key.split("/")[-1], now.get(key, value)) for key, value in trial.evaluated_params.items()
+    ]
+    shown = (f"{k}={f'{v:.4g}' if isinstance(v, float) else v}" for k, v in values)
+    return " ".join([f"#{number}", *shown])
 
 
 def failure(trial: Trial) -> str:

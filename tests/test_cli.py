@@ -30,6 +30,7 @@ game:
 """
 OWN = GAME.replace("two_step_game", "tests.teams:ScriptedBattle")
 SMAC = GAME.replace("two_step_game", "smac")
+PBT = GAME + "  scheduler: {type: pbt, hyperparam_mutations: {lr: [0.1, 0.2]}}\n"
 
 
 @pytest.fixture
@@ -83,13 +84,58 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
     ("unit types", GAME, ("--set", "parameter_sharing=unit_type"),
      "game.config.parameter_sharing: ", "take 'all' or 'none'"),
-    ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config: ", "a list of values"),
+    ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config.lr: ", "a list of values"),
     ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
     ("GPUs", GAME, ("--set", "num_gpus_per_learner=99"), "game.config: ", "needs 99 GPUs"),
     ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),
     ("syntax", GAME.replace("0.001", "["), (), "exp.yaml: line 8, column 24: ", "no YAML"),
     ("key twice", GAME.replace("lr: 0.001", "lr: 1\n    lr: 2"), (),
      "exp.yaml: line 7, column 5: ", "'lr' comes twice"),
+    ("sampled bounds", GAME, ("--set", "lr={loguniform: [1, 0.1]}"),
+     "game.config.lr: loguniform", "lower must be below upper"),
+    ("sampled range", GAME, ("--set", "gamma={uniform: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
+    ("code", GAME, ("--set", "lr={eval: 1}"), "game.config.lr: eval", "loguniform"),
+    ("scheduler", GAME + "  scheduler: {type: ashaa}\n", (), "game.scheduler: ", "'asha'"),
+    ("scheduler option", GAME + "  scheduler: {type: asha, max_tt: 3}\n", (),
+     "game.scheduler: ", "'max_t'"),
+    ("scheduler value", GAME + "  scheduler: {type: asha, grace_period: 200}\n", (),
+     "game.scheduler: ", "grace_period must be <= max_t"),
+    ("scheduler metric", GAME + "  scheduler: {type: asha, metric: a}\n", (),
+     "game.scheduler: ", "metric stands beside"),
+    ("scheduler time", GAME + "  scheduler: {type: asha, time_attr: training_iter}\n", (),
+     "game.scheduler.time_attr: ", "'training_iteration'"),
+    ("search", GAME + "  search_alg: {type: optun}\n", (), "game.search_alg: ", "'optuna'"),
+    ("search without type", GAME + "  search_alg: {seed: 1}\n", (), "search_alg: ", "a type"),
+    ("nothing to search", GAME + "  search_alg: optuna\n", (),
+     "game.search_alg: ", "no value is sampled"),
+    ("grid and search", GAME + "  search_alg: optuna\n", ("--set", "lr={grid_search: [1]}"),
+     "game.search_alg: ", "{choice: [...]}"),
+    ("search of a normal", GAME + "  search_alg: optuna\n", ("--set", "gamma={randn: [0.5, 1]}"),
+     "game.search_alg: ", "Optuna"),
+    ("metric", GAME + "  metric: evaluation/win_rate\n", (),
+     "game.metric: ", "'evaluation/env_runners/win_rate'"),
+    ("metric of battles", GAME + "  metric: evaluation/env_runners/win_rate\n", (),
+     "game.metric: ", "two_step_game is no battle"),
+    ("metric of evaluations", GAME + "  metric: evaluation/env_runners/episode_return_mean\n",
+     ("--set", "evaluation_interval=0"), "game.metric: ", "evaluation_interval is not set"),
+    ("mode", GAME + "  mode: maximum\n", (), "game.mode: ", "'max'"),
+    ("budget", GAME + "  time_budget_s: soon\n", (), "game.time_budget_s: ", "got 'soon'"),
+    ("reuse", GAME + "  reuse_actors: 3\n", (), "game.reuse_actors: ", "got 3"),
+    ("mutations", PBT.replace("{lr: [0.1, 0.2]}", "3"), (), "game.scheduler: ", "got 3"),
+    ("no mutations", PBT.replace("{lr: [0.1, 0.2]}", "{}"), (), "game.scheduler: ", "got {}"),
+    ("mutated key", PBT.replace("{lr:", "{lrr:"), (), "game.config: ", "'lrr'"),
+    ("mutated bounds", PBT.replace("{lr: [0.1, 0.2]}", "{gamma: {uniform: [0.5, 2]}}"), (),
+     "gamma", "[0, 1]; got 2"),
+    ("mutated schedule", PBT.replace("[0.1, 0.2]", "{uniform: [0.1, 0.2]}"),
+     ("--set", "lr=[[0, 0.1], [9, 0.2]]"), "hyperparam_mutations.lr: ", "changes a number"),
+    ("mutated network", PBT.replace("{lr: [0.1, 0.2]}", "{hidden_size: [8, 16]}"), (),
+     "game.scheduler: ", "the same network"),
+    ("population with a search", PBT + "  search_alg: optuna\n",
+     ("--set", "lr={uniform: [0.1, 0.2]}"), "game.search_alg: ", "that mutates"),
+    ("population's checkpoints", PBT + "  checkpoint_config: {num_to_keep: 1}\n", (),
+     "game.checkpoint_config.num_to_keep: ", "3 or more"),
+    ("W&B project", GAME + "  wandb: {mode: offline}\n", (), "game.wandb: ", "wandb"),
+    ("MLflow option", GAME + "  mlflow: {experiment_nam: a}\n", (), "game.mlflow: ", "mlflow"),
 ]  # fmt: skip
 
 
@@ -115,6 +161,8 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
         (("--set", "lr.high=3"), "--set lr.high: lr is 0.001"),
         (("--stop", "training_iteration"), "--stop 'training_iteration': expected KEY=VALUE"),
         (("--resume", "nowhere"), "--resume nowhere is no checkpoint: no such folder"),
+        (("--restore",), "--restore: there is nothing to go on with in "),
+        (("--restore", "--resume", "x"), "--restore and --resume exclude each other"),
         (("file", "another.yaml"), "give one experiment"),
     ],
 )
@@ -141,6 +189,38 @@ def fake_checkpoint(folder, about):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     (folder / "SHA256SUMS").write_text(f"{digest}  {file.name}\n")
     return folder
+
+
+def test_results_need_a_folder_that_can_be_written(invoke, tmp_path):
+    (tmp_path / "results").write_text("in the way")
+    result = invoke(GAME)
+    assert result.exit_code == 2
+    path = tmp_path / "results"
+    assert f"game.storage_path: no results can be written in {path}: Not a dir" in result.output
+
+
+@pytest.mark.parametrize("name", ["optuna", "wandb", "mlflow"])
+def test_a_missing_package_is_named_with_its_extra(invoke, monkeypatch, name):
+    text = {
+        "optuna": "  search_alg: optuna\n",
+        "wandb": "  wandb: {project: a}\n",
+        "mlflow": "  mlflow: {experiment_name: a}\n",
+    }[name]
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("ray.tune.search.optuna.optuna_search.ot", None)
+    result = invoke(GAME + text, "--set", "lr={uniform: [0.1, 0.2]}")
+    assert result.exit_code == 2
+    assert f"{name} is not installed: pip install 'rllib-qatten[{name}]'" in result.output
+
+
+def test_several_experiments_share_parts_and_take_all_options(invoke, tmp_path):
+    several = GAME.replace("game:", "one: &one") + "two:\n  <<: *one\n  run: QMX\n"
+    result = invoke(several, "--set", "gamma=0.5")
+    assert "two.run: " in result.output
+    result = invoke(several, "--name", "x")
+    assert "--name names one experiment" in result.output
+    result = invoke(several.replace("QMX", "VDN"), "--resume", str(tmp_path))
+    assert result.exit_code == 2
 
 
 def test_resume_names_the_checkpoint_that_was_meant(invoke, tmp_path):

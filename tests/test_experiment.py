@@ -16,7 +16,8 @@ def written(folder: Path, **fields) -> Experiment:
     file = folder / "exp.yaml"
     fields = {"run": "QMIX", "env": "two_step_game"} | fields
     file.write_text(yaml.safe_dump({"game": fields}))
-    return read(file)
+    [experiment] = read(file)
+    return experiment
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -25,7 +26,8 @@ def test_examples_are_valid(file, monkeypatch):
         if f" {package}" in file.read_text():
             pytest.importorskip(package, reason="the extra envs is not installed")
     monkeypatch.setattr("rllib_qatten.envs.smax.installed", lambda: True)
-    read(file).check()
+    for experiment in read(file):
+        experiment.check()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_checking_changes_nothing(tmp_path):
     assert repr(experiment.param_space) == before
 
 
-@pytest.mark.parametrize("text", ["", "one: 1", "run: QMIX\nenv: smac", "a: {}\nb: {}", "- a"])
+@pytest.mark.parametrize("text", ["", "one: 1", "run: QMIX\nenv: smac", "a: {}\nb: 3", "- a"])
 def test_what_is_no_experiment_is_refused(tmp_path, text):
     file = tmp_path / "exp.yaml"
     file.write_text(text)

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rllib_qatten.experiment_file import read
 from rllib_qatten.metrics import KEYS
@@ -48,10 +47,15 @@ def test_two_commands():
     "path", sorted((ROOT / "tuned_examples").glob("*.yaml")), ids=lambda p: p.name
 )
 def test_examples_are_valid_and_commented(path):
-    read(path)
-    ((name, experiment),) = yaml.safe_load(path.read_text()).items()
-    assert name == path.stem
-    assert {"run", "env", "stop", "config"} <= experiment.keys()
+    experiments = read(path)
+    if len(experiments) == 1:
+        assert experiments[0].name == path.stem
+    for experiment in experiments:
+        assert experiment.name.startswith(path.stem)
+        assert experiment.run
+        assert experiment.env
+        assert experiment.stop
+        assert experiment.config
     assert f"rllib train -f tuned_examples/{path.name}" in path.read_text()
     body = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     bare = [

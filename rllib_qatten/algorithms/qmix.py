@@ -23,6 +23,7 @@ from ray.rllib.utils.metrics import (
     TD_ERROR_KEY,
     TIMERS,
 )
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
@@ -58,6 +59,21 @@ class QMIX(ResumableAlgorithm):
             file=sys.stderr,
             flush=True,
         )
+
+    @override(Algorithm)
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Becomes another trial in the same process, as Tune's `reuse_actors` asks."""
+        self.cleanup()
+        config = self.get_default_config().update_from_dict(new_config)
+        config.validate()
+        config.freeze()
+        # What else RLlib's constructor makes of a config.
+        self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)
+        self.metrics = MetricsLogger(root=True, stats_cls_lookup=config.stats_cls_lookup)
+        self.eval_env_runner_group = None
+        self.config = config
+        self.setup(config)
+        return True
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:

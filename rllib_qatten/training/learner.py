@@ -131,6 +131,11 @@ class QMIXTorchLearner(TorchLearner):
         """See `get_state`."""
         super().set_state(state)
         self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
+        # The optimiser's state brings its old learning rate; a set number goes first, as when
+        # population based training changed it.
+        for optimizer, schedule in self._optimizer_lr_schedules.items():
+            if not schedule.use_schedule:
+                self._set_optimizer_lr(optimizer, lr=schedule.get_current_value())
 
     @classmethod
     @override(TorchLearner)
