@@ -67,7 +67,7 @@ def train(
     Ctrl-C stops after the running iteration, with a checkpoint, and says how to go on.
     """
     # Imports of Ray and torch take seconds: not for --help.
-    from rllib_qatten.experiment import BadInput
+    from rllib_qatten.errors import BadInput
     from rllib_qatten.experiment_file import assignment, override, read
     from rllib_qatten.launch import checkpoint_folder, silence
     from rllib_qatten.launch import train as run

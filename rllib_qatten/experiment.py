@@ -1,7 +1,7 @@
 """An experiment: read from YAML, changed from the command line, checked, made a `Tuner`.
 
 Everything that can be wrong with an experiment is found here, before Ray starts: the rest of the
-command can trust it. `BadInput` is the one error, a complete message for the user.
+command can trust it. `BadInput` is the one error.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ray.tune.search.variant_generator import parse_spec_vars
 
 from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.envs import check_env, env_creator
+from rllib_qatten.errors import BadInput
 from rllib_qatten.metrics import KEYS
 from rllib_qatten.suggest import one_of
 
@@ -37,10 +38,6 @@ from rllib_qatten.suggest import one_of
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
 #: Keeps the newest few, so that a crash leaves the last good one, and one at the end.
 CHECKPOINTS = {"checkpoint_frequency": 10, "num_to_keep": 3, "checkpoint_at_end": True}
-
-
-class BadInput(ValueError):
-    """What the user gave cannot be run; the message says where, what came and what is accepted."""
 
 
 @dataclasses.dataclass

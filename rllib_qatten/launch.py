@@ -18,7 +18,8 @@ import typer
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from ray.tune.experiment import Trial
 
-from rllib_qatten.experiment import BadInput, Experiment
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment import Experiment
 from rllib_qatten.progress import Progress, failure, label
 from rllib_qatten.stopping import Stopping
 

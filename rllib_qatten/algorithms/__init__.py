@@ -10,12 +10,8 @@ from rllib_qatten.algorithms.vdn import VDN, VDNConfig
 #: Trainable name -> algorithm; tests run over it.
 ALGORITHMS: dict[str, type[QMIX]] = {"Qatten": Qatten, "QMIX": QMIX, "VDN": VDN}
 
-
-def register_algorithms() -> None:
-    """Registers `ALGORITHMS` with Tune, so that an experiment can name them."""
-    for name, algorithm in ALGORITHMS.items():
-        register_trainable(name, algorithm)
-
+for _name, _algorithm in ALGORITHMS.items():
+    register_trainable(_name, _algorithm)
 
 __all__ = [
     "ALGORITHMS",
@@ -25,5 +21,4 @@ __all__ = [
     "Qatten",
     "QattenConfig",
     "VDNConfig",
-    "register_algorithms",
 ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import Any
 
+import torch
+from pyarrow.fs import FileSystem
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import COMPONENT_ENV_RUNNER, DEFAULT_MODULE_ID
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     ENV_RUNNER_SAMPLING_TIMER,
@@ -23,7 +27,9 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
+import rllib_qatten
 from rllib_qatten import metrics as keys
+from rllib_qatten.agents import stored
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.rollout.episode import assert_finite
@@ -84,6 +90,45 @@ class QMIX(Algorithm):
             self.env_runner.num_env_steps_sampled_lifetime = state[COMPONENT_ENV_RUNNER][
                 NUM_ENV_STEPS_SAMPLED_LIFETIME
             ]
+
+    @override(Checkpointable)
+    def save_to_path(
+        self, path: Any = None, *, filesystem: FileSystem | None = None, **kwargs: Any
+    ) -> str:
+        """Adds the folder from which a team acts without Ray and without pickle."""
+        given = path
+        path = super().save_to_path(path, filesystem=filesystem, **kwargs)
+        if filesystem is None:
+            filesystem, _ = FileSystem.from_uri(str(given or path))
+        folder = f"{path}/{stored.FOLDER}"
+        filesystem.create_dir(folder)
+        for name, content in self._team_policy().items():
+            with filesystem.open_output_stream(f"{folder}/{name}") as file:
+                file.write(content)
+        return path
+
+    def _team_policy(self) -> dict[str, bytes]:
+        """The files of the agent network, as the learner has it now."""
+        config, module = self.config, self.get_module()
+        learned = self.learner_group.get_weights([DEFAULT_MODULE_ID])[DEFAULT_MODULE_ID]
+        weights = {
+            name: torch.as_tensor(learned[f"agent.{name}"]) for name in module.agent.state_dict()
+        }
+        environment = {
+            # A class or function is code, which no checkpoint of ours holds.
+            "env": config.env if isinstance(config.env, str) else None,
+            "env_config": json.loads(json.dumps(dict(config.env_config), default=repr)),
+            "team_reward": config.team_reward,
+            "num_games": config.get_evaluation_config_object().num_envs_per_env_runner,
+            "engine": self.spec.engine,
+        }
+        about = {
+            "rllib_qatten": rllib_qatten.__version__,
+            "algorithm": config.name,
+            "environment": environment,
+            "agents": self.spec.agents,
+        }
+        return stored.files(weights, module.layout, module.agent_settings, about)
 
     @property
     def spec(self) -> TeamSpec:

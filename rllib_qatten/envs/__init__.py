@@ -2,7 +2,7 @@
 
 from rllib_qatten.envs.check import TeamContractError, check_env
 from rllib_qatten.envs.looped import LoopedTeams
-from rllib_qatten.envs.make import ENVS, env_creator, make_teams, register_envs
+from rllib_qatten.envs.make import ENVS, env_creator, make_teams
 from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
 from rllib_qatten.envs.smac import make_smac
 from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamVector, TeamView
@@ -21,5 +21,4 @@ __all__ = [
     "env_creator",
     "make_smac",
     "make_teams",
-    "register_envs",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
+from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from rllib_qatten.envs.check import check_env
 from rllib_qatten.envs.looped import LoopedTeams
@@ -21,12 +21,6 @@ ENVS: dict[str, Callable[[dict[str, Any]], MultiAgentEnv]] = {
     "matrix_game": MatrixGame,
     "two_step_game": TwoStepGame,
 }
-
-
-def register_envs() -> None:
-    """Registers `ENVS` with Tune, so that a config can name them."""
-    for name, creator in ENVS.items():
-        register_env(name, creator)
 
 
 def env_creator(env: str | Callable[[dict[str, Any]], MultiAgentEnv]) -> Callable:

@@ -42,9 +42,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Builds the networks from the team's space and the model config."""
         spec = self.spec
         self.layout = InputLayout(spec.observation_size, spec.n_actions, spec.n_agents)
-        self.agent = RecurrentAgent(
-            self.layout.size, spec.n_actions, self.model_config["hidden_size"]
-        )
+        self.agent = RecurrentAgent(self.layout.size, spec.n_actions, **self.agent_settings)
         if not self.inference_only:
             # Keys come from the declared unit features, else from the agent's own observation.
             unit_size = spec.unit_feature_size or spec.observation_size
@@ -57,6 +55,11 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def spec(self) -> TeamSpec:
         """The team's sizes."""
         return self.observation_space.spec
+
+    @property
+    def agent_settings(self) -> dict[str, Any]:
+        """The agent network's settings, of which checkpoints keep a copy for acting."""
+        return {"hidden_size": self.model_config["hidden_size"]}
 
     # Acting.
 
