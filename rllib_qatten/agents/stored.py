@@ -59,7 +59,7 @@ def read(checkpoint: str | Path) -> tuple[ActingNetwork, dict[str, Any]]:
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"{folder}: {METADATA} or {WEIGHTS} was cut short or altered: {error}."
-        ) from (error)
+        ) from error
     if metadata["format"] != FORMAT:
         raise BadInput(
             f"{folder}: has format {metadata['format']!r}, from rllib_qatten "

@@ -114,10 +114,14 @@ class QMIX(Algorithm):
         weights = {
             name: torch.as_tensor(learned[f"agent.{name}"]) for name in module.agent.state_dict()
         }
+        try:
+            env, env_config = config.env, json.loads(json.dumps(dict(config.env_config)))
+        except TypeError:
+            env, env_config = None, {}
         environment = {
-            # A class or function is code, which no checkpoint of ours holds.
-            "env": config.env if isinstance(config.env, str) else None,
-            "env_config": json.loads(json.dumps(dict(config.env_config), default=repr)),
+            # What is no plain name and plain settings is code, and none is kept here.
+            "env": env if isinstance(env, str) else None,
+            "env_config": env_config,
             "team_reward": config.team_reward,
             "num_games": config.get_evaluation_config_object().num_envs_per_env_runner,
             "engine": self.spec.engine,
