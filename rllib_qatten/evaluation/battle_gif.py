@@ -69,9 +69,8 @@ def draw(episode: TeamEpisode, spec: TeamSpec, file: Path) -> None:
         for i in np.flatnonzero(alive[t]).tolist():
             colour = ALLY if i < spec.n_agents else ENEMY
             rim = SHOT if shoots[i] else BACKGROUND
-            _unit(
-                pen, *positions[t, i], radii[i], TYPES[kinds[i]], units[t, i, HEALTH], colour, rim
-            )
+            x, y = positions[t, i]
+            _unit(pen, x, y, radii[i], TYPES[kinds[i]], units[t, i, HEALTH], colour, rim)
         allies, enemies = alive[t, : spec.n_agents].sum(), alive[t, spec.n_agents :].sum()
         caption = f"step {t}    {allies} against {enemies}"
         caption += f"    {result}" if t == len(episode) else ""
