@@ -15,7 +15,7 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.policy import AgentPolicy, TeamPolicy
 from tests.evaluation.teams import write_team
 
-O, A, N = 3, 4, 2
+SIZE, A, N = 3, 4, 2
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path):
 def games(steps, *leading):
     """Observations and masks of some steps; one action at least is legal."""
     rng = np.random.default_rng(5)
-    observations = rng.normal(size=(steps, *leading, N, O)).astype(np.float32)
+    observations = rng.normal(size=(steps, *leading, N, SIZE)).astype(np.float32)
     masks = rng.random((steps, *leading, N, A)) < 0.5
     masks[..., 1] = True
     return observations, masks
@@ -108,7 +108,12 @@ def test_an_agent_that_is_not_there(folder, agent):
 
 @pytest.mark.parametrize(
     ("observations", "mask"),
-    [((N, O + 1), (N, A)), ((N, O), (N, A - 1)), ((2, N, O), (N, A)), ((1, 1, N, O), (1, 1, N, A))],
+    [
+        ((N, SIZE + 1), (N, A)),
+        ((N, SIZE), (N, A - 1)),
+        ((2, N, SIZE), (N, A)),
+        ((1, 1, N, SIZE), (1, 1, N, A)),
+    ],
 )
 def test_shapes_that_do_not_fit(folder, observations, mask):
     with pytest.raises(ValueError, match=r"observations must be \[2, 3\] and action_mask \[2, 4\]"):
@@ -185,6 +190,6 @@ def test_the_metadata_say_what_plays(folder):
     metadata = json.loads((folder / stored.FOLDER / stored.METADATA).read_text())
     assert metadata["agent"] == {"hidden_size": 8}
     assert metadata["inputs"] == {
-        "observation_size": O, "n_actions": A, "n_agents": N, "last_action": True, "agent_id": True,
+        "observation_size": SIZE, "n_actions": A, "n_agents": N, "last_action": True, "agent_id": True,
     }  # fmt: skip
     assert metadata["format"] == 1

@@ -106,7 +106,7 @@ def test_the_same_actions_in_100_recorded_battles(trained, tmp_path):
     metadata = session.get_modelmeta().custom_metadata_map
     assert {name: json.loads(value) for name, value in metadata.items()} == team.metadata
     assert team.metadata["environment"]["env_config"] == {"map_name": "3m", "engine": "smax"}
-    assert [i.shape[1:] for i in session.get_inputs()] == [[3, 40], [3], [3, 32]]
+    assert [i.shape[1:] for i in session.get_inputs()] == [[3, 75], [3], [3, 32]]
 
 
 def test_evaluate_of_a_restored_algorithm(trained):
