@@ -177,7 +177,7 @@ def test_export_writes_whole_files_or_none(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words, message in (
         (("--format", "onx"), "--format: Unknown format: 'onx'. Did you mean 'onnx'?"),
-        (("--output", "no/such/file"), "no/such/file: cannot be written"),
+        (("--format", "torch", "-o", "no/such/file"), "no/such/file: cannot be written"),
     ):
         result = rllib("export", folder, *words)
         assert result.exit_code == 2

@@ -190,6 +190,10 @@ def test_the_metadata_say_what_plays(folder):
     metadata = json.loads((folder / stored.FOLDER / stored.METADATA).read_text())
     assert metadata["agent"] == {"hidden_size": 8}
     assert metadata["inputs"] == {
-        "observation_size": SIZE, "n_actions": A, "n_agents": N, "last_action": True, "agent_id": True,
-    }  # fmt: skip
+        "observation_size": SIZE,
+        "n_actions": A,
+        "n_agents": N,
+        "last_action": True,
+        "agent_id": True,
+    }
     assert metadata["format"] == 1
