@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,11 +14,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps `train` a command of its own, as long as it is the only one."""
 
 
 @app.command()
@@ -73,7 +68,7 @@ def train(
     Ctrl-C stops after the running iteration, with a checkpoint, and says how to go on.
     """
     # Imports of Ray and torch take seconds: not for --help.
-    from rllib_qatten.experiment import BadInput
+    from rllib_qatten.errors import BadInput
     from rllib_qatten.experiment_file import assignment, override, read
     from rllib_qatten.launch import checkpoint_folder, silence
     from rllib_qatten.launch import train as run
@@ -128,6 +123,76 @@ def train(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     raise typer.Exit(code)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to play.")] = 100,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+    ] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="env_config.KEY=VALUE",
+            help="Play other games of the same shapes, e.g. env_config.engine=smax. Repeatable.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write everything, game by game, as JSON.")
+    ] = None,
+    gif: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the first battle (SMAX).")
+    ] = None,
+) -> None:
+    """Play greedy games with a trained team: win rate, return, length, survival."""
+    from rllib_qatten.errors import BadInput
+    from rllib_qatten.evaluation.report import run
+    from rllib_qatten.experiment_file import assignment, override
+    from rllib_qatten.launch import silence
+
+    silence()
+    try:
+        settings: dict[str, Any] = {"env_config": {}}
+        for text in set_ or []:
+            key, value = assignment(text, "--set")
+            if not key.startswith("env_config."):
+                raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
+            override(settings, key, value)
+        run(checkpoint, episodes, seed, settings["env_config"], json, gif)
+    except BadInput as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    form: Annotated[
+        str, typer.Option("--format", metavar="onnx|torch", help="ONNX, or torch.export's.")
+    ] = "onnx",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="team_policy.onnx or .pt2 in this folder."
+        ),
+    ] = None,
+) -> None:
+    """Write the agent network as a file that acts without this package."""
+    from rllib_qatten.errors import BadInput
+    from rllib_qatten.evaluation.export import export as write
+    from rllib_qatten.evaluation.policy import TeamPolicy
+
+    try:
+        file = write(TeamPolicy.from_checkpoint(checkpoint), form, output)
+    except BadInput as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"Wrote {file}")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """An experiment: read from YAML, changed from the command line, checked, made a `Tuner`.
 
 Everything that can be wrong with an experiment is found here, before Ray starts: the rest of the
-command can trust it. `BadInput` is the one error, a complete message for the user.
+command can trust it. `BadInput` is the one error.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ray.tune import (
 from rllib_qatten import checks, search
 from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.curves import CSVCurves, JSONCurves
+from rllib_qatten.errors import BadInput
 from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, RETURN
 from rllib_qatten.sampling import examples, grids, put, sampled, searched
 from rllib_qatten.suggest import one_of
@@ -34,10 +35,6 @@ from rllib_qatten.tracking import TRACKERS
 
 #: Keeps the newest few, so that a crash leaves the last good one, and one at the end.
 CHECKPOINTS = {"checkpoint_frequency": 10, "num_to_keep": 3, "checkpoint_at_end": True}
-
-
-class BadInput(ValueError):
-    """What the user gave cannot be run; the message says where, what came and what is accepted."""
 
 
 @dataclasses.dataclass

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from rllib_qatten.experiment import BadInput, Experiment
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment import Experiment
 from rllib_qatten.suggest import one_of
 
 #: What to write after the options that take KEY=VALUE.

@@ -21,7 +21,8 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.experiment import Trial
 
 from rllib_qatten.algorithms import ALGORITHMS, checkpoint
-from rllib_qatten.experiment import BadInput, Experiment
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment import Experiment
 from rllib_qatten.progress import Progress, failure, label
 from rllib_qatten.stopping import Stopping
 

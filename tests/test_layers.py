@@ -9,11 +9,12 @@ PACKAGE = Path(__file__).parents[1] / "rllib_qatten"
 #: Folder -> what of the package it may import, beside itself.
 BELOW = {
     "mixers": set(),
-    "agents": {"suggest"},
+    "agents": {"suggest", "errors"},
     "envs": {"suggest"},
     "rollout": {"envs", "agents", "metrics"},
     "training": {"envs", "agents", "mixers", "rollout", "metrics"},
     "algorithms": {"envs", "agents", "mixers", "rollout", "training", "metrics", "suggest"},
+    "evaluation": {"envs", "agents", "rollout", "errors", "suggest"},
 }
 
 

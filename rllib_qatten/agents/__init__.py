@@ -1,5 +1,6 @@
 """How one agent turns its history into utilities: plain torch, no Ray."""
 
+from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.agents.base import Agent, unroll
 from rllib_qatten.agents.feed_forward import FeedForwardAgent
 from rllib_qatten.agents.grouped import GroupedAgent
@@ -11,6 +12,7 @@ from rllib_qatten.agents.recurrent import RecurrentAgent
 __all__ = [
     "AGENTS",
     "SHARING",
+    "ActingNetwork",
     "Agent",
     "FeedForwardAgent",
     "GroupedAgent",

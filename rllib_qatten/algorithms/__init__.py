@@ -24,12 +24,8 @@ ALGORITHMS: dict[str, type[QMIX]] = {
     "IndependentQ": IndependentQ,
 }
 
-
-def register_algorithms() -> None:
-    """Registers `ALGORITHMS` with Tune, so that an experiment can name them."""
-    for name, algorithm in ALGORITHMS.items():
-        register_trainable(name, algorithm)
-
+for _name, _algorithm in ALGORITHMS.items():
+    register_trainable(_name, _algorithm)
 
 __all__ = [
     "ALGORITHMS",
@@ -49,5 +45,4 @@ __all__ = [
     "QattenConfig",
     "VDNConfig",
     "WQMIXConfig",
-    "register_algorithms",
 ]

@@ -29,7 +29,9 @@ from ray.rllib.utils.metrics import (
 
 import rllib_qatten
 from rllib_qatten import metrics as keys
+from rllib_qatten.agents import stored
 from rllib_qatten.algorithms import checkpoint
+from rllib_qatten.algorithms.team_policy import team_policy_files
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.replay import EpisodeReplay
@@ -130,7 +132,7 @@ class ResumableAlgorithm(Algorithm):
     def save_to_path(
         self, path: str | Path | None = None, *, filesystem: Any = None, **kwargs: Any
     ) -> str:
-        """Adds the replay; the folder is there in whole or not at all.
+        """Adds the team for acting, and the replay; the folder is there in whole or not at all.
 
         Raises:
             CheckpointError: If it cannot be written; an earlier one at `path` is then intact.
@@ -138,6 +140,9 @@ class ResumableAlgorithm(Algorithm):
         path = path or tempfile.mkdtemp()
         with checkpoint.replacing(path, filesystem) as folder:
             super().save_to_path(folder, **kwargs)
+            (folder / stored.FOLDER).mkdir()
+            for name, content in team_policy_files(self).items():
+                (folder / stored.FOLDER / name).write_bytes(content)
             if self.config.checkpoint_replay_buffer:
                 write_episodes(folder / checkpoint.REPLAY, self.replay.episodes, self.spec)
         return str(path)

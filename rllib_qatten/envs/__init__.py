@@ -3,7 +3,7 @@
 from rllib_qatten.envs.as_parallel import as_parallel_env
 from rllib_qatten.envs.check import check_env
 from rllib_qatten.envs.looped import LoopedTeams
-from rllib_qatten.envs.make import ENVS, env_creator, make_teams, register_envs
+from rllib_qatten.envs.make import ENVS, env_creator, make_teams
 from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
 from rllib_qatten.envs.smac import make_smac
 from rllib_qatten.envs.team import TeamContractError, TeamSpec, TeamStep, TeamVector, TeamView
@@ -23,5 +23,4 @@ __all__ = [
     "env_creator",
     "make_smac",
     "make_teams",
-    "register_envs",
 ]

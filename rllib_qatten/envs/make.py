@@ -8,7 +8,7 @@ from typing import Any
 
 from pettingzoo import ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
+from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from rllib_qatten.envs.adapt import as_team_env
 from rllib_qatten.envs.check import check_env
@@ -29,12 +29,6 @@ ENVS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pettingzoo": make_pettingzoo,
     "gymnasium": make_gymnasium,
 }
-
-
-def register_envs() -> None:
-    """Registers `ENVS` with Tune, so that a config can name them."""
-    for name in ENVS:
-        register_env(name, env_creator(name))
 
 
 def env_creator(

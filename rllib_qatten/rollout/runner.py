@@ -23,6 +23,7 @@ from rllib_qatten.envs import TeamStep, TeamVector, TeamView, make_teams
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
 from rllib_qatten.rollout.exploration import EpsilonSchedule, epsilon_greedy, greedy
+from rllib_qatten.rollout.shares import play_shares
 
 
 class TeamEnvRunner(SingleAgentEnvRunner):
@@ -169,7 +170,9 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             self._begin()
         explored = 1.0 if random_actions else None if explore else 0.0
         if exact:
-            steps, episodes = self._play_shares(num_episodes or 0, explored)
+            steps, episodes = play_shares(
+                lambda steps: self._play(explored, steps), self.num_envs, num_episodes or 0
+            )
         else:
             steps, episodes = self._play_on(num_timesteps or 0, num_episodes or 0, explored)
         self._finished += episodes
@@ -187,22 +190,6 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             _, ended = self._play(epsilon, steps)
             episodes += ended
             steps += self.num_envs
-        return steps, episodes
-
-    def _play_shares(
-        self, num_episodes: int, epsilon: float | None
-    ) -> tuple[int, list[TeamEpisode]]:
-        """Each slot plays its share of the games; what it plays beyond that does not count."""
-        slots = range(self.num_envs)
-        left = np.array([len(range(slot, num_episodes, self.num_envs)) for slot in slots])
-        episodes: list[TeamEpisode] = []
-        steps = 0
-        while left.any():
-            steps += int((left > 0).sum())
-            step, ended = self._play(epsilon, steps)
-            done = np.flatnonzero(step.done)
-            episodes += [e for e, slot in zip(ended, done, strict=True) if left[slot] > 0]
-            left[done] = np.maximum(left[done] - 1, 0)
         return steps, episodes
 
     def _begin(self) -> None:

@@ -70,14 +70,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def make_agent(self) -> Agent:
         """The agents' networks, as the settings have them."""
         spec = self.spec
-        return make_agent(
-            self.layout.size,
-            spec.n_actions,
-            spec.n_agents,
-            unit_types=spec.unit_types,
-            hidden_size=self.model_config["hidden_size"],
-            **self.model_config["agent"],
-        )
+        return make_agent(self.layout.size, spec.n_actions, spec.n_agents, **self.agent_settings)
 
     @classmethod
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
@@ -96,6 +89,17 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def spec(self) -> TeamSpec:
         """The team's sizes."""
         return self.observation_space.spec
+
+    @property
+    def agent_settings(self) -> dict[str, Any]:
+        """The agent network's settings, of which checkpoints keep a copy for acting."""
+        settings = self.model_config["agent"]
+        types = self.spec.unit_types
+        return {
+            "hidden_size": self.model_config["hidden_size"],
+            "unit_types": None if types is None else list(types),
+            **settings,
+        }
 
     # Acting.
 

@@ -1,0 +1,45 @@
+"""One step of acting: input layout and agent network together."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from rllib_qatten.agents.inputs import InputLayout
+from rllib_qatten.agents.make import make_agent
+
+
+class ActingNetwork(nn.Module):
+    """From raw observations to utilities, a step at a time; what is exported and what acts.
+
+    Letters: G games, N agents, O observation length, A actions, h hidden size.
+    """
+
+    def __init__(self, layout: InputLayout, settings: dict[str, Any]) -> None:
+        """Builds the network.
+
+        Args:
+            layout: How inputs are laid out.
+            settings: Of the agent network, as `make_agent` takes them.
+        """
+        super().__init__()
+        self.layout = layout
+        self.network = make_agent(layout.size, layout.n_actions, layout.n_agents, **settings)
+
+    def initial_hidden(self, games: int) -> Tensor:
+        """The hidden state games start with: zeros [G, N, h]."""
+        return self.network.initial_hidden(games, self.layout.n_agents)
+
+    def forward(
+        self, observations: Tensor, last_actions: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One step of G games.
+
+        Args:
+            observations: [G, N, O].
+            last_actions: [G, N] int64, -1 where there is none yet.
+            hidden: [G, N, h], the agents' hidden state so far.
+
+        Returns:
+            Utilities [G, N, A] of all actions, legal or not, and the next hidden state [G, N, h].
+        """
+        return self.network.step(self.layout(observations, last_actions), hidden)

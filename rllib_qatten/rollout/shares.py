@@ -1,0 +1,36 @@
+"""An exact number of games, played in lockstep without favouring short ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rllib_qatten.envs.team import TeamStep
+from rllib_qatten.rollout.episode import TeamEpisode
+
+
+def play_shares(
+    play: Callable[[int], tuple[TeamStep, list[TeamEpisode]]], num_games: int, num_episodes: int
+) -> tuple[int, list[TeamEpisode]]:
+    """Each of the games in lockstep plays its share; what it plays beyond that does not count.
+
+    Args:
+        play: Plays one step of all games, given the env steps so far, and returns it with the
+            episodes that ended, in the order of the games.
+        num_games: G.
+        num_episodes: How many episodes are wanted.
+
+    Returns:
+        The env steps that count, and the episodes.
+    """
+    left = np.array([len(range(slot, num_episodes, num_games)) for slot in range(num_games)])
+    episodes: list[TeamEpisode] = []
+    steps = 0
+    while left.any():
+        steps += int((left > 0).sum())
+        step, ended = play(steps)
+        done = np.flatnonzero(step.done)
+        episodes += [e for e, slot in zip(ended, done, strict=True) if left[slot] > 0]
+        left[done] = np.maximum(left[done] - 1, 0)
+    return steps, episodes

@@ -1,0 +1,31 @@
+"""Teams with random weights, as checkpoints hold them."""
+
+import torch
+
+from rllib_qatten.agents import ActingNetwork, InputLayout, stored
+
+AGENT = {"hidden_size": 8}
+
+
+def write_team(folder, env="scripted_battle", env_config=None, sizes=(3, 4, 2), num_games=3):
+    """Writes the folder of a team for an env; `sizes` are O, A, N."""
+    torch.manual_seed(3)
+    layout = InputLayout(*sizes)
+    network = ActingNetwork(layout, AGENT).network
+    about = {
+        "rllib_qatten": "0.0",
+        "algorithm": "QMIX",
+        "environment": {
+            "env": env,
+            "env_config": env_config or {},
+            "team_reward": "equal",
+            "num_games": num_games,
+            "engine": "scripted battle",
+        },
+        "agents": [f"unit_{i}" for i in range(sizes[2])],
+    }
+    target = folder / stored.FOLDER
+    target.mkdir(parents=True)
+    for name, content in stored.files(network.state_dict(), layout, AGENT, about).items():
+        (target / name).write_bytes(content)
+    return folder

@@ -1,0 +1,227 @@
+"""`rllib evaluate` and `rllib export`: numbers of known games, and one message for a mistake."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.tune.registry import register_env
+from typer.testing import CliRunner
+
+from rllib_qatten.agents import stored
+from rllib_qatten.cli import app
+from rllib_qatten.evaluation.battle_gif import draw
+from rllib_qatten.evaluation.evaluate import evaluate, make_games
+from rllib_qatten.evaluation.policy import TeamPolicy
+from tests.evaluation.teams import write_team
+from tests.teams import ScriptedBattle
+
+#: Three games side by side play shares 4, 3, 3 of ten; each alternates a won and a lost game.
+BATTLE = {"lengths": [2, 10], "wins": [True, False], "deaths": [5, 0]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _scripted_battle():
+    register_env("scripted_battle", ScriptedBattle)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_team(tmp_path / "checkpoint", env_config=BATTLE)
+
+
+def rllib(*words):
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+
+
+def test_numbers_of_known_games(folder):
+    team = TeamPolicy.from_checkpoint(folder)
+    games = evaluate(team, make_games(team, 10, {}), 10)
+    wins, n = 2 + 2 + 2, 10
+    assert [len(e) for e in games.episodes].count(2) == wins
+    # Wilson's interval as in Wilson 1927, with the normal quantile written out.
+    z = 1.959963984540054
+    centre, margin = wins + z**2 / 2, z * math.sqrt(wins * (n - wins) / n + z**2 / 4)
+    assert games.win_rate.mean == wins / n
+    assert games.win_rate.low == pytest.approx((centre - margin) / (n + z**2))
+    assert games.win_rate.high == pytest.approx((centre + margin) / (n + z**2))
+    # Student's, with the table's quantile for nine degrees of freedom.
+    lengths = np.array([2] * wins + [10] * (n - wins))
+    half = 2.262157 * lengths.std(ddof=1) / math.sqrt(n)
+    for found in (games.episode_len, games.episode_return):  # a reward of 1 per step
+        assert found.mean == pytest.approx(lengths.mean())
+        assert found.high - found.mean == pytest.approx(half, rel=1e-6)
+        assert found.mean - found.low == pytest.approx(half, rel=1e-6)
+    # The first dies after step 5, the second after the first view.
+    assert games.survival.tolist() == [wins / n, 0]
+    np.testing.assert_allclose(games.time_alive, [(6 * 1 + 4 * 0.6) / n, (6 / 2 + 4 / 10) / n])
+    assert games.dropped == 0
+    assert games.env_steps == 6 * 2 + 4 * 10
+
+
+def test_one_game_has_no_interval(tmp_path):
+    config = {"lengths": [2]}
+    team = TeamPolicy.from_checkpoint(write_team(tmp_path / "checkpoint", env_config=config))
+    found = evaluate(team, make_games(team, 1, {}), 1).to_dict()
+    assert found["episode_return"] == {"mean": 2.0, "low": None, "high": None}
+    assert found["win_rate"]["low"] < found["win_rate"]["mean"] == 1
+
+
+def test_the_command_prints_a_table_and_writes_everything(folder, tmp_path):
+    file = tmp_path / "games.json"
+    file.write_text("an older one")
+    result = rllib("evaluate", folder, "--episodes", 10, "--seed", 4, "--json", file)
+    assert result.exit_code == 0, result.output
+    for text in ("10 greedy games, seed 4", "60.0%", "31.3% .. 83.2%", "5.20", "games dropped",
+                 "unit_1", "env steps per second"):  # fmt: skip
+        assert text in result.output, result.output
+    found = json.loads(file.read_text())
+    assert found["win_rate"]["mean"] == 0.6
+    assert found["agents"]["unit_0"]["survival"] == 0.6
+    assert found["env_config"] == BATTLE
+    assert found["seed"] == 4
+    assert found["algorithm"] == "QMIX"
+    assert found["engine"] == found["trained_on"] == "scripted battle"
+    assert len(found["episodes"]) == 10
+    assert found["episodes"][0] == {
+        "return": 2.0, "length": 2, "won": True, "terminated": True,
+        "alive_at_end": [True, False], "steps_alive": [2, 1],
+    }  # fmt: skip
+    assert sorted(tmp_path.iterdir()) == [folder, file]
+
+
+def test_games_without_winners_have_no_win_rate(tmp_path):
+    folder = write_team(tmp_path / "checkpoint", "two_step_game", sizes=(3, 2, 2))
+    result = rllib("evaluate", folder, "--episodes", 4)
+    assert result.exit_code == 0, result.output
+    assert "win rate" not in result.output
+    assert "alive" not in result.output
+    assert "Trained on scripted battle: not comparable." in result.output
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_what_is_no_checkpoint_gets_one_message(command, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = folder / stored.FOLDER / stored.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:100])
+    for path, message in (
+        (folder, "was cut short or altered"),
+        (tmp_path, f"no checkpoint: it holds no team_policy/. Did you mean {folder}?"),
+        ("nowhere", "nowhere: no such folder"),
+    ):
+        result = rllib(command, path)
+        assert result.exit_code == 2
+        assert result.output.startswith("Error: ")
+        assert message in result.output
+        assert len(result.output.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_checkpoint_of_another_algorithm(tmp_path):
+    algorithm = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0).build_algo()
+    path = algorithm.save_to_path(tmp_path / "ppo")
+    algorithm.stop()
+    result = rllib("evaluate", path)
+    assert result.exit_code == 2
+    assert "a checkpoint without team_policy/, so of another algorithm" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--set", "lr=3"), "--set lr: an evaluation takes env_config.KEY=VALUE only."),
+        (("--set", "env_config.agents=3"), "trained with 2 agents, observations of length 3, 4 "
+         "actions; the environment scripted_battle"),
+        (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
+        (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
+        (("--json", "."), ".: cannot be written: it is a folder"),
+        (("--gif", "battle.gif"), "draws battles of the engine smax only; here plays scripted"),
+    ],
+)  # fmt: skip
+def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    result = rllib("evaluate", folder, *words)
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith("Error: ")
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_shapes_that_differ_are_both_named(folder):
+    words = ("--set", "env_config.agents=3")
+    output = rllib("evaluate", folder, *words).output
+    assert "has 3 agents, observations of length 3, 4 actions" in output
+
+
+def test_settings_that_an_env_refuses(tmp_path):
+    folder = write_team(tmp_path / "checkpoint", "smac", {"engine": "smax"})
+    result = rllib("evaluate", folder, "--set", "env_config.map_name=4m")
+    assert result.exit_code == 2
+    assert "'4m' is not among SMAX's maps" in result.output
+
+
+def test_an_env_that_was_python_code(tmp_path):
+    result = rllib("evaluate", write_team(tmp_path / "checkpoint", env=None))
+    assert result.exit_code == 2
+    assert "QMIX.from_checkpoint(CHECKPOINT).evaluate()" in result.output
+
+
+def test_export_writes_whole_files_or_none(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words, message in (
+        (("--format", "onx"), "--format: Unknown format: 'onx'. Did you mean 'onnx'?"),
+        (("--format", "torch", "-o", "no/such/file"), "no/such/file: cannot be written"),
+    ):
+        result = rllib("export", folder, *words)
+        assert result.exit_code == 2
+        assert message in result.output
+        assert list(tmp_path.iterdir()) == [folder]
+    result = rllib("export", folder, "--format", "torch")
+    assert result.output == "Wrote team_policy.pt2\n"
+    extra = {"policy.json": ""}
+    torch.export.load("team_policy.pt2", extra_files=extra)
+    assert json.loads(extra["policy.json"])["agents"] == ["unit_0", "unit_1"]
+    mode = Path("team_policy.pt2").stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    assert mode == 0o666 & ~umask
+
+
+def test_onnx_that_is_missing(folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = rllib("export", folder)
+    assert result.exit_code == 2
+    assert "pip install 'rllib-qatten[export]'" in result.output
+
+
+def test_a_battle_is_drawn(tmp_path):
+    """Units stand where the state says, in their team's colour, with their health above."""
+    pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+    folder = write_team(
+        tmp_path / "checkpoint",
+        "smac",
+        {"map_name": "3m", "engine": "smax"},
+        sizes=(75, 8, 3),
+        num_games=8,
+    )
+    file, team = tmp_path / "battle.gif", TeamPolicy.from_checkpoint(folder)
+    teams = make_games(team, 8, {})
+    episode = evaluate(team, teams, 8, seed=1).episodes[0]
+    draw(episode, teams.spec, file)
+    with Image.open(file) as gif:
+        assert gif.n_frames == len(episode) + 1
+        for t in (0, len(episode)):
+            gif.seek(t)
+            pixels = np.asarray(gif.convert("RGB")).astype(int)
+            allies = (pixels[..., 2] - pixels[..., 0] > 120).sum()
+            enemies = (pixels[..., 0] - pixels[..., 2] > 120).sum()
+            alive = episode.state[t].reshape(6, 10)[:, 0] > 0
+            assert (allies > 30) == alive[:3].any()
+            assert (enemies > 30) == alive[3:].any()
