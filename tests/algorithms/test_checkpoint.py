@@ -181,9 +181,8 @@ def test_a_storage_that_fills_up_keeps_the_last_good_checkpoint(saved, tmp_path,
     [trial] = algorithm.save().checkpoint.path.rsplit("/", 1)[:1]
     folders = sorted(Path(trial).glob("checkpoint_*"))
 
-    def half(source, target, **kwargs):
-        Path(target, "half").parent.mkdir()
-        Path(target, "half").touch()
+    def half(*, destination, **kwargs):
+        Path(destination, "half").touch()
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patch:
