@@ -105,8 +105,7 @@ def verify_sums(folder: Path) -> None:
         CheckpointError: If not, with the first fault.
     """
     try:
-        lines = (folder / SUMS).read_text().splitlines()
-        sums = {file: digest for digest, file in (line.split("  ", 1) for line in lines)}
+        sums = _read_sums(folder)
     except (OSError, ValueError):
         raise CheckpointError(
             f"{folder} is incomplete: its last file, {SUMS}, is missing or damaged. Saving was "
@@ -192,16 +191,28 @@ def _sum(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def _read_sums(folder: Path) -> dict[str, str]:
+    """File -> sum."""
+    lines = (folder / SUMS).read_text().splitlines()
+    return {file: digest for digest, file in (line.split("  ", 1) for line in lines)}
+
+
 def _swap(new: Path, old: Path) -> None:
     """Puts a folder in the place of another, which is there until the new one is."""
     new.chmod(0o755)
-    if old.is_dir() and any(old.iterdir()):
-        away = new.with_name(new.name + ".old")
-        old.rename(away)
-        new.rename(old)
-        shutil.rmtree(away, ignore_errors=True)
-    else:
+    if not old.is_dir() or not any(old.iterdir()):
         new.rename(old)  # an empty folder gives way
+        return
+    away = new.with_name(new.name + ".old")
+    old.rename(away)
+    new.rename(old)
+    # What was in there and is no part of the earlier checkpoint stays.
+    sums = _read_sums(away) if (away / SUMS).exists() else {}
+    ours = {SUMS, *(Path(file).parts[0] for file in sums)}
+    for entry in away.iterdir():
+        if entry.name not in ours and not (old / entry.name).exists():
+            entry.rename(old / entry.name)
+    shutil.rmtree(away, ignore_errors=True)
 
 
 def _resolve(

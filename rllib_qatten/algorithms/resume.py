@@ -207,9 +207,10 @@ class ResumableAlgorithm(Algorithm):
                     storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
             raise checkpoint.not_saved(storage.trial_fs_path, error) from error
         if storage:
-            checkpoint.forget_replays(
-                storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
-            )
+            with contextlib.suppress(OSError):  # a large file too many is no reason to stop
+                checkpoint.forget_replays(
+                    storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
+                )
         return result
 
 

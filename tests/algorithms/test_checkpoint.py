@@ -1,12 +1,15 @@
 """Checkpoints that are damaged, do not fit, or cannot be written."""
 
 import contextlib
+import errno
 import resource
 import shutil
+from pathlib import Path
 
 import pytest
 from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.train._internal.storage import StorageContext
 
 import rllib_qatten
 from rllib_qatten import ALGORITHMS
@@ -155,8 +158,12 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(saved, tmp_path):
         saved[0].save_to_path(path)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
     assert list(tmp_path.iterdir()) == [path]
+    (path / "notes.txt").write_text("mine")
+    (path / "replay.zip").unlink()
     saved[0].save_to_path(path)
     checkpoint.verify(path, "VDN")
+    assert (path / "replay.zip").exists()
+    assert (path / "notes.txt").read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -164,6 +171,30 @@ def test_a_place_that_cannot_be_written(saved, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"saved at .*file/checkpoint: .*(irectory|exists)"):
         saved[0].save_to_path(tmp_path / "file" / "checkpoint")
+
+
+def test_a_storage_that_fills_up_keeps_the_last_good_checkpoint(saved, tmp_path, monkeypatch):
+    """Tune copies checkpoints to where results are kept: that may fail half-way."""
+    algorithm = saved[0]
+    storage = StorageContext(str(tmp_path), "run", trial_dir_name="trial")
+    monkeypatch.setattr(algorithm, "_storage", storage)
+    [trial] = algorithm.save().checkpoint.path.rsplit("/", 1)[:1]
+    folders = sorted(Path(trial).glob("checkpoint_*"))
+
+    def half(*, destination, **kwargs):
+        Path(destination, "half").touch()
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ray.train._internal.storage._pyarrow_fs_copy_files", half)
+        with pytest.raises(CheckpointError, match=r"trial: No space left on device. Earlier"):
+            algorithm.save()
+    assert sorted(Path(trial).glob("checkpoint_*")) == folders
+    assert (folders[0] / "replay.zip").exists()
+    checkpoint.verify(folders[0], "VDN")
+    newest = Path(algorithm.save().checkpoint.path)
+    assert (newest / "replay.zip").exists()
+    assert not (folders[0] / "replay.zip").exists()
 
 
 def _fill_the_disk(algorithm, **kwargs):

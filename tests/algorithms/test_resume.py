@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
         # A file: Ray's processes would hold a pipe open for a while after the kill.
         with open(folder / f"{part}.txt", "w+") as said:
             root = Path(__file__).parents[2]
-            process = subprocess.run(command, stdout=said, stderr=said, cwd=root, timeout=250)
+            process = subprocess.run(command, stdout=said, stderr=said, cwd=root, timeout=280)
             said.seek(0)
             assert process.returncode == code, said.read()
     return folder
@@ -77,6 +77,7 @@ def assert_equal(ours, theirs, path=""):
         np.testing.assert_array_equal(ours, theirs, err_msg=path)
 
 
+@pytest.mark.timeout(600)  # two processes that start Ray, on a machine that may be busy
 @pytest.mark.parametrize("name", CASES)
 def test_killed_and_resumed_equals_uninterrupted(folder, name):
     whole, resumed = (
