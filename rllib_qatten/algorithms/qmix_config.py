@@ -240,8 +240,6 @@ class QMIXConfig(AlgorithmConfig):
         EpsilonSchedule(self.epsilon)
         one_of(self.replay, REPLAYS, "replay")
         check_priority_exponent(self.priority_exponent)
-        if self.replay == "prioritized":
-            raise ValueError("replay: prioritized is not wired to the Learner yet.")
         EpsilonSchedule(self.importance_exponent, "importance_exponent")
         if self.num_learners > 1:
             raise ValueError(

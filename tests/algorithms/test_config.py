@@ -30,7 +30,6 @@ from rllib_qatten.mixers import PRESETS
         ({"replay": "priority"}, "replay: 'priority'|'prioritized'"),
         ({"priority_exponent": 0}, "priority_exponent must be above 0; got 0.*replay: uniform"),
         ({"importance_exponent": [[0, 2]]}, "importance_exponent must be a number in"),
-        ({"replay": "prioritized"}, "not wired to the Learner yet"),
         ({"team_reward": "max"}, "team_reward: 'max'"),
         ({"agent": "gru"}, "Unknown agent: 'gru'.*feed_forward, recurrent"),
         ({"parameter_sharing": "unit_types"}, "parameter_sharing: 'unit_types'.*'unit_type'"),

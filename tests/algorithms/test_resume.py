@@ -38,6 +38,7 @@ SMAX = TINY | {
 }
 CASES = {name: (name, TINY) for name in ALGORITHMS} | {
     "smax": ("Qatten", SMAX),
+    "prioritized": ("QMIX", TINY | {"replay": "prioritized"}),
     "runners": ("Qatten", TINY | {"num_env_runners": 2}),
 }
 
