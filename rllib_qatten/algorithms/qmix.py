@@ -130,10 +130,8 @@ class QMIX(ResumableAlgorithm):
                 learned = self.learner_group.update(episodes=drawn.episodes, timesteps=timesteps)
             if self.config.replay == "prioritized":
                 # Taken out: these are no results to report.
-                errors = [
-                    results[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for results in learned
-                ]
-                self.replay.update_priorities(drawn.indices, np.concatenate(errors))
+                errors = [r[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for r in learned]
+                self.replay.update_priorities(drawn.indices, np.concatenate(errors, axis=None))
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
