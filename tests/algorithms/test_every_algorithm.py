@@ -179,17 +179,19 @@ def test_remote_runners_get_the_weights_and_follow_epsilon():
     [("rewards", r"scripted battle.*rewards at step 1"), ("observations", r"observations at step")],
 )
 def test_nan_from_the_env_stops_training(broken, says):
-    config = {"lengths": [60], "break_at": 2, "broken": broken}
+    config = {"lengths": [5], "break_at": 2, "broken": broken}
 
     class Later(ScriptedBattle):
         """Breaks only after the checker has looked."""
 
         def step(self, action_dict):
-            self.config["break_at"] = 2 if self.game > 2 else None
+            self.config["break_at"] = 2 if self.game > 60 else None
             return super().step(action_dict)
 
     register_env("breaks_later", Later)
-    algorithm = build("VDN", "breaks_later", env_config=config)
+    algorithm = build(
+        "VDN", "breaks_later", env_config=config, min_sample_timesteps_per_iteration=1000
+    )
     with pytest.raises(FloatingPointError, match=says):
         [algorithm.train() for _ in range(3)]
     algorithm.stop()
@@ -228,11 +230,14 @@ def test_targets_follow_by_episodes_or_softly():
 def test_nan_from_a_remote_env_stops_training_too():
     class Later(ScriptedBattle):
         def step(self, action_dict):
-            self.config["break_at"] = 2 if self.game > 2 else None
+            self.config["break_at"] = 2 if self.game > 60 else None
             return super().step(action_dict)
 
     register_env("breaks_later", Later)
-    algorithm = build("VDN", "breaks_later", env_config={"lengths": [60]}, num_env_runners=1)
+    algorithm = build(
+        "VDN", "breaks_later", env_config={"lengths": [5]}, num_env_runners=1,
+        min_sample_timesteps_per_iteration=1000,
+    )  # fmt: skip
     with pytest.raises(FloatingPointError, match="rewards at step 1"):
         [algorithm.train() for _ in range(9)]
     algorithm.stop()
