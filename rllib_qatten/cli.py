@@ -16,11 +16,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _commands() -> None:
-    """Keeps `train` a command of its own, as long as it is the only one."""
-
-
 @app.command()
 def train(
     words: Annotated[
@@ -108,6 +103,17 @@ def train(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     raise typer.Exit(code)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing, and the command that mends it.
+
+    Exits with 0 if battles can be trained on with some engine, else with 1.
+    """
+    from rllib_qatten.doctor import doctor as run
+
+    raise typer.Exit(run())
 
 
 def main() -> None:

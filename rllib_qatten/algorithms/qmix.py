@@ -101,6 +101,7 @@ class QMIX(Algorithm):
             # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
             names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
             names += [keys.WIN_RATE] if self.spec.is_battle else []
+            names += [keys.GAME_RESTARTS, keys.GAMES_DROPPED]
             nothing = dict.fromkeys(names, float("nan"))
             result[keys.EVALUATION] = {keys.ENV_RUNNERS: nothing}
         seconds = time.perf_counter() - started
@@ -131,7 +132,8 @@ class QMIX(Algorithm):
         batch_size = self.config.train_batch_size_episodes
         if len(self.replay) < batch_size:
             return
-        self._updates_due += len(episodes) * self.config.updates_per_episode
+        finished = sum(not episode.dropped for episode in episodes)
+        self._updates_due += finished * self.config.updates_per_episode
         updates = int(self._updates_due)
         if not updates:
             return

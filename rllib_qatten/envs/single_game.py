@@ -10,7 +10,7 @@ import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.looped import ACTION_MASK, OBSERVATIONS
-from rllib_qatten.envs.team import ALIVE, BATTLE_WON, COMMON, TeamVector, TeamView
+from rllib_qatten.envs.team import ALIVE, BATTLE_WON, COMMON, DROPPED, TeamVector, TeamView
 
 
 class SingleGame(MultiAgentEnv):
@@ -67,7 +67,7 @@ class SingleGame(MultiAgentEnv):
         self._over = bool(step.done[0])
         infos = self._infos()
         if self._over:
-            infos[COMMON] = {BATTLE_WON: bool(step.won[0])}
+            infos[COMMON] = {BATTLE_WON: bool(step.won[0]), DROPPED: bool(step.dropped[0])}
         reward = float(step.rewards[0])
         return (
             self._observations(),

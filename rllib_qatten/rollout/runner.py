@@ -39,6 +39,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self._rng = np.random.default_rng(self._seed)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
+        self._dropped = 0
 
     @override(SingleAgentEnvRunner)
     def make_env(self) -> None:
@@ -55,6 +56,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self.num_envs = self.env.num_games
         self._recorder = Recorder(self.env.spec, self.num_envs)
         self._needs_initial_reset = True
+        self._restarts_told = 0
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             for thread in os.listdir("/proc/self/task"):  # the engine has started its own
@@ -100,8 +102,9 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             steps, episodes = self._play_shares(num_episodes or 0, explored)
         else:
             steps, episodes = self._play_on(num_timesteps or 0, num_episodes or 0, explored)
-        self._finished += episodes
-        self._increase_sampled_metrics(steps, len(episodes))
+        finished = [episode for episode in episodes if not episode.dropped]
+        self._finished += finished
+        self._increase_sampled_metrics(steps, len(finished))
         self.num_env_steps_sampled_lifetime += steps * max(1, self.num_workers)
         return episodes
 
@@ -111,10 +114,13 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         """All games go on until so many steps were played or so many games ended."""
         episodes: list[TeamEpisode] = []
         steps = 0
-        while steps < num_timesteps or len(episodes) < num_episodes:
-            _, ended = self._play(epsilon, steps)
-            episodes += ended
-            steps += self.num_envs
+        finished = 0
+        while steps < num_timesteps or finished < num_episodes:
+            step, ended = self._play(epsilon, steps)
+            # What was played of a dropped game can be learned from.
+            episodes += [episode for episode in ended if len(episode)]
+            steps += self.num_envs - int(step.dropped.sum())
+            finished += int((step.done & ~step.dropped).sum())
         return steps, episodes
 
     def _play_shares(
@@ -126,11 +132,13 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         episodes: list[TeamEpisode] = []
         steps = 0
         while left.any():
-            steps += int((left > 0).sum())
             step, ended = self._play(epsilon, steps)
-            done = np.flatnonzero(step.done)
-            episodes += [e for e, slot in zip(ended, done, strict=True) if left[slot] > 0]
-            left[done] = np.maximum(left[done] - 1, 0)
+            steps += int((~step.dropped & (left > 0)).sum())
+            counts = (left > 0) & ~step.dropped
+            episodes += [
+                e for e, g in zip(ended, np.flatnonzero(step.done), strict=True) if counts[g]
+            ]
+            left -= counts & step.done
         return steps, episodes
 
     def _begin(self) -> None:
@@ -175,6 +183,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if ended:
             self._last_actions[step.done] = -1
             self._hidden[torch.from_numpy(step.done)] = 0
+            self._dropped += int(step.dropped.sum())
         return step, ended
 
     @override(SingleAgentEnvRunner)
@@ -190,6 +199,11 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             if episode.won is not None:
                 mean(keys.WIN_RATE, float(episode.won))
         self._finished = []
+        restarts = self.env.game_restarts - self._restarts_told
+        self._restarts_told += restarts
+        self.metrics.log_value(keys.GAME_RESTARTS, restarts, reduce="sum")
+        self.metrics.log_value(keys.GAMES_DROPPED, self._dropped, reduce="sum")
+        self._dropped = 0
         if not self.config.in_evaluation:
             epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
