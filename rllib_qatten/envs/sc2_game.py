@@ -25,6 +25,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from difflib import get_close_matches
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -62,7 +63,11 @@ class Game:
         accepted = set(inspect.signature(module.StarCraft2Env.__init__).parameters)
         accepted -= set(OWN_ARGUMENTS)
         for key in arguments.keys() - accepted - {"map_name"}:
-            raise Refused(f"env_config key {key!r}: {package} takes {', '.join(sorted(accepted))}.")
+            nearest = "".join(f" Did you mean {k!r}?" for k in get_close_matches(key, accepted, 1))
+            raise Refused(
+                f"Unknown env_config key: {key!r}.{nearest} {package} takes map_name, "
+                f"{', '.join(sorted(accepted))}."
+            )
         self._package = package
         # Only with continuing_episode does SMAC tell a time-out from a defeat.
         arguments = arguments | {"seed": seed, "continuing_episode": True}

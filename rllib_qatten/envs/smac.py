@@ -55,15 +55,10 @@ def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
             f"engine: sc2 cannot play {map_name}: {missing.what}. To mend it: {missing.mend}  "
             "All that is missing: rllib doctor. Use engine: smax for the engine-free battles."
         )
+    why = f", which cannot be played here: {missing.what}" if missing else ""
     for key in config:
-        if missing:
-            raise ValueError(
-                f"env_config.{key} is StarCraft II's, which cannot be played here: {missing.what}. "
-                "SMAX takes map_name only."
-            )
-        one_of(key, SETTINGS, "env_config key of the env 'smac' with engine smax")
+        one_of(key, SETTINGS, f"env_config key of SMAX (further ones are StarCraft II's{why})")
     if map_name not in smax.EPISODE_LIMITS:
-        why = f", which cannot be played here: {missing.what}" if missing else ""
         raise ValueError(
             f"env_config.map_name {map_name!r} is not among SMAX's maps: "
             f"{', '.join(smax.EPISODE_LIMITS)}. The other SMAC maps (MMM, corridor, 1c3s5z, ...) "
