@@ -16,7 +16,7 @@ from packaging.version import Version
 from rich.console import Console
 from rich.table import Table
 
-from rllib_qatten.envs import sc2_install
+from rllib_qatten.envs import EngineFailed, sc2_install
 from rllib_qatten.envs.sc2 import SC2Settings
 
 #: As in pyproject.toml.
@@ -141,7 +141,7 @@ def _sc2() -> Iterator[Finding]:
     if pysc2 and not problem:
         try:
             yield Finding(SC2, "smac answers", SC2Settings.read("3m", {}).spec.engine)
-        except (RuntimeError, ValueError) as error:
+        except (EngineFailed, ValueError) as error:
             mend_it = f"{sc2_install.GET_PYSC2} && {sc2_install.get_package('smac')}"
             yield Finding(SC2, "smac answers", str(error), False, mend_it)
 

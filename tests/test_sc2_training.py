@@ -1,5 +1,6 @@
 """Training on games that crash: exact counts, nothing learned from faults, killed runners."""
 
+import json
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import pytest
 from ray.tune.registry import register_env
 
 from rllib_qatten import QMIXConfig
-from rllib_qatten.envs import make_smac, sc2
+from rllib_qatten.envs import EngineFailed, make_smac, sc2
 from tests import fake_sc2
 from tests.envs.test_sc2 import assert_nothing_left
 
@@ -45,19 +46,24 @@ FAULTS = {
 def build(tmp_path, monkeypatch):
     """Builds an algorithm on scripted battles; remote runners find them too."""
     built = []
-    site, game = fake_sc2.install(tmp_path, FAULTS)
+    site, game = fake_sc2.install(tmp_path)
 
     def create(config):
         sys.path.insert(0, str(site))
+        sc2.STARTS, sc2.FIRST_WAIT = 3, 0.01
         os.environ["SC2PATH"] = str(game)
         return make_smac({"map_name": "3m", "engine": "sc2", "hang_timeout_s": 2.0})
 
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("SC2PATH", str(game))
+    monkeypatch.setattr(sc2, "STARTS", 3)
+    monkeypatch.setattr(sc2, "FIRST_WAIT", 0.01)
     register_env("scripted_sc2", create)
     sc2._info.cache_clear()
 
-    def make(**settings):
+    def make(faults=FAULTS, **settings):
+        file = site / "smac" / "env" / "starcraft2" / "faults.json"
+        file.write_text(json.dumps(faults))
         built.append(QMIXConfig().update_from_dict({**TINY, **settings}).build_algo())
         return built[-1], site
 
@@ -145,3 +151,11 @@ def test_training_survives_a_killed_env_runner(build):
     assert not any(fake_sc2.alive(line["game"]) for line in before)
     assert result["env_runners"]["num_episodes"] > 0
     assert result["num_env_steps_sampled_lifetime"] >= 120
+
+
+@pytest.mark.parametrize("runners", [0, 1])
+def test_an_engine_that_never_plays_ends_training(build, runners):
+    never = {battle: ["raise", 0] for battle in range(200)}
+    algorithm, _ = build(never, num_env_runners=runners, evaluation_interval=None)
+    with pytest.raises(EngineFailed, match=r"websocket closed.*rllib doctor"):
+        algorithm.train()

@@ -25,7 +25,7 @@ from ray.rllib.utils.metrics import (
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
-from rllib_qatten.envs import TeamSpec
+from rllib_qatten.envs import EngineFailed, TeamSpec
 from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.replay import EpisodeReplay, predicted_bytes
 
@@ -124,6 +124,8 @@ class QMIX(Algorithm):
             )
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         for episode in episodes:
+            if isinstance(episode, EngineFailed):
+                raise episode
             # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
             assert_finite(episode, self.spec.engine)
         self.replay.add(episodes)

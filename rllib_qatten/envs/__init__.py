@@ -5,10 +5,11 @@ from rllib_qatten.envs.looped import LoopedTeams
 from rllib_qatten.envs.make import ENVS, env_creator, make_teams, register_envs
 from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
 from rllib_qatten.envs.smac import make_smac
-from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamVector, TeamView
+from rllib_qatten.envs.team import EngineFailed, TeamSpec, TeamStep, TeamVector, TeamView
 
 __all__ = [
     "ENVS",
+    "EngineFailed",
     "LoopedTeams",
     "MatrixGame",
     "TeamContractError",

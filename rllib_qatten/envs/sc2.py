@@ -18,7 +18,7 @@ import numpy as np
 
 from rllib_qatten.envs import sc2_install
 from rllib_qatten.envs.sc2_process import GameProcess, Lost, answers
-from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamVector, TeamView
+from rllib_qatten.envs.team import EngineFailed, TeamSpec, TeamStep, TeamVector, TeamView
 
 #: Failures to begin a game, in a row, after which it is given up; each waits twice as long.
 STARTS, FIRST_WAIT = 6, 0.5
@@ -108,7 +108,7 @@ class SC2Settings:
 
         Raises:
             ValueError: For a setting that SMAC refuses.
-            RuntimeError: If SMAC doesn't answer.
+            EngineFailed: If SMAC doesn't answer.
         """
         info = _info(self.package, json.dumps(self.arguments, sort_keys=True))
         n, features = info["n_agents"], info["agent_features"]
@@ -159,7 +159,7 @@ def _info(package: str, arguments: str) -> dict[str, Any]:
     finally:
         words = process.close()
     if isinstance(info, Lost):
-        raise RuntimeError(f"{package} did not say what it plays: {info}. {words}")
+        raise EngineFailed(f"{package} did not say what it plays: {info}. {words}")
     return info
 
 
@@ -202,7 +202,7 @@ class SC2Teams(TeamVector):
         An illegal action, as RLlib's env check plays, is replaced by no-op or stop: SMAC would end.
 
         Raises:
-            RuntimeError: If games are lost all the time.
+            EngineFailed: If games are lost all the time.
         """
         before = self._view
         legal = np.take_along_axis(before.legal_actions, actions[..., None], -1)[..., 0]
@@ -275,7 +275,7 @@ class SC2Teams(TeamVector):
         self._begun[g] = False
         if give_up:
             self.close()
-            raise RuntimeError(
+            raise EngineFailed(
                 f"StarCraft II failed again and again: {why}."
                 + (f" It printed: {words}" if words else "")
                 + " `rllib doctor` looks for the cause."

@@ -21,6 +21,10 @@ DROPPED = "dropped"
 ALIVE = "alive"
 
 
+class EngineFailed(RuntimeError):
+    """An engine cannot play, however often it is started."""
+
+
 @dataclass(frozen=True)
 class TeamSpec:
     """What stays the same over all games of a team environment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +20,7 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.annotations import override
 
 from rllib_qatten import metrics as keys
-from rllib_qatten.envs import TeamStep, TeamVector, TeamView, make_teams
+from rllib_qatten.envs import EngineFailed, TeamStep, TeamVector, TeamView, make_teams
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
 from rllib_qatten.rollout.exploration import EpsilonSchedule, epsilon_greedy, greedy
 
@@ -87,13 +88,33 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         explore: bool,
         random_actions: bool = False,
         force_reset: bool = False,
-    ) -> list[TeamEpisode]:
+    ) -> Sequence[TeamEpisode | EngineFailed]:
         """Plays until enough games have ended.
 
         In training, games go on from call to call and `num_episodes` is a minimum. In evaluation
         all games start anew and exactly `num_episodes` are played, each slot its fixed share: to
         take the first that end would favour short games.
+
+        Returns:
+            The episodes; or, from a remote runner, why its engine cannot play: what it raised,
+            RLlib would only log, and start the runner again for ever.
         """
+        try:
+            return self._played(num_timesteps, num_episodes, explore, random_actions, force_reset)
+        except EngineFailed as error:
+            if not self.worker_index:
+                raise
+            self._increase_sampled_metrics(1, 0)  # RLlib asks again while there are no steps
+            return [error]
+
+    def _played(
+        self,
+        num_timesteps: int | None,
+        num_episodes: int | None,
+        explore: bool,
+        random_actions: bool,
+        force_reset: bool,
+    ) -> list[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
         if force_reset or exact or self._needs_initial_reset:
             self._begin()
