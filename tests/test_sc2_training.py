@@ -136,6 +136,7 @@ def test_evaluation_plays_exactly_its_games_whatever_fails(build):
     assert len(truth(site)) == 10
 
 
+@pytest.mark.slow  # Ray takes its time to start another
 def test_training_survives_a_killed_env_runner(build):
     algorithm, site = build(num_env_runners=1, evaluation_interval=None)
     algorithm.train()
@@ -153,7 +154,7 @@ def test_training_survives_a_killed_env_runner(build):
     assert result["num_env_steps_sampled_lifetime"] >= 120
 
 
-@pytest.mark.parametrize("runners", [0, 1])
+@pytest.mark.parametrize("runners", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_engine_that_never_plays_ends_training(build, runners):
     never = {battle: ["raise", 0] for battle in range(200)}
     algorithm, _ = build(never, num_env_runners=runners, evaluation_interval=None)
