@@ -38,7 +38,7 @@ ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore",
 }
 #: Lines of the workers that a user must see: what they wait for.
-WORTH_SEEING = re.compile(r"Compiling \d+ game|; replay of \d+ games")
+WORTH_SEEING = re.compile(r"(Compiling|Launching) \d+ game|; replay of \d+ games")
 
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -193,6 +194,12 @@ class SC2Teams(TeamVector):
             self._seeds = np.random.SeedSequence(seed)
             self.close()
         self._view = self._view.copy()
+        if not self._games:
+            print(
+                f"Launching {self.num_games} game(s) of StarCraft II, a process each ...",
+                file=sys.stderr,
+                flush=True,
+            )
         self._begin(np.flatnonzero(~self._begun | (self._steps > 0)).tolist())
         return self._view
 
