@@ -17,6 +17,7 @@ from ray.rllib.utils.metrics import (
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
     NUM_EPISODES_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
@@ -101,7 +102,7 @@ class QMIX(Algorithm):
             # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
             names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
             names += [keys.WIN_RATE] if self.spec.is_battle else []
-            names += [keys.GAME_RESTARTS, keys.GAMES_DROPPED]
+            names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
             nothing = dict.fromkeys(names, float("nan"))
             result[keys.EVALUATION] = {keys.ENV_RUNNERS: nothing}
         seconds = time.perf_counter() - started

@@ -162,6 +162,8 @@ def test_a_fault_drops_the_battle_and_nothing_else(battles, kind):
     dropped = [(view, step, g) for view, _, step in trace for g in np.flatnonzero(step.dropped)]
     assert sorted(int(view.observations[g, 0, 0]) for view, _, g in dropped) == [0, 3]
     assert teams.game_restarts == 2
+    launches = [line for line in fake_sc2.ledger(teams.site) if line["event"] == "launch"]
+    assert len(launches) == 4  # none by SMAC itself
     for view, step, g in dropped:
         assert (step.truncated[g], step.terminated[g], step.won[g]) == (True, False, False)
         assert step.rewards[g] == 0
@@ -252,6 +254,9 @@ def test_games_die_with_a_killed_env_runner(battles, stuck):
     pids = [line["game"] for line in fake_sc2.ledger(teams.site) if line["event"] == "begin"]
     assert len(pids) == 2
     assert all(map(fake_sc2.alive, pids))
+    # As Ray does when it stops a worker.
+    for child in Path(f"/proc/{runner}/task/{runner}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
     os.kill(runner, signal.SIGKILL)
     os.waitpid(runner, 0)
     assert_nothing_left(teams.site, seconds=20)
