@@ -195,6 +195,17 @@ def export(
     typer.echo(f"Wrote {file}")
 
 
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing, and the command that mends it.
+
+    Exits with 0 if battles can be trained on with some engine, else with 1.
+    """
+    from rllib_qatten.doctor import doctor as run
+
+    raise typer.Exit(run())
+
+
 def main() -> None:
     """The console script `rllib`."""
     app()

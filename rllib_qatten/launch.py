@@ -43,7 +43,8 @@ ENVIRONMENT = {
 }
 #: Lines of the workers that a user must see: what they wait for.
 WORTH_SEEING = re.compile(
-    r"Compiling \d+ game|; replay of \d+ games|^Games under way start anew|^The checkpoint "
+    r"(Compiling|Launching) \d+ game|; replay of \d+ games|^Games under way start anew"
+    r"|^The checkpoint "
 )
 
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."

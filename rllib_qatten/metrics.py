@@ -14,6 +14,8 @@ WIN_RATE = "win_rate"
 EPSILON = "epsilon"
 EPISODE_RETURN_MEAN = "episode_return_mean"
 EPISODE_LEN_MEAN = "episode_len_mean"
+GAME_RESTARTS = "game_restarts"
+GAMES_DROPPED = "games_dropped"
 REPLAY_EPISODES = "replay_episodes"
 REPLAY_BYTES = "replay_bytes"
 ENGINE = "engine"
@@ -47,10 +49,14 @@ KEYS = {
     "env_runners/episode_len_mean": "mean length of this iteration's exploring games, in steps",
     "env_runners/win_rate": "share of this iteration's exploring games that were won (battles)",
     "env_runners/epsilon": "exploration at the end of the iteration",
+    "env_runners/game_restarts": "faults of the engine after which a game was started anew",
+    "env_runners/games_dropped": "exploring games that a fault ended; in no other number here",
     "evaluation/env_runners/win_rate": "share of this evaluation's greedy games that were won",
     "evaluation/env_runners/episode_return_mean": "mean return of exactly those games",
     "evaluation/env_runners/episode_len_mean": "mean length of exactly those games, in steps",
     "evaluation/env_runners/num_episodes": "how many games the evaluation played",
+    "evaluation/env_runners/game_restarts": "the same faults in this evaluation",
+    "evaluation/env_runners/games_dropped": "greedy games that a fault ended; others were played",
     f"{LEARNER}/total_loss": "loss, mean over this iteration's updates",
     f"{LEARNER}/td_error_abs": "mean absolute TD error of these updates",
     f"{LEARNER}/q_tot_mean": "mean joint action value of the actions taken in these",

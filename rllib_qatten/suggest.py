@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 #: Up to so many accepted names are listed.
-FEW = 30
+FEW = 40
 
 
 def one_of(name: str, accepted: Iterable[str], what: str) -> str:

@@ -18,6 +18,7 @@ from ray.rllib.utils.metrics import (
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
     REPLAY_BUFFER_SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TD_ERROR_KEY,
@@ -28,6 +29,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.resume import ResumableAlgorithm
+from rllib_qatten.envs import EngineFailed
 from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.replay import predicted_bytes
 
@@ -86,6 +88,7 @@ class QMIX(ResumableAlgorithm):
             # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
             names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
             names += [keys.WIN_RATE] if self.spec.is_battle else []
+            names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
             nothing = dict.fromkeys(names, float("nan"))
             result[keys.EVALUATION] = {keys.ENV_RUNNERS: nothing}
         seconds = time.perf_counter() - started
@@ -109,6 +112,8 @@ class QMIX(ResumableAlgorithm):
             )
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         for episode in episodes:
+            if isinstance(episode, EngineFailed):
+                raise episode
             # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
             assert_finite(episode, self.spec.engine)
         self.replay.add(episodes)
@@ -117,7 +122,8 @@ class QMIX(ResumableAlgorithm):
         batch_size = self.config.train_batch_size_episodes
         if len(self.replay) < batch_size:
             return
-        self._updates_due += len(episodes) * self.config.updates_per_episode
+        finished = sum(not episode.dropped for episode in episodes)
+        self._updates_due += finished * self.config.updates_per_episode
         updates = int(self._updates_due)
         if not updates:
             return

@@ -54,6 +54,8 @@ class QMIXConfig(AlgorithmConfig):
         self.num_env_runners = 0
         self.num_envs_per_env_runner = 8
         self.batch_mode = "complete_episodes"
+        # Whole games, and games that must be launched anew: what comes late, RLlib throws away.
+        self.sample_timeout_s = self.evaluation_sample_timeout_s = 600.0
         self.min_sample_timesteps_per_iteration = 10_000
         self.evaluation_interval = 1
         self.evaluation_duration = 32

@@ -6,10 +6,18 @@ from rllib_qatten.envs.looped import LoopedTeams
 from rllib_qatten.envs.make import ENVS, env_creator, make_teams
 from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
 from rllib_qatten.envs.smac import make_smac
-from rllib_qatten.envs.team import TeamContractError, TeamSpec, TeamStep, TeamVector, TeamView
+from rllib_qatten.envs.team import (
+    EngineFailed,
+    TeamContractError,
+    TeamSpec,
+    TeamStep,
+    TeamVector,
+    TeamView,
+)
 
 __all__ = [
     "ENVS",
+    "EngineFailed",
     "LoopedTeams",
     "MatrixGame",
     "TeamContractError",

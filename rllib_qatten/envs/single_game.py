@@ -14,6 +14,7 @@ from rllib_qatten.envs.team import (
     ALIVE,
     BATTLE_WON,
     COMMON,
+    DROPPED,
     OBSERVATIONS,
     TeamVector,
     TeamView,
@@ -75,7 +76,7 @@ class SingleGame(MultiAgentEnv):
         self._over = bool(step.done[0])
         infos = self._infos()
         if self._over:
-            infos[COMMON] = {BATTLE_WON: bool(step.won[0])}
+            infos[COMMON] = {BATTLE_WON: bool(step.won[0]), DROPPED: bool(step.dropped[0])}
         reward = float(step.rewards[0])
         return (
             self._observations(),

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
-from rllib_qatten.envs import smax
+from rllib_qatten.envs import sc2_install, smax
+from rllib_qatten.envs.sc2 import SC2Settings, SC2Teams
+from rllib_qatten.envs.sc2_install import Problem
 from rllib_qatten.envs.single_game import SingleGame
 from rllib_qatten.suggest import one_of
 
 ENGINES = ("auto", "smax", "sc2")
 SETTINGS = ("map_name", "engine")
-
-
-def sc2_missing() -> str | None:
-    """What keeps StarCraft II from being played here, or None. Imports nothing."""
-    spec = importlib.util.find_spec("smac")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not any((Path(folder) / "env" / "starcraft2").is_dir() for folder in folders):
-        if folders:
-            return (
-                f"the package 'smac' in {folders[0]} is another project of that name "
-                "(AutoML's SMAC3), not the StarCraft Multi-Agent Challenge"
-            )
-        return "the package 'smac' (github.com/oxwhirl/smac) is not installed"
-    home = os.environ.get("SC2PATH")
-    if not home:
-        return "the environment variable SC2PATH does not name a StarCraft II installation"
-    if not Path(home).is_dir():
-        return f"SC2PATH is {home!r}, which is no folder"
-    return "this version of rllib_qatten does not play StarCraft II yet"
 
 
 @functools.cache
@@ -51,31 +31,41 @@ def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
 
     Args:
         config: `map_name` (default "3s5z") and `engine`: "sc2" is StarCraft II, "smax" the
-            engine-free re-implementation, "auto" (default) the first of them that is there.
+            engine-free re-implementation, "auto" (default) the first of them that is there. For
+            StarCraft II further `SC2Settings` and arguments of SMAC's own env.
 
     Raises:
         ValueError: For an unknown setting, engine or map, naming what is accepted.
         ModuleNotFoundError: If the engine that was asked for is not installed.
     """
     config = dict(config or {})
-    for key in config:
-        one_of(key, SETTINGS, "env_config key of the env 'smac'")
-    map_name = config.get("map_name", "3s5z")
-    engine = one_of(config.get("engine", "auto"), ENGINES, "env_config.engine")
-    missing = sc2_missing() if engine != "smax" else None
-    if engine == "sc2":
+    map_name = config.pop("map_name", "3s5z")
+    engine = one_of(config.pop("engine", "auto"), ENGINES, "env_config.engine")
+    known = map_name in sc2_install.SMAC_MAPS or sc2_install.package_of(str(map_name)) == "smacv2"
+    if engine == "sc2" and not known:
+        one_of(map_name, sc2_install.SMAC_MAPS, "env_config.map_name")
+    missing: Problem | None = None
+    if engine != "smax" and known:
+        missing = next(sc2_install.problems(map_name), None)
+        if not missing:
+            settings = SC2Settings.read(map_name, config)
+            return SingleGame(functools.partial(SC2Teams, settings))
+    if engine == "sc2" and missing:
         raise ModuleNotFoundError(
-            f"engine: sc2 cannot play {map_name}: {missing}. "
-            "Use engine: smax for the engine-free battles."
+            f"engine: sc2 cannot play {map_name}: {missing.what}. To mend it: {missing.mend}  "
+            "All that is missing: rllib doctor. Use engine: smax for the engine-free battles."
         )
+    why = f", which cannot be played here: {missing.what}" if missing else ""
+    for key in config:
+        one_of(key, SETTINGS, f"env_config key of SMAX (further ones are StarCraft II's{why})")
     if map_name not in smax.EPISODE_LIMITS:
         raise ValueError(
             f"env_config.map_name {map_name!r} is not among SMAX's maps: "
             f"{', '.join(smax.EPISODE_LIMITS)}. The other SMAC maps (MMM, corridor, 1c3s5z, ...) "
-            "need StarCraft II, engine: sc2."
+            f"need StarCraft II, engine: sc2{why}."
         )
     if not smax.installed():
         raise ModuleNotFoundError(smax.HOW_TO_INSTALL)
     if missing:
-        _say_fallback(missing)
+        _say_fallback(missing.what)
     return SingleGame(functools.partial(smax.SMAXTeams, map_name))

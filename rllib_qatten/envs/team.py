@@ -19,6 +19,8 @@ OBSERVATION_KEYS = (OBSERVATIONS, "observation")
 COMMON = "__common__"
 #: Key in the common infos: did the team win the battle that ended with this step?
 BATTLE_WON = "battle_won"
+#: Key in the common infos: did a fault of the engine end the game, so that it is no result?
+DROPPED = "dropped"
 #: Key in an agent's infos: is its unit alive? Absent means yes.
 ALIVE = "alive"
 
@@ -33,6 +35,10 @@ class TeamContractError(ValueError):
         inner = getattr(env, "unwrapped", env)
         name = getattr(inner, "engine", type(inner).__name__)
         return cls(f"{name} is no team environment:\n{lines}")
+
+
+class EngineFailed(RuntimeError):
+    """An engine cannot play, however often it is started."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,21 @@ class TeamView:
     legal_actions: np.ndarray
     alive: np.ndarray
 
+    @classmethod
+    def blank(cls, spec: TeamSpec, num_games: int) -> TeamView:
+        """All zeros, everybody alive."""
+        n = spec.n_agents
+        return cls(
+            np.zeros((num_games, n, spec.observation_size), np.float32),
+            np.zeros((num_games, spec.state_size), np.float32),
+            np.zeros((num_games, n, spec.n_actions), bool),
+            np.ones((num_games, n), bool),
+        )
+
+    def copy(self) -> TeamView:
+        """The same in arrays of its own."""
+        return TeamView(**{name: array.copy() for name, array in vars(self).items()})
+
 
 @dataclass
 class TeamStep:
@@ -106,6 +127,8 @@ class TeamStep:
         won: [G] bool, games that ended with this step in victory.
         final: The view right after the step, the last one of games that ended.
         view: The view to act on next; where a game ended, the first one of the next game.
+        dropped: [G] bool, games that a fault of the engine ended, truncated too: this step was not
+            played, `final` is the view before it, and the game is no result. None is none.
     """
 
     rewards: np.ndarray
@@ -114,6 +137,12 @@ class TeamStep:
     won: np.ndarray
     final: TeamView
     view: TeamView
+    dropped: np.ndarray = None  # type: ignore[assignment] # set below
+
+    def __post_init__(self) -> None:
+        """Most engines drop no games."""
+        if self.dropped is None:
+            self.dropped = np.zeros_like(self.terminated)
 
     @property
     def done(self) -> np.ndarray:
@@ -154,10 +183,12 @@ class TeamVector(ABC):
     Attributes:
         spec: The team's sizes and names.
         num_games: G.
+        game_restarts: Faults so far after which a game's process was started anew.
     """
 
     spec: TeamSpec
     num_games: int
+    game_restarts: int = field(default=0, init=False)
     #: Whether a remote env runner should keep to one core (an engine with its own threads).
     one_core: bool = field(default=False, init=False)
 

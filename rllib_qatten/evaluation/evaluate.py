@@ -170,8 +170,8 @@ def evaluate(
         ended = recorder.record(actions, step)
         policy.reset(step.done)
         view = step.view
-        dropped += int(step.done.sum()) - len(ended)
-        first = first or (steps, time.perf_counter())
+        dropped += int(step.dropped.sum())
+        first = first or (steps + teams.num_games, time.perf_counter())
         on_games(len(ended))
         return step, ended
 

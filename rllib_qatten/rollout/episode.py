@@ -27,6 +27,7 @@ class TeamEpisode:
         terminated: Whether the game came to its own end; False if it was cut off.
         won: Whether the team won; None where games are not won or lost.
         weight: What its loss counts, in (0, 1]: set by the draw of a prioritised replay.
+        dropped: Whether a fault of the engine ended it: good to learn from, but no result.
     """
 
     observations: np.ndarray
@@ -38,6 +39,7 @@ class TeamEpisode:
     terminated: bool
     won: bool | None
     weight: float = 1.0
+    dropped: bool = False
 
     def __len__(self) -> int:
         """T, the number of steps."""
@@ -142,7 +144,8 @@ class Recorder:
             step: What they brought.
 
         Returns:
-            The episodes of the games that ended with this step, in the order of the games.
+            The episodes of the games that ended with this step, in the order of the games; one
+            that was dropped ends with its last good step and may have none.
         """
         arrays, games = self._arrays, self._games
         if self._t.max() + 2 > arrays["rewards"].shape[1]:
@@ -150,13 +153,14 @@ class Recorder:
             arrays = self._arrays
         arrays["actions"][games, self._t] = actions
         arrays["rewards"][games, self._t] = step.rewards
-        self._t += 1
+        self._t += ~step.dropped
         self._write(step.final, games)
         ended = np.flatnonzero(step.done)
         if not ended.size:
             return []
         episodes = [
-            self._cut(g, bool(step.terminated[g]), bool(step.won[g])) for g in ended.tolist()
+            self._cut(g, bool(step.terminated[g]), bool(step.won[g]), bool(step.dropped[g]))
+            for g in ended.tolist()
         ]
         self._t[ended] = 0
         self._write(step.view, ended)
@@ -181,15 +185,14 @@ class Recorder:
         for name, array in vars(view).items():
             self._arrays[name][games, self._t[games]] = array[games]
 
-    def _cut(self, g: int, terminated: bool, won: bool) -> TeamEpisode:
+    def _cut(self, g: int, terminated: bool, won: bool, dropped: bool) -> TeamEpisode:
         steps = int(self._t[g])
         parts: dict[str, Any] = {
             name: array[g, : steps + (name not in ("actions", "rewards"))].copy()
             for name, array in self._arrays.items()
         }
-        return TeamEpisode(
-            **parts, terminated=terminated, won=won if self._spec.is_battle else None
-        )
+        won_or_not = won if self._spec.is_battle and not dropped else None
+        return TeamEpisode(**parts, terminated=terminated, won=won_or_not, dropped=dropped)
 
     def _reserve(self, entries: int) -> None:
         """Makes room for games of so many entries, keeping what was written."""

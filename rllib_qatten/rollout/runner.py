@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +20,7 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.annotations import override
 
 from rllib_qatten import metrics as keys
-from rllib_qatten.envs import TeamStep, TeamVector, TeamView, make_teams
+from rllib_qatten.envs import EngineFailed, TeamStep, TeamVector, TeamView, make_teams
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
 from rllib_qatten.rollout.exploration import EpsilonSchedule, epsilon_greedy, greedy
@@ -41,6 +42,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self._rng = np.random.default_rng(self._seed)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
+        self._dropped = 0
 
     @override(SingleAgentEnvRunner)
     def make_env(self) -> None:
@@ -57,6 +59,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self.num_envs = self.env.num_games
         self._recorder = Recorder(self.env.spec, self.num_envs)
         self._needs_initial_reset = True
+        self._restarts_told = 0
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             for thread in os.listdir("/proc/self/task"):  # the engine has started its own
@@ -158,13 +161,33 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         explore: bool,
         random_actions: bool = False,
         force_reset: bool = False,
-    ) -> list[TeamEpisode]:
+    ) -> Sequence[TeamEpisode | EngineFailed]:
         """Plays until enough games have ended.
 
         In training, games go on from call to call and `num_episodes` is a minimum. In evaluation
         all games start anew and exactly `num_episodes` are played, each slot its fixed share: to
         take the first that end would favour short games.
+
+        Returns:
+            The episodes; or, from a remote runner, why its engine cannot play: what it raised,
+            RLlib would only log, and start the runner again for ever.
         """
+        try:
+            return self._played(num_timesteps, num_episodes, explore, random_actions, force_reset)
+        except EngineFailed as error:
+            if not self.worker_index:
+                raise
+            self._increase_sampled_metrics(1, 0)  # RLlib asks again while there are no steps
+            return [error]
+
+    def _played(
+        self,
+        num_timesteps: int | None,
+        num_episodes: int | None,
+        explore: bool,
+        random_actions: bool,
+        force_reset: bool,
+    ) -> list[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
         if force_reset or exact or self._needs_initial_reset:
             self._begin()
@@ -175,8 +198,9 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             )
         else:
             steps, episodes = self._play_on(num_timesteps or 0, num_episodes or 0, explored)
-        self._finished += episodes
-        self._increase_sampled_metrics(steps, len(episodes))
+        finished = [episode for episode in episodes if not episode.dropped]
+        self._finished += finished
+        self._increase_sampled_metrics(steps, len(finished))
         self.num_env_steps_sampled_lifetime += steps * max(1, self.num_workers)
         return episodes
 
@@ -186,10 +210,13 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         """All games go on until so many steps were played or so many games ended."""
         episodes: list[TeamEpisode] = []
         steps = 0
-        while steps < num_timesteps or len(episodes) < num_episodes:
-            _, ended = self._play(epsilon, steps)
-            episodes += ended
-            steps += self.num_envs
+        finished = 0
+        while steps < num_timesteps or finished < num_episodes:
+            step, ended = self._play(epsilon, steps)
+            # What was played of a dropped game can be learned from.
+            episodes += [episode for episode in ended if len(episode)]
+            steps += self.num_envs - int(step.dropped.sum())
+            finished += int((step.done & ~step.dropped).sum())
         return steps, episodes
 
     def _begin(self) -> None:
@@ -234,6 +261,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if ended:
             self._last_actions[step.done] = -1
             self._hidden[torch.from_numpy(step.done)] = 0
+            self._dropped += int(step.dropped.sum())
         return step, ended
 
     @override(SingleAgentEnvRunner)
@@ -249,6 +277,11 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             if episode.won is not None:
                 mean(keys.WIN_RATE, float(episode.won))
         self._finished = []
+        restarts = self.env.game_restarts - self._restarts_told
+        self._restarts_told += restarts
+        self.metrics.log_value(keys.GAME_RESTARTS, restarts, reduce="sum")
+        self.metrics.log_value(keys.GAMES_DROPPED, self._dropped, reduce="sum")
+        self._dropped = 0
         if not self.config.in_evaluation:
             epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")

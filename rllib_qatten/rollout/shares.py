@@ -15,6 +15,8 @@ def play_shares(
 ) -> tuple[int, list[TeamEpisode]]:
     """Each of the games in lockstep plays its share; what it plays beyond that does not count.
 
+    A game that the engine dropped does not count either: its slot plays another.
+
     Args:
         play: Plays one step of all games, given the env steps so far, and returns it with the
             episodes that ended, in the order of the games.
@@ -28,9 +30,10 @@ def play_shares(
     episodes: list[TeamEpisode] = []
     steps = 0
     while left.any():
-        steps += int((left > 0).sum())
         step, ended = play(steps)
-        done = np.flatnonzero(step.done)
-        episodes += [e for e, slot in zip(ended, done, strict=True) if left[slot] > 0]
-        left[done] = np.maximum(left[done] - 1, 0)
+        counts = (left > 0) & ~step.dropped
+        steps += int(counts.sum())
+        slots = np.flatnonzero(step.done)
+        episodes += [e for e, slot in zip(ended, slots, strict=True) if counts[slot]]
+        left -= counts & step.done
     return steps, episodes

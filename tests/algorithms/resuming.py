@@ -28,7 +28,10 @@ def numbers(result, path=""):
     if isinstance(result, dict):
         found = {}
         for key, value in result.items():
-            if not any(part in str(key).replace("lifetime", "") for part in CLOCK) and key != "sample":
+            if (
+                not any(part in str(key).replace("lifetime", "") for part in CLOCK)
+                and key != "sample"
+            ):
                 found |= numbers(value, f"{path}/{key}")
         return found
     return {path: result} if isinstance(result, int | float | np.number) else {}

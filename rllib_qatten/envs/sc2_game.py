@@ -1,0 +1,212 @@
+"""The program that plays one game of StarCraft II: one Python process, one game.
+
+`GameProcess` runs this file by its path. It imports nothing of this package, so that a game costs
+no Ray and no torch. Three processes in a row:
+
+* the one that was started ends at once, as Ray kills the children of a worker that it stops, and
+  nobody would be left to end the game;
+* a guard outlives all others: when the env runner or the player is gone, however it went, the guard
+  kills player and game and removes their temporary folder;
+* the player imports SMAC, launches the game and answers requests.
+
+Args on the command line: the number of the socket to talk over. Standard input is the env runner's
+sign of life; on standard output comes at last what player and game had printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import inspect
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+from difflib import get_close_matches
+from multiprocessing.connection import Connection
+from typing import Any
+
+#: Bytes of what player and game printed that the guard passes on.
+LAST_WORDS = 2000
+#: Linux: orphans below this process become its children (prctl's PR_SET_CHILD_SUBREAPER).
+SUBREAPER = 36
+#: What the wrapper itself decides, or what would make recorded actions untrue.
+OWN_ARGUMENTS = ("self", "map_name", "seed", "continuing_episode", "heuristic_ai", "heuristic_rest")
+
+#: One step's answer: reward, how it went on, won?, observations, state, legal actions.
+Answer = tuple[float, str, bool, Any, Any, Any]
+
+
+class GameLost(Exception):
+    """The game crashed, hung up or answered with an error."""
+
+
+class Refused(Exception):
+    """A setting is wrong: to try again is of no use."""
+
+
+class Game:
+    """SMAC's or SMACv2's env, unmodified, with its faults brought out.
+
+    Args:
+        package: "smac" or "smacv2"; both in one process would name maps twice.
+        arguments: Of `StarCraft2Env`.
+        seed: Of the game; SMAC takes it only here.
+    """
+
+    def __init__(self, package: str, arguments: dict[str, Any], seed: int | None) -> None:
+        """See class."""
+        module = importlib.import_module(f"{package}.env")
+        accepted = set(inspect.signature(module.StarCraft2Env.__init__).parameters)
+        accepted -= set(OWN_ARGUMENTS)
+        for key in arguments.keys() - accepted - {"map_name"}:
+            nearest = "".join(f" Did you mean {k!r}?" for k in get_close_matches(key, accepted, 1))
+            raise Refused(
+                f"Unknown env_config key: {key!r}.{nearest} {package} takes map_name, "
+                f"{', '.join(sorted(accepted))}."
+            )
+        self._package = package
+        # Only with continuing_episode does SMAC tell a time-out from a defeat.
+        arguments = arguments | {"seed": seed, "continuing_episode": True}
+        if package == "smacv2":
+            self._env = module.StarCraftCapabilityEnvWrapper(**arguments)
+            self._inner = self._env.env
+        else:
+            self._env = self._inner = module.StarCraft2Env(**arguments)
+        # SMAC would start a new game in the middle of a step and call the old one terminated.
+        self._inner.full_restart = self._lost
+
+    def _lost(self) -> None:
+        raise GameLost("the game ended the connection or answered with an error")
+
+    def info(self) -> dict[str, Any]:
+        """Sizes and the game's version; launches nothing."""
+        info = dict(self._env.get_env_info())
+        # SMAC forgets the time step when it counts observations.
+        if self._package == "smac":
+            info["obs_shape"] += bool(self._inner.obs_timestep_number)
+        if self._inner.obs_instead_of_state:
+            info["state_shape"] = info["n_agents"] * info["obs_shape"]
+            info["agent_features"] = None
+        from pysc2 import run_configs
+        from pysc2.run_configs.lib import VERSIONS
+
+        build = run_configs.get(version=self._inner.game_version).version.build_version
+        names = [v.game_version for v in VERSIONS.values() if v.build_version == build]
+        info["game"] = " ".join(["StarCraft II", *names[-1:], f"build {build}"])
+        return info
+
+    def reset(self) -> Answer:
+        """Begins the next battle; the first time, launches the game."""
+        self._env.reset()
+        # SMAC adds the enemies' health anew with every launch and late unit, SMACv2 keeps that of
+        # the first battle's: rewards would shrink or differ between processes.
+        inner = self._inner
+        inner.max_reward = inner.n_enemies * inner.reward_death_value + inner.reward_win
+        for unit in inner.enemies.values():
+            inner.max_reward += unit.health_max + unit.shield_max
+        answer = self._seen(0.0, "on", False)
+        if any(legal[0] for legal in answer[-1]):
+            raise GameLost("the battle began with dead units")
+        return answer
+
+    def step(self, actions: list[int]) -> Answer:
+        """Plays one step."""
+        reward, terminated, info = self._env.step(actions)
+        if terminated and not info:
+            self._lost()
+        how = "time_limit" if info.get("episode_limit") else "over" if terminated else "on"
+        return self._seen(float(reward), how, bool(info.get("battle_won", False)))
+
+    def _seen(self, reward: float, how: str, won: bool) -> Answer:
+        import numpy as np
+
+        env = self._env
+        return (
+            reward,
+            how,
+            won,
+            np.array(env.get_obs(), np.float32),
+            np.array(env.get_state(), np.float32),
+            np.array(env.get_avail_actions(), bool),
+        )
+
+
+def play(connection: Connection) -> None:
+    """Answers requests until the env runner is gone or something fails.
+
+    First come package, arguments and seed, then "info", "reset" or a list of actions. Each answer
+    is a pair: "ok" and what was asked for, or "lost" or "refused" and the reason.
+    """
+    stage = "refused"
+    try:
+        game = Game(*connection.recv())
+        stage = "lost"
+        while True:
+            request = connection.recv()
+            connection.send(
+                ("ok", game.step(request))
+                if isinstance(request, list)
+                else ("ok", {"info": game.info, "reset": game.reset}[request]())
+            )
+    except EOFError:
+        pass
+    except Exception as error:
+        plain = isinstance(error, GameLost | Refused)
+        message = str(error) if plain else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):
+            connection.send((stage, message))
+
+
+def guard(player: int, folder: str) -> None:
+    """Kills what is left of a game and removes its folder."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(player, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+    with open(os.path.join(folder, "output"), "rb") as file:
+        words = file.read()[-LAST_WORDS:]
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.write(1, words)
+
+
+def main() -> None:
+    """See the module."""
+    talk = int(sys.argv[1])
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    folder = tempfile.mkdtemp(prefix="rllib-qatten-sc2-")
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(SUBREAPER, 1)
+    living, alive = os.pipe()
+    player = os.fork()
+    if not player:
+        try:
+            os.setpgid(0, 0)
+            os.close(living)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            output = os.open(os.path.join(folder, "output"), os.O_WRONLY | os.O_CREAT)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            # Where pysc2 makes its folders.
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
+            play(Connection(talk))
+        finally:
+            os._exit(0)
+    with contextlib.suppress(OSError):
+        os.setpgid(player, player)
+    os.close(talk)
+    os.close(alive)
+    # Nothing is ever written: a pipe becomes readable when its other end is gone.
+    select.select([0, living], [], [])
+    guard(player, folder)
+
+
+if __name__ == "__main__":
+    main()
