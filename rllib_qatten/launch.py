@@ -44,7 +44,7 @@ ENVIRONMENT = {
 #: Lines of the workers that a user must see: what they wait for.
 WORTH_SEEING = re.compile(
     r"(Compiling|Launching) \d+ game|; replay of \d+ games|^Games under way start anew"
-    r"|^The checkpoint "
+    r"|^The checkpoint |^q_in_key"
 )
 
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -104,6 +105,18 @@ class QattenConfig(QMIXConfig):
 
 class Qatten(QMIX):
     """QMIX's loop with multi-head attention for a mixer."""
+
+    @override(QMIX)
+    def setup(self, config: QattenConfig) -> None:
+        """See base class; says what a setting gives up."""
+        super().setup(config)
+        if config.q_in_key:
+            print(
+                "q_in_key: attention depends on the utilities, so IGM is not guaranteed: the "
+                "agents' own greedy actions need not be the best joint action.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     @classmethod
     @override(Algorithm)

@@ -10,23 +10,17 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
 
-from rllib_qatten.agents import AGENTS, SHARING
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.settings import check_settings
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.pooled_mean import PooledMean
-from rllib_qatten.rollout.prioritized import PrioritizedReplay, check_priority_exponent
+from rllib_qatten.rollout.prioritized import PrioritizedReplay
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.rollout.runner import TeamEnvRunner
 from rllib_qatten.suggest import one_of
 from rllib_qatten.training.batch import PackEpisodes
 from rllib_qatten.training.learner import QMIXTorchLearner
 from rllib_qatten.training.module import QMIXRLModule
-from rllib_qatten.training.returns import RETURNS
-
-TEAM_REWARDS = ("equal", "sum", "mean")
-OPTIMIZERS = ("rmsprop", "adam")
-REPLAYS = ("uniform", "prioritized")
 
 
 class QMIXConfig(AlgorithmConfig):
@@ -205,81 +199,11 @@ class QMIXConfig(AlgorithmConfig):
     def validate(self) -> None:
         """Checks every range, naming key, value and what is accepted."""
         super().validate()
-        for name, low in (
-            ("seed", None),
-            ("num_env_runners", 0),
-            ("min_sample_timesteps_per_iteration", 0),
-            ("evaluation_interval", None),
-            ("train_batch_size_episodes", 1),
-            ("replay_capacity_episodes", self.train_batch_size_episodes),
-            ("target_update_episodes", 1),
-            ("num_envs_per_env_runner", 1),
-            ("n_step", 1),
-            ("hidden_size", 1),
-        ):
-            value = getattr(self, name)
-            # Where RLlib lets None mean "none", so do we.
-            if value is None and low is None:
-                continue
-            if not isinstance(value, int) or value < (low or 0):
-                raise ValueError(
-                    f"{name} must be a whole number, {low or 0} or more; got {value!r}."
-                )
-        for name, low, high in (
-            ("gamma", 0.0, 1.0),
-            ("td_lambda", 0.0, 1.0),
-            ("tau", 1e-6, 1.0),
-            ("updates_per_episode", 1e-6, 1e6),
-        ):
-            self._in_range(name, low, high)
-        self._check_returns()
-        for name, values in (
-            ("lr", [v for _, v in self.lr] if isinstance(self.lr, list) else [self.lr]),
-            ("grad_clip", [] if self.grad_clip is None else [self.grad_clip]),
-        ):
-            if not all(isinstance(value, int | float) and value > 0 for value in values):
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
-        EpsilonSchedule(self.epsilon)
-        one_of(self.replay, REPLAYS, "replay")
-        check_priority_exponent(self.priority_exponent)
-        EpsilonSchedule(self.importance_exponent, "importance_exponent")
-        if self.num_learners > 1:
-            raise ValueError(
-                f"num_learners must be 0 or 1, for now; got {self.num_learners}: RLlib would cut "
-                "episodes in pieces to share them."
-            )
-        one_of(self.optimizer_name, OPTIMIZERS, "optimizer_name")
-        one_of(self.team_reward, TEAM_REWARDS, "team_reward")
-        one_of(self.agent, AGENTS, "agent")
-        one_of(self.parameter_sharing, SHARING, "parameter_sharing")
-        for name in ("layer_norm", "orthogonal_init"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false; got {getattr(self, name)!r}.")
-        if not self.enable_rl_module_and_learner or self.framework_str != "torch":
-            raise ValueError(f"{self.name} runs on RLlib's new API stack with framework: torch.")
+        check_settings(self)
         # A mixer of the smallest size checks its own options.
         self.rl_module_class.make_mixer(
             TeamSpec(("agent",), 1, 1, 1), self._model_config_auto_includes
         )
-
-    def _in_range(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
-
-    def _check_returns(self) -> None:
-        """Refuses settings of returns that are not the chosen ones."""
-        one_of(self.returns, RETURNS, "returns")
-        if self.returns == "n_step" and self.td_lambda:
-            raise ValueError(
-                f"returns: n_step does not use lambda, but td_lambda is {self.td_lambda}: set it "
-                "to 0, or take returns: td_lambda."
-            )
-        if self.returns != "n_step" and self.n_step != 1:
-            raise ValueError(
-                f"n_step is {self.n_step}, but returns: {self.returns} does not use it: take "
-                "returns: n_step."
-            )
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:

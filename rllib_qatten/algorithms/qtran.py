@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix import QMIX
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
+from rllib_qatten.algorithms.settings import in_range
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.mixers import Mixed
 from rllib_qatten.mixers.qtran import QTRANCritic
@@ -198,7 +199,7 @@ class QTRANConfig(QMIXConfig):
             )
         super().validate()
         for name in ("opt_loss", "nopt_min_loss"):
-            self._in_range(name, 0.0, 1e6)
+            in_range(self, name, 0.0, 1e6)
 
     @override(QMIXConfig)
     def get_default_learner_class(self) -> type[QTRANTorchLearner]:

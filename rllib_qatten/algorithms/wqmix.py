@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rllib_qatten import metrics as keys
 from rllib_qatten.algorithms.qmix import QMIX
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
+from rllib_qatten.algorithms.settings import in_range
 from rllib_qatten.mixers import MIXERS, Mixed
 from rllib_qatten.suggest import one_of
 from rllib_qatten.training import batch as columns
@@ -176,7 +177,7 @@ class WQMIXConfig(QMIXConfig):
         """See base class."""
         super().validate()
         one_of(self.weighting, WEIGHTINGS, "weighting")
-        self._in_range("alpha", 1e-6, 1.0)
+        in_range(self, "alpha", 1e-6, 1.0)
 
     @override(QMIXConfig)
     def get_default_learner_class(self) -> type[WQMIXTorchLearner]:

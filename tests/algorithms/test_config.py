@@ -40,11 +40,42 @@ from rllib_qatten.mixers import PRESETS
         ({"attend_reg_coef": -1}, "attend_reg_coef must be"),
         ({"recipe": "pymarl3"}, "recipe: 'pymarl3'.*'pymarl'"),
         ({"mixer_preset": "papper"}, "'papper'.*'paper'"),
+        ({"returns": "nstep"}, "'nstep'.*'n_step'"),
+        ({"returns": "n_step", "td_lambda": 0.5}, "n_step does not use lambda.*is 0.5"),
+        ({"n_step": 3}, "n_step is 3, but returns: td_lambda does not use it"),
+        ({"standardise_rewards": 1}, "standardise_rewards must be true or false; got 1"),
     ],
 )
 def test_refuses(settings, says):
     with pytest.raises(ValueError, match=says):
         QattenConfig().environment("two_step_game").update_from_dict(settings).validate()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("WQMIX", {"weighting": "owl"}, "weighting: 'owl'"),
+        ("WQMIX", {"alpha": 0}, r"alpha must lie in \[1e-06, 1\]; got 0"),
+        ("QTRAN", {"variant": "altt"}, "'altt'.*'alt'"),
+        ("QTRAN", {"qtran_arch": "qtran"}, "qtran_arch"),
+        ("QTRAN", {"variant": "alt", "network_size": "big"}, "variant alt has a critic of its own"),
+        ("QTRAN", {"opt_loss": -1}, "opt_loss must lie in"),
+        ("QPLEX", {"n_kernels": 0}, "n_kernels must be"),
+        ("QLinear", {"n_heads": 4}, "config key of QLinear: 'n_heads'"),
+    ],
+)
+def test_each_refuses(name, settings, says):
+    config = ALGORITHMS[name].get_default_config().environment("two_step_game")
+    with pytest.raises(ValueError, match=says):
+        config.update_from_dict(settings).validate()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_q_in_key_says_what_it_gives_up(capfd):
+    for q_in_key in (True, False):
+        config = QattenConfig().environment("two_step_game").training(q_in_key=q_in_key)
+        config.build_algo().stop()
+        assert ("IGM is not guaranteed" in capfd.readouterr().err) == q_in_key
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
