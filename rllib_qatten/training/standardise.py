@@ -9,23 +9,24 @@ from torch import Tensor, nn
 class RewardStandardiser(nn.Module):
     """Running mean and variance of all rewards in all batches (as EPyMARL's option has it).
 
-    Buffers, so that they are saved and restored with the module.
+    Buffers, so that they are saved and restored with the module: in types that RLlib's state keeps.
 
     Attributes:
         count: Rewards seen.
         mean: Of these.
-        squares: Sum of their squared distances from the mean.
+        variance: Of these, their mean squared distance from the mean.
     """
 
     count: Tensor
     mean: Tensor
-    squares: Tensor
+    variance: Tensor
 
     def __init__(self) -> None:
         """Nothing seen yet."""
         super().__init__()
-        for name in ("count", "mean", "squares"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("variance", torch.zeros(()))
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, mask: Tensor) -> Tensor:
@@ -39,13 +40,12 @@ class RewardStandardiser(nn.Module):
             [M]; unscaled as long as all rewards were equal.
         """
         seen = rewards[mask].double()
-        mean, total = seen.mean(), self.count + len(seen)
-        distance = mean - self.mean
         # Chan et al. 1979: joining two samples' moments.
-        self.squares += (seen - mean).square().sum()
-        self.squares += distance.square() * self.count * len(seen) / total
-        self.mean += distance * len(seen) / total
-        self.count.copy_(total)
-        deviation = (self.squares / self.count).sqrt()
-        scale = torch.where(deviation > 0, deviation, 1.0)
-        return ((rewards - self.mean) / scale).to(rewards.dtype)
+        self.count += len(seen)
+        share = len(seen) / self.count
+        distance = seen.mean() - self.mean
+        spread = seen.var(correction=0) - self.variance + distance.square() * (1 - share)
+        self.variance += (share * spread).to(self.variance.dtype)
+        self.mean += (share * distance).to(self.mean.dtype)
+        scale = torch.where(self.variance > 0, self.variance.sqrt(), 1.0)
+        return (rewards - self.mean) / scale

@@ -121,6 +121,25 @@ def test_priorities_follow_the_errors(name):
     algorithm.stop()
 
 
+def test_standardised_rewards_are_counted_and_restored(tmp_path):
+    algorithm = build("QMIX", standardise_rewards=True, returns="n_step", n_step=2)
+    algorithm.train()
+    seen = weights(algorithm)
+    assert seen["standardise_rewards.count"] > 100
+    assert 0 < seen["standardise_rewards.mean"] < 8  # 0 and at most 8 are the game's rewards
+    restored = Algorithm.from_checkpoint(algorithm.save_to_path(tmp_path / "checkpoint"))
+    assert_equal(seen, weights(restored))
+    algorithm.stop()
+    restored.stop()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_q_lambda_needs_no_change_of_an_algorithm(name):
+    algorithm = build(name, returns="q_lambda", td_lambda=0.3)
+    assert np.isfinite(algorithm.train()["learners"]["default_policy"]["total_loss"])
+    algorithm.stop()
+
+
 def test_win_rates_are_exact():
     """Slots play fixed shares, so that short games are not favoured."""
     config = {"lengths": [1, 9], "wins": [True, False]}

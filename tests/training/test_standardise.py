@@ -13,7 +13,7 @@ def test_against_all_rewards_at_once():
         mask = torch.arange(len(padded)) < len(batch)
         got = standardise(padded, mask)[mask]
         seen = np.concatenate(batches[: i + 1])
-        np.testing.assert_allclose(got.numpy(), (batch - seen.mean()) / seen.std(), rtol=1e-9)
+        np.testing.assert_allclose(got.numpy(), (batch - seen.mean()) / seen.std(), rtol=1e-4)
 
 
 def test_equal_rewards_stay_finite():
