@@ -20,7 +20,8 @@ from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from rllib_qatten import QattenConfig, QMIXConfig
 from rllib_qatten.envs.team import TeamSpace
 from rllib_qatten.training.batch import pack
-from rllib_qatten.training.learner import make_optimizer, td_loss
+from rllib_qatten.training.learner import make_optimizer
+from rllib_qatten.training.losses import td_loss
 from rllib_qatten.training.module import QMIXRLModule
 
 Loss = Callable[[QMIXRLModule], Tensor]
@@ -47,7 +48,7 @@ def package_loss(config: QMIXConfig, episodes: list) -> Loss:
 
     def loss(module: QMIXRLModule) -> Tensor:
         forward = module.forward_train(batch)
-        return td_loss(forward, batch, gamma=config.gamma, td_lambda=config.td_lambda)[0]
+        return td_loss(forward, batch, config)[0]
 
     return loss
 

@@ -61,7 +61,7 @@ def test_it_keeps_the_contract(own_folder):
 def test_a_fault_is_found_before_ray_starts(own_folder):
     (own_folder / "my_env.py").write_text(blocks("python")[0].replace("float(met))", "None)"))
     with pytest.raises(BadInput, match=r"Meeting is no team.*\n.*'left' got the reward None"):
-        read(own_folder / "meeting.yaml").check()
+        read(own_folder / "meeting.yaml")[0].check()
 
 
 def test_in_python(own_folder):

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
 )
 def test_learns_to_win(example, steps, win_rate):
     """Far above random play (0), and within the noise of what the full run has by then."""
-    experiment = read(EXAMPLES / f"{example}.yaml")
+    (experiment,) = read(EXAMPLES / f"{example}.yaml")
     settings = {"env": experiment.env, **experiment.config}
     config = ALGORITHMS[experiment.run].get_default_config().update_from_dict(settings)
     algorithm = config.build_algo()

@@ -70,7 +70,7 @@ TWO_STEP = dict.fromkeys(("QMIX", "QPLEX", "QTRAN", "WQMIX"), 8.0) | dict.fromke
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_two_step_game(name):
-    algorithm, result = train(name, "two_step_game", {}, [5e-3, 1e-3], 4000)
+    algorithm, result = train(name, "two_step_game", {}, [5e-3, 1e-3], 2500)
     assert result["evaluation"]["env_runners"]["episode_return_mean"] == TWO_STEP[name]
     if name != "IndependentQ":  # whose values are means over what the other agent may do
         value = q_table(algorithm, np.array([1, 0, 0], np.float32)).max()
