@@ -87,7 +87,7 @@ def killed_and_restored(folder, experiment, lines):
         state = folder / "out" / "sweep"
         while not list(state.glob("experiment_state-*.json")):
             time.sleep(0.2)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with Ray's agents, which outlive a driver
         process.wait()
         assert none_is_left(process.pid)
         process = start(folder, experiment, "--restore")
