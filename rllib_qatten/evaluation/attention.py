@@ -57,22 +57,23 @@ class Weights:
         return None if self.attention is None else entr(self.attention).sum(-1)
 
 
-def load_module(checkpoint: Path) -> QMIXRLModule:
+def load_module(checkpoint: str | Path) -> QMIXRLModule:
     """The agent network and the mixer of a checkpoint, on the CPU; Ray is not started.
 
     Raises:
         BadInput: If the checkpoint is damaged, or its algorithm has no mixer.
     """
-    if not (checkpoint / MODULE).is_dir():
+    folder = Path(checkpoint)
+    if not (folder / MODULE).is_dir():
         raise BadInput(
             f"{checkpoint}: holds the team for acting alone, not its mixer: give the checkpoint "
             "that `rllib train` wrote."
         )
     try:
-        verify_sums(checkpoint)
+        verify_sums(folder)
     except CheckpointError as error:
         raise BadInput(str(error)) from error
-    module: Any = QMIXRLModule.from_checkpoint((checkpoint / MODULE).resolve())
+    module: Any = QMIXRLModule.from_checkpoint((folder / MODULE).resolve())
     if not isinstance(module.mixer, Mixer):
         name = type(module).__name__.removesuffix("RLModule")
         raise BadInput(

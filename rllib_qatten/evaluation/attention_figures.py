@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from rllib_qatten.evaluation.attention import WeighedGame
@@ -24,12 +25,13 @@ def draw(game: WeighedGame) -> Figure:
     weights = game.weights
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
     panels: list[Any] = [(_heat_map, f"attention of head {h}", x) for h, x in enumerate(heads)]
-    panels.append((_heat_map, r"$\partial Q_{tot} / \partial Q_i$", weights.effective_weights))
+    effective = r"effective weight $\partial Q_{tot} / \partial Q_i$"
+    panels.append((_heat_map, effective, weights.effective_weights))
     if game.vitality:
         panels.append((_heat_map, *game.vitality))
     if weights.head_weights is not None:
         panels.append((_lines, "head weights", weights.head_weights))
-        panels.append((_lines, "entropy of attention (nats)", weights.entropies))
+        panels.append((_entropies, "entropy of attention (nats)", weights.entropies))
     across = min(ACROSS, len(panels))
     rows = math.ceil(len(panels) / across)
     width = max(2.4, 0.8 + 0.17 * game.spec.n_agents)
@@ -46,8 +48,6 @@ def draw(game: WeighedGame) -> Figure:
         axes.set_ylabel("step", fontsize=8)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    if weights.entropies is not None:
-        _even(grid.flat[len(panels) - 1], math.log(game.spec.n_agents))
     figure.suptitle(game.title, fontsize=9, wrap=True)
     return figure
 
@@ -58,11 +58,11 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
     axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
     alive = game.episode.alive[:-1]
+    rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
     for agent in np.flatnonzero(~alive.all(0)).tolist():
         died = int(alive[:, agent].argmin())
-        line = {"color": "white", "linewidth": 0.8, "linestyle": ":"}
-        axes.plot([agent, agent], [died, len(alive) - 0.5], **line)
-        axes.plot(agent, died, "x", color="white", markersize=5, markeredgewidth=1.4)
+        axes.plot([agent, agent], [died, len(alive) - 0.5], "w:", linewidth=0.8)
+        axes.plot(agent, died, "wx", markersize=5, markeredgewidth=1.4, path_effects=rim)
 
 
 def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
@@ -71,11 +71,12 @@ def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
     for h, line in enumerate(values.T):
         look = {"color": COLOURS[h % len(COLOURS)], "linestyle": DASHES[h % len(DASHES)]}
         axes.plot(line, steps, linewidth=1.3, label=f"head {h}", **look)
-    axes.legend(fontsize=6, frameon=False)
+    axes.legend(fontsize=6)
     axes.grid(alpha=0.25)
 
 
-def _even(axes: Any, entropy: float) -> None:
-    """Marks the entropy of even attention."""
-    axes.axvline(entropy, color="grey", linewidth=0.8)
-    axes.annotate("even", (entropy, 0), fontsize=6, color="grey", ha="right", va="top")
+def _entropies(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, H], beside the entropy of attention that is the same for all agents."""
+    even = math.log(game.spec.n_agents)
+    axes.axvline(even, color="grey", linewidth=0.8, label=f"even, ln {game.spec.n_agents}")
+    _lines(axes, values, game)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 
@@ -40,17 +41,16 @@ def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
     policy = TeamPolicy.from_checkpoint(checkpoint)
     module = load_module(checkpoint)
     teams = make_games(policy, episodes, {})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(teams):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
         evaluation = evaluate(policy, teams, episodes, seed)
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
-    finally:
-        teams.close()
     spec = evaluation.spec
     games = []
     for number, episode in enumerate(evaluation.episodes, 1):
-        title = f"{_name(policy)} on {spec.engine}, greedy game {number} of seed {seed}: "
+        title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
         battle = Battle.of(episode, spec) if drawable(spec) else None
         game = WeighedGame(title + _end(episode), spec, episode, weigh(module, episode), battle)
         games.append(game)
@@ -68,8 +68,8 @@ def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
 def _name(policy: TeamPolicy) -> str:
     """Algorithm, environment and map."""
     trained = policy.metadata["environment"]
-    places = (policy.metadata["algorithm"], trained["env"], trained["env_config"].get("map_name"))
-    return " ".join(place for place in places if place)
+    game = f"{trained['env']} {trained['env_config'].get('map_name', '')}".strip()
+    return f"{policy.metadata['algorithm']} on {game}"
 
 
 def _end(episode: TeamEpisode) -> str:

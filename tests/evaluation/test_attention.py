@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from typer.testing import CliRunner
 
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.cli import app
+from rllib_qatten.envs import make_teams
 from rllib_qatten.evaluation.attention import MODULE, WeighedGame, load_module, weigh
 from rllib_qatten.evaluation.battle import Battle
 from rllib_qatten.evaluation.evaluate import evaluate, make_games
 from rllib_qatten.evaluation.policy import TeamPolicy
+from rllib_qatten.rollout.episode import Recorder
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
@@ -116,25 +119,162 @@ def test_everything_is_written_and_adds_up(qatten, tmp_path):
         assert len(image.convert("RGB").getcolors(1 << 24)) > 100
 
 
-def numeric(module, episode, step=1e-3):
-    """dQ_tot/dQ_i [T, N] by finite differences in float64, with the mixer called directly."""
-    mixer = module.mixer.double()
-    state = torch.from_numpy(episode.state[:-1]).double()
-    utilities = torch.from_numpy(weigh_float(module, episode)).double()
-    columns = []
-    for i in range(utilities.shape[1]):
-        up, down = utilities.clone(), utilities.clone()
-        up[:, i] += step
-        down[:, i] -= step
-        columns.append((mixer(up, state).q_tot - mixer(down, state).q_tot) / (2 * step))
-    return torch.stack(columns, -1).detach().numpy()
-
-
-def weigh_float(module, episode):
-    """Utilities [T, N] of the actions taken, step by step through the acting network."""
-    team = TeamPolicy.from_checkpoint(module)
-    found = []
+def utilities_taken(path, episode):
+    """[T, N] utilities of the actions taken, step by step through the acting team."""
+    team, found = TeamPolicy.from_checkpoint(path), []
     for seen, legal in zip(episode.observations[:-1], episode.legal_actions[:-1], strict=True):
         actions = team.act(seen, legal)
         found.append(team.utilities[np.arange(len(actions)), actions])
-    return np.array(found)
+    return torch.from_numpy(np.array(found, np.float64))
+
+
+def by_differences(mixer, utilities, state, step=1e-4):
+    """dQ_tot/dQ_i [T, N] by central differences."""
+    steps = step * torch.eye(utilities.shape[1]).double()
+    changes = [mixer(utilities + s, state).q_tot - mixer(utilities - s, state).q_tot for s in steps]
+    return torch.stack(changes, -1) / (2 * step)
+
+
+def of_qlinear(mixer, utilities, state):
+    """|f(u_i, s)|, with f's input put together as its formula has it."""
+    units = state[:, :6].reshape(len(state), 3, 2)
+    both = torch.cat([units, state.unsqueeze(1).expand(-1, 3, -1)], -1)
+    return mixer.agent_weight(both).squeeze(-1).abs()
+
+
+EXPECTED = {
+    "VDN": lambda mixer, utilities, state: torch.ones_like(utilities),
+    "QMIX": by_differences,
+    "WQMIX": by_differences,
+    "QLinear": of_qlinear,
+    # What the joint action adds to the weights of advantages carries no gradient.
+    "QPLEX": lambda mixer, utilities, state: mixer.hyper_w(state).abs(),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_effective_weights_of_mixers_without_attention(checkpoint, tmp_path, name):
+    path = checkpoint(name)
+    episode = played(path).episodes[1]
+    module = load_module(path)
+    weights = weigh(module, episode)
+    utilities = utilities_taken(path, episode)
+    np.testing.assert_allclose(weights.utilities, utilities, atol=1e-6)
+    state = torch.from_numpy(episode.state[:-1]).double()
+    expected = EXPECTED[name](module.mixer.double(), utilities, state).detach()
+    np.testing.assert_allclose(weights.effective_weights, expected, rtol=1e-4, atol=1e-6)
+    assert weights.attention is weights.head_weights is weights.entropies is None
+    if name == "QMIX":
+        assert expected.std() > 0.01
+        result = rllib("attention", path, "--output", tmp_path)
+        assert result.exit_code == 0, result.output
+        assert "This mixer has no attention: effective weights dQ_tot/dQ_i only." in result.output
+        assert "Wrote game_1 (.png" in result.output
+        assert "attention" not in np.load(tmp_path / "game_1.npz")
+
+
+def panels(game):
+    """Titles of a figure's panels; colour bars have none."""
+    return [axes.get_title() for axes in figures.draw(game).axes if axes.get_title()]
+
+
+def test_panels_of_the_figure(checkpoint, qatten):
+    effective = r"effective weight $\partial Q_{tot} / \partial Q_i$"
+    heads = [f"attention of head {h}" for h in range(3)]
+    lines = ["head weights", "entropy of attention (nats)"]
+
+    def game(path):
+        games = played(path)
+        weights = weigh(load_module(path), games.episodes[0])
+        return WeighedGame("a title", games.spec, games.episodes[0], weights, None)
+
+    assert panels(game(qatten)) == [*heads, effective, "alive", *lines]
+    # Nobody dies in the two-step game, and heads that are added weigh 1.
+    two_step = game(checkpoint("Qatten", "two_step_game", {}, n_heads=1))
+    assert panels(two_step) == [heads[0], effective, *lines]
+    assert two_step.weights.head_weights.tolist() == [[1.0]] * 2
+    assert panels(game(checkpoint("VDN", "two_step_game", {}))) == [effective]
+
+
+def test_a_battle_on_smax(checkpoint):
+    """The page moves the units to where the state has them."""
+    pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+    env_config = {"map_name": "3m", "engine": "smax"}
+    path = checkpoint("Qatten", "smac", env_config, num_envs_per_env_runner=8)
+    games = played(path, 8)
+    episode = games.episodes[0]
+    battle = Battle.of(episode, games.spec)
+    weights = weigh(load_module(path), episode)
+    game = WeighedGame("a title", games.spec, episode, weights, battle)
+    assert game.labels == ["marine 0", "marine 1", "marine 2"]
+    assert panels(game)[5] == "health"
+    units = episode.state.reshape(-1, 6, 10)
+    shown = pages.content(game)
+    np.testing.assert_allclose(shown["battle"]["positions"], units[:, :, 1:3], atol=1e-5)
+    np.testing.assert_allclose(shown["battle"]["health"], units[:, :, 0], atol=1e-5)
+    assert shown["battle"]["types"] == ("marine",) * 6
+    for actions, targets in zip(episode.actions.tolist(), shown["battle"]["targets"], strict=True):
+        assert targets == [-1 if action < 5 else action - 2 for action in actions]
+    assert {"health", "positions", "shoots", "targets", "types", "radii"} <= game.arrays().keys()
+
+
+@pytest.mark.parametrize("name", ["IndependentQ", "QTRAN"])
+def test_algorithms_without_a_mixer(checkpoint, tmp_path, name):
+    path = checkpoint(name)
+    result = rllib("attention", path, "--output", tmp_path / "folder")
+    assert result.exit_code == 2
+    assert result.output.startswith(f"Error: {name} has no mixer")
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_get_one_message(qatten, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    acting = write_team(tmp_path / "acting")
+    cut = tmp_path / "cut"
+    shutil.copytree(qatten, cut)
+    (cut / MODULE / "module_state.pkl").write_bytes(b"")
+    (tmp_path / "file").write_text("")
+    for words, message in (
+        (("nowhere",), "nowhere: no such folder"),
+        ((acting,), "holds the team for acting alone, not its mixer"),
+        ((cut,), "module_state.pkl is damaged"),
+        ((qatten, "--output", "file"), "file: cannot be written: File exists"),
+        ((qatten, "--output", "file/folder"), "file/folder: cannot be written: Not a directory"),
+    ):
+        result = rllib("attention", *words)
+        assert result.exit_code == 2, result.output
+        assert result.output.startswith("Error: ")
+        assert message in result.output
+        assert len(result.output.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == [acting, cut, tmp_path / "file"]
+
+
+def test_matplotlib_that_is_missing(qatten, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = rllib("attention", qatten)
+    assert result.exit_code == 2
+    assert "pip install 'rllib-qatten[report]'" in result.output
+
+
+def test_shots_and_targets_are_those_of_the_battle():
+    """In battles of random attackers an enemy is hurt only by who attacks it, and is shooting."""
+    pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+    teams = make_teams("smac", {"map_name": "3m", "engine": "smax"}, 8)
+    recorder, rng, battles = Recorder(teams.spec, 8), np.random.default_rng(0), []
+    view = teams.reset(seed=0)
+    recorder.begin(view)
+    while not battles:
+        # East until an enemy can be attacked, as far as legal.
+        wishes = rng.random(view.legal_actions.shape) + 2 * (np.arange(8) >= 5)
+        wishes[..., 1] += 1
+        actions = np.where(view.legal_actions, wishes, -1).argmax(-1)
+        step = teams.step(actions)
+        battles = recorder.record(actions, step)
+        view = step.view
+    battle = Battle.of(battles[0], teams.spec)
+    hurt = np.argwhere(np.diff(battle.health[:, 3:], axis=0) < 0).tolist()
+    assert hurt
+    for t, enemy in hurt:
+        attackers = battle.targets[t] == 3 + enemy
+        assert (attackers & battle.shoots[t, :3]).any()
+    np.testing.assert_array_equal(battle.alive[:, :3], battles[0].alive)
