@@ -28,7 +28,7 @@ def draw(game: WeighedGame) -> Figure:
     effective = r"effective weight $\partial Q_{tot} / \partial Q_i$"
     panels.append((_heat_map, effective, weights.effective_weights))
     if game.vitality:
-        panels.append((_heat_map, *game.vitality))
+        panels.append((_shares, *game.vitality))
     if weights.head_weights is not None:
         panels.append((_lines, "head weights", weights.head_weights))
         panels.append((_entropies, "entropy of attention (nats)", weights.entropies))
@@ -52,9 +52,9 @@ def draw(game: WeighedGame) -> Figure:
     return figure
 
 
-def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float) -> None:
     """[T, N], with a colour bar of its own, as heads differ in their range."""
-    image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest")
+    image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
     axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
     alive = game.episode.alive[:-1]
@@ -63,6 +63,11 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
         died = int(alive[:, agent].argmin())
         axes.plot([agent, agent], [died, len(alive) - 0.5], "w:", linewidth=0.8)
         axes.plot(agent, died, "wx", markersize=5, markeredgewidth=1.4, path_effects=rim)
+
+
+def _shares(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, N], from 0 to 1 whatever occurs."""
+    _heat_map(axes, values, game, vmin=0, vmax=1)
 
 
 def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:

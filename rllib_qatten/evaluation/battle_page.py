@@ -39,10 +39,10 @@ def content(game: WeighedGame) -> dict[str, Any]:
     """What the page is told: heat maps [T, N], lines [T, H], and the battle."""
     weights, episode, battle = game.weights, game.episode, game.battle
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
-    maps = [(f"attention of head {h}", values) for h, values in enumerate(heads)]
-    maps.append(("effective weight dQ_tot/dQ_i", weights.effective_weights))
+    maps = [_map(f"attention of head {h}", values) for h, values in enumerate(heads)]
+    maps.append(_map("effective weight dQ_tot/dQ_i", weights.effective_weights))
     if game.vitality:
-        maps.append(game.vitality)
+        maps.append(_map(*game.vitality, limits=(0, 1)))
     lines: list[tuple[str, np.ndarray]] = []
     if weights.head_weights is not None and weights.entropies is not None:
         lines.append(("head weights", weights.head_weights))
@@ -53,7 +53,7 @@ def content(game: WeighedGame) -> dict[str, Any]:
         "labels": game.labels,
         "engine": game.spec.engine,
         "heads": len(heads),
-        "maps": [{"name": name, "rows": _plain(values)} for name, values in maps],
+        "maps": maps,
         "lines": [{"name": name, "rows": _plain(values)} for name, values in lines],
         "even": math.log(game.spec.n_agents),
         "alive": episode.alive.astype(int).tolist(),
@@ -70,6 +70,11 @@ def content(game: WeighedGame) -> dict[str, Any]:
             "radii": _plain(battle.radii),
         },
     }
+
+
+def _map(name: str, values: np.ndarray, limits: tuple[int, int] | None = None) -> dict[str, Any]:
+    """A heat map; its colours span the limits, else what occurs."""
+    return {"name": name, "rows": _plain(values), "limits": limits}
 
 
 def _plain(values: np.ndarray) -> Any:

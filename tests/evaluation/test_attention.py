@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +115,7 @@ def test_everything_is_written_and_adds_up(qatten, tmp_path):
     }.items():
         np.testing.assert_allclose(shown[name], array, atol=2e-5, err_msg=name)
     assert data["battle"] is None
+    assert [part["limits"] for part in data["maps"]] == [None] * 4 + [[0, 1]]
     with Image.open(folder / "game_2.png") as image:
         assert image.width > 1000
         assert len(image.convert("RGB").getcolors(1 << 24)) > 100
@@ -215,7 +217,11 @@ def test_a_battle_on_smax(checkpoint):
     assert shown["battle"]["types"] == ("marine",) * 6
     for actions, targets in zip(episode.actions.tolist(), shown["battle"]["targets"], strict=True):
         assert targets == [-1 if action < 5 else action - 2 for action in actions]
-    assert {"health", "positions", "shoots", "targets", "types", "radii"} <= game.arrays().keys()
+    page = (Path(__file__).parents[2] / "docs" / "attention.md").read_text()
+    documented = dict(re.findall(r"^\| `(\w+)` \| \[(.*?)\]", page, re.MULTILINE))
+    sizes = {"T": len(episode), "T+1": len(episode) + 1, "H": 4, "N": 3, "V": 6}
+    shapes = {k: tuple(sizes.get(x, 2) for x in v.split(", ")) for k, v in documented.items()}
+    assert {name: array.shape for name, array in game.arrays().items()} == shapes
 
 
 @pytest.mark.parametrize("name", ["IndependentQ", "QTRAN"])
