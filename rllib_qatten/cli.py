@@ -206,6 +206,32 @@ def doctor() -> None:
     raise typer.Exit(run())
 
 
+@app.command()
+def attention(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+    ] = 0,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
+    ] = Path("attention"),
+) -> None:
+    """Show how the mixer weighs the agents: figures, pages with the battle, arrays."""
+    from rllib_qatten.errors import BadInput
+    from rllib_qatten.evaluation.attention_report import run
+    from rllib_qatten.launch import silence
+
+    silence()
+    try:
+        run(checkpoint, episodes, seed, output)
+    except BadInput as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
 def main() -> None:
     """The console script `rllib`."""
     app()

@@ -1,7 +1,6 @@
 """A battle as an animated GIF: where units stand, how healthy they are, whom they attack.
 
-Drawn from the states and actions of a recorded episode alone. The state holds no enemy's target, so
-that enemies only light up when they shoot.
+Enemies only light up when they shoot: their targets are not known.
 """
 
 from __future__ import annotations
@@ -11,18 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from rllib_qatten.envs.smax import UNIT_FEATURES
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
+from rllib_qatten.evaluation.battle import Battle, drawable
 from rllib_qatten.rollout.episode import TeamEpisode
 
-#: Columns of a unit's features in SMAX's state.
-HEALTH, POSITION, COOLDOWN, TYPE = 0, slice(1, 3), 3, slice(4, UNIT_FEATURES)
-#: Letters of SMAX's unit types and their radii, as shares of the map's width.
-TYPES = ("marine", "marauder", "stalker", "zealot", "zergling", "hydralisk")
-RADII = np.array([0.375, 0.5625, 0.625, 0.5, 0.375, 0.625]) / 32
-#: The first action that attacks; the next ones attack the next enemies.
-FIRST_ATTACK = 5
 SIZE, SCALE = 480, 2  # pixels a side; drawn larger and shrunk, for smooth edges
 FRAME_MS, LAST_MS = 160, 1600
 BACKGROUND, TEXT, ALLY, ENEMY, SHOT = "#16181d", "#d8dbe2", "#4c8dff", "#ff5d5d", "#ffd75e"
@@ -34,7 +26,7 @@ def check_drawable(spec: TeamSpec) -> None:
     Raises:
         BadInput: Unless the battles are SMAX's.
     """
-    if not spec.engine.startswith("smax "):
+    if not drawable(spec):
         raise BadInput(f"--gif draws battles of the engine smax only; here plays {spec.engine}.")
 
 
@@ -50,27 +42,24 @@ def draw(episode: TeamEpisode, spec: TeamSpec, file: Path) -> None:
         BadInput: Unless the battle is SMAX's.
     """
     check_drawable(spec)
-    units = episode.state.reshape(len(episode.state), -1, UNIT_FEATURES)
-    kinds = units[0, :, TYPE].argmax(-1)
-    alive = units[:, :, HEALTH] > 0
-    positions, radii = _pixels(units[:, :, POSITION], alive, RADII[kinds])
+    battle = Battle.of(episode, spec)
+    health, alive = battle.health, battle.alive
+    positions, radii = _pixels(battle.positions, alive, battle.radii)
     result = "won" if episode.won else "lost" if episode.terminated else "time over"
     frames = []
-    for t in range(len(units)):
+    for t in range(len(health)):
         image = Image.new("RGB", (SIZE * SCALE, SIZE * SCALE), BACKGROUND)
         pen = ImageDraw.Draw(image)
-        following = min(t + 1, len(units) - 1)
-        shoots = units[following, :, COOLDOWN] > units[t, :, COOLDOWN]
-        for i, action in enumerate(episode.actions[t].tolist() if t < len(episode) else ()):
-            target = spec.n_agents + action - FIRST_ATTACK
-            if action >= FIRST_ATTACK and alive[t, target]:
+        shoots = battle.shoots[t]
+        for i, target in enumerate(battle.targets[t].tolist() if t < len(episode) else ()):
+            if target >= 0 and alive[t, target]:
                 ends = [tuple(positions[t, i]), tuple(positions[t, target])]
                 pen.line(ends, SHOT if shoots[i] else "#7d7040", 2 * SCALE if shoots[i] else SCALE)
         for i in np.flatnonzero(alive[t]).tolist():
             colour = ALLY if i < spec.n_agents else ENEMY
             rim = SHOT if shoots[i] else BACKGROUND
             x, y = positions[t, i]
-            _unit(pen, x, y, radii[i], TYPES[kinds[i]], units[t, i, HEALTH], colour, rim)
+            _unit(pen, x, y, radii[i], battle.types[i], health[t, i], colour, rim)
         allies, enemies = alive[t, : spec.n_agents].sum(), alive[t, spec.n_agents :].sum()
         caption = f"step {t}    {allies} against {enemies}"
         caption += f"    {result}" if t == len(episode) else ""

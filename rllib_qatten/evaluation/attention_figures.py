@@ -1,0 +1,87 @@
+"""A game's weights as a figure for papers, after figure 4 of Qatten's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
+
+from rllib_qatten.evaluation.attention import WeighedGame
+
+#: Okabe and Ito's colours, safe for colour-blind readers, and a second sign for grey print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":")
+HEAT = "cividis"
+#: Panels in one row.
+ACROSS = 4
+
+
+def draw(game: WeighedGame) -> Figure:
+    """The figure, time downwards: heads' attention, effective weights, health, lines."""
+    weights = game.weights
+    heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
+    panels: list[Any] = [(_heat_map, f"attention of head {h}", x) for h, x in enumerate(heads)]
+    effective = r"effective weight $\partial Q_{tot} / \partial Q_i$"
+    panels.append((_heat_map, effective, weights.effective_weights))
+    if game.vitality:
+        panels.append((_shares, *game.vitality))
+    if weights.head_weights is not None:
+        panels.append((_lines, "head weights", weights.head_weights))
+        panels.append((_entropies, "entropy of attention (nats)", weights.entropies))
+    across = min(ACROSS, len(panels))
+    rows = math.ceil(len(panels) / across)
+    width = max(2.4, 0.8 + 0.17 * game.spec.n_agents)
+    height = max(2.9, min(5.0, 1.2 + 0.05 * len(game.episode)))
+    figure = Figure((across * width, rows * height + 0.4), dpi=200, layout="constrained")
+    grid = figure.subplots(rows, across, squeeze=False)
+    for axes, (kind, name, values) in zip(grid.flat, panels, strict=False):
+        kind(axes, values, game)
+        axes.set_title(name, fontsize=9)
+        axes.set_ylim(len(game.episode) - 0.5, -0.5)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.tick_params(labelsize=7)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("step", fontsize=8)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    figure.suptitle(game.title, fontsize=9, wrap=True)
+    return figure
+
+
+def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float) -> None:
+    """[T, N], with a colour bar of its own, as heads differ in their range."""
+    image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
+    axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
+    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
+    alive = game.episode.alive[:-1]
+    rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
+    for agent in np.flatnonzero(~alive.all(0)).tolist():
+        died = int(alive[:, agent].argmin())
+        axes.plot([agent, agent], [died, len(alive) - 0.5], "w:", linewidth=0.8)
+        axes.plot(agent, died, "wx", markersize=5, markeredgewidth=1.4, path_effects=rim)
+
+
+def _shares(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, N], from 0 to 1 whatever occurs."""
+    _heat_map(axes, values, game, vmin=0, vmax=1)
+
+
+def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, H], one line a head."""
+    steps = np.arange(len(values))
+    for h, line in enumerate(values.T):
+        look = {"color": COLOURS[h % len(COLOURS)], "linestyle": DASHES[h % len(DASHES)]}
+        axes.plot(line, steps, linewidth=1.3, label=f"head {h}", **look)
+    axes.legend(fontsize=6)
+    axes.grid(alpha=0.25)
+
+
+def _entropies(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, H], beside the entropy of attention that is the same for all agents."""
+    even = math.log(game.spec.n_agents)
+    axes.axvline(even, color="grey", linewidth=0.8, label=f"even, ln {game.spec.n_agents}")
+    _lines(axes, values, game)
