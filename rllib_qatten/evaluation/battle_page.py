@@ -27,16 +27,13 @@ def write(game: WeighedGame, file: Path) -> None:
         game: What it shows; without a drawing where it is not known where units stood.
         file: Where to.
     """
-    parts = importlib.resources.files(__package__)
-    page = (parts / "battle_page.html").read_text("utf-8")
-    script = (parts / "battle_page.js").read_text("utf-8")
+    folder = importlib.resources.files(__package__)
+    page = (folder / "battle_page.html").read_text("utf-8")
+    script = (folder / "battle_page.js").read_text("utf-8")
     # Inside a script nothing but its end tag needs care.
     data = json.dumps(shown(game), separators=(",", ":")).replace("</", "<\\/")
-    for name, content in {
-        "title": html.escape(game.title),
-        "script": script,
-        "data": data,
-    }.items():
+    parts = {"title": html.escape(game.title), "script": script, "data": data}
+    for name, content in parts.items():
         page = page.replace(f"{{{{{name}}}}}", content)
     file.write_text(page, encoding="utf-8")
 

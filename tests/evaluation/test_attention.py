@@ -78,8 +78,13 @@ def test_everything_is_written_and_adds_up(qatten, tmp_path):
     folder = tmp_path / "new" / "folder"
     result = rllib("attention", qatten, "--episodes", 2, "--output", folder)
     assert result.exit_code == 0, result.output
-    for text in ("Qatten on scripted_battle", "2 greedy games", "head 2", "unit_1",
-                 "Games are not drawn", f"Wrote game_1 .. game_2 (.png, .html, .npz) to {folder}"):  # fmt: skip
+    for text in (
+        "Qatten on scripted_battle, scripted battle: 2 greedy games",
+        "head 2",
+        "unit_1",
+        "Games are not drawn",
+        f"Wrote game_1 .. game_2 (.png, .html, .npz) to {folder}",
+    ):
         assert text in result.output, result.output
     assert len(list(folder.iterdir())) == 6
     with np.load(folder / "game_2.npz") as file:
