@@ -104,5 +104,7 @@ def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
         console.print("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
     if games[0].battle is None:
         console.print(
-            f"Battles are drawn for the engine smax only, here played {spec.engine}: weights only."
+            "Games are not drawn: only states of the engine smax say where units stand, and here "
+            f"played {spec.engine}.",
+            soft_wrap=True,
         )

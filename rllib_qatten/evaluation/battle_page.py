@@ -16,8 +16,7 @@ from matplotlib.colors import to_hex
 from rllib_qatten.evaluation.attention import WeighedGame
 from rllib_qatten.evaluation.attention_figures import COLOURS, HEAT
 
-#: The page without its game.
-TEMPLATE = "battle_page.html"
+#: Of the numbers in the page, after the point.
 DIGITS = 5
 
 
@@ -28,14 +27,18 @@ def write(game: WeighedGame, file: Path) -> None:
         game: What it shows; without a drawing where it is not known where units stood.
         file: Where to.
     """
-    page = importlib.resources.files(__package__).joinpath(TEMPLATE).read_text("utf-8")
+    folder = importlib.resources.files(__package__)
+    page = (folder / "battle_page.html").read_text("utf-8")
+    script = (folder / "battle_page.js").read_text("utf-8")
     # Inside a script nothing but its end tag needs care.
-    data = json.dumps(content(game), separators=(",", ":")).replace("</", "<\\/")
-    page = page.replace("{{title}}", html.escape(game.title)).replace("{{data}}", data)
+    data = json.dumps(shown(game), separators=(",", ":")).replace("</", "<\\/")
+    parts = {"title": html.escape(game.title), "script": script, "data": data}
+    for name, content in parts.items():
+        page = page.replace(f"{{{{{name}}}}}", content)
     file.write_text(page, encoding="utf-8")
 
 
-def content(game: WeighedGame) -> dict[str, Any]:
+def shown(game: WeighedGame) -> dict[str, Any]:
     """What the page is told: heat maps [T, N], lines [T, H], and the battle."""
     weights, episode, battle = game.weights, game.episode, game.battle
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))

@@ -78,8 +78,13 @@ def test_everything_is_written_and_adds_up(qatten, tmp_path):
     folder = tmp_path / "new" / "folder"
     result = rllib("attention", qatten, "--episodes", 2, "--output", folder)
     assert result.exit_code == 0, result.output
-    for text in ("Qatten on scripted_battle", "2 greedy games", "head 2", "unit_1", "weights only",
-                 f"Wrote game_1 .. game_2 (.png, .html, .npz) to {folder}"):  # fmt: skip
+    for text in (
+        "Qatten on scripted_battle, scripted battle: 2 greedy games",
+        "head 2",
+        "unit_1",
+        "Games are not drawn",
+        f"Wrote game_1 .. game_2 (.png, .html, .npz) to {folder}",
+    ):
         assert text in result.output, result.output
     assert len(list(folder.iterdir())) == 6
     with np.load(folder / "game_2.npz") as file:
@@ -101,6 +106,7 @@ def test_everything_is_written_and_adds_up(qatten, tmp_path):
     assert arrays["alive"][:, 1].tolist() == [True] * 3 + [False] * 3
     assert arrays["actions"][3:, 1].tolist() == [0, 0]
     page = (folder / "game_2.html").read_text()
+    assert "{{" not in page
     assert not re.search(r"https?:|\bsrc=|\bhref=|@import|url\(", page)
     data = json.loads(re.search(r'<script id="data".*?>(.*?)</script>', page, re.S)[1])
     shown = {part["name"]: np.array(part["rows"]) for part in data["maps"] + data["lines"]}
@@ -211,7 +217,7 @@ def test_a_battle_on_smax(checkpoint):
     assert game.labels == ["marine 0", "marine 1", "marine 2"]
     assert panels(game)[5] == "health"
     units = episode.state.reshape(-1, 6, 10)
-    shown = pages.content(game)
+    shown = pages.shown(game)
     np.testing.assert_allclose(shown["battle"]["positions"], units[:, :, 1:3], atol=1e-5)
     np.testing.assert_allclose(shown["battle"]["health"], units[:, :, 0], atol=1e-5)
     assert shown["battle"]["types"] == ("marine",) * 6
