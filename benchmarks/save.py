@@ -82,7 +82,7 @@ def run(size: Size, tiny: bool) -> list[Row]:
     stops = [
         (a[0] + b[0], a[1] + b[1]) for a, b in zip(seconds["save"], seconds["copy"], strict=True)
     ]
-    goal = Spread.of([GOAL / cpu for _, cpu in stops])
+    goal = Spread.of([GOAL / wall for wall, _ in stops])
     return [
         megabytes(f"{len(episodes)} episodes in memory", in_memory),
         dataclasses.replace(
@@ -90,10 +90,13 @@ def run(size: Size, tiny: bool) -> list[Row]:
             ratio=Spread.of([in_memory / on_disk]),
             against="in memory, smaller",
         ),
-        row("training stands still: save and Tune's copy", 0, stops),
         dataclasses.replace(
-            row("... the same", 1, stops), ratio=goal, against=f"under {GOAL:g} s", goal=1.0
+            row("training stands still: save and Tune's copy", 0, stops),
+            ratio=goal,
+            against=f"under {GOAL:g} s",
+            goal=1.0,
         ),
+        row("... the same", 1, stops),
         row("loading, checked", 0, seconds["load"]),
         row("... the same", 1, seconds["load"]),
     ]

@@ -23,7 +23,7 @@ from rllib_qatten.envs.team import EngineFailed, TeamSpec, TeamStep, TeamVector,
 
 #: Failures to begin a game, in a row, after which it is given up; each waits twice as long.
 STARTS, FIRST_WAIT = 6, 0.5
-#: Games lost in a row in one slot after which something must be wrong with them all.
+#: Games lost in a row in one slot, without a step, after which something must be wrong with all.
 LOST_IN_A_ROW = 50
 #: A game takes longer to launch than to step.
 LAUNCH_FACTOR = 3
@@ -225,6 +225,7 @@ class SC2Teams(TeamVector):
                 self._lost[g] += 1
                 self._drop(g, answer, self._lost[g] >= LOST_IN_A_ROW)
                 continue
+            self._lost[g] = 0
             rewards[g], how, won[g], *seen = answer
             _write(final, g, *seen)
             limit = how == "time_limit"
@@ -235,7 +236,6 @@ class SC2Teams(TeamVector):
         done = terminated | truncated
         if done.any():
             self._battles[done] += 1
-            self._lost[done & ~dropped] = 0
             self._view = final.copy()
             self._begin(np.flatnonzero(done).tolist())
         return TeamStep(rewards, terminated, truncated, won, final, self._view, dropped)

@@ -200,9 +200,16 @@ def test_a_game_that_never_begins_is_given_up(battles, monkeypatch):
 
 def test_games_lost_all_the_time_are_given_up(battles, monkeypatch):
     monkeypatch.setattr(sc2, "LOST_IN_A_ROW", 3)
-    teams = battles(1, {battle: ["raise", 2] for battle in range(9)})
+    teams = battles(1, {battle: ["raise", 1] for battle in range(9)})
     with pytest.raises(RuntimeError, match="again and again"):
         play(teams, 20)
+
+
+def test_games_that_are_played_before_they_are_lost_go_on(battles, monkeypatch):
+    monkeypatch.setattr(sc2, "LOST_IN_A_ROW", 3)
+    teams = battles(1, {battle: ["raise", 2] for battle in range(6)})
+    steps, _ = play(teams, 20)
+    assert sum(step.dropped.sum() for _, _, step in steps) == 6
 
 
 def test_full_restart_every_so_many_battles(battles):
