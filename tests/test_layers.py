@@ -14,7 +14,7 @@ BELOW = {
     "rollout": {"envs", "agents", "metrics"},
     "training": {"envs", "agents", "mixers", "rollout", "metrics"},
     "algorithms": {"envs", "agents", "mixers", "rollout", "training", "metrics", "suggest"},
-    "evaluation": {"envs", "agents", "rollout", "errors", "suggest"},
+    "evaluation": {"envs", "agents", "rollout", "metrics", "errors", "suggest"},
 }
 
 
