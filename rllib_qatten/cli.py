@@ -149,7 +149,7 @@ def evaluate(
 ) -> None:
     """Play greedy games with a trained team: win rate, return, length, survival."""
     from rllib_qatten.errors import BadInput
-    from rllib_qatten.evaluation.report import run
+    from rllib_qatten.evaluation.games import run
     from rllib_qatten.experiment_file import assignment, override
     from rllib_qatten.launch import silence
 
@@ -167,6 +167,42 @@ def evaluate(
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of runs, ended or not.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Of the page and its figures.")
+    ] = Path("report"),
+    aggregate: Annotated[
+        str, typer.Option(metavar="iqm|median", help="What joins the seeds.")
+    ] = "iqm",
+    json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all evaluations in marl-eval's layout."),
+    ] = None,
+) -> None:
+    """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
+    from rllib_qatten.errors import BadInput
+    from rllib_qatten.launch import silence
+
+    silence()
+    try:
+        try:
+            from rllib_qatten.evaluation.page import write
+        except ModuleNotFoundError as error:
+            raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
+        warnings, page = write(runs, output, aggregate, json)
+    except BadInput as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    for warning in warnings:
+        typer.secho(f"Left out: {warning}", fg="yellow", err=True)
+    typer.echo(f"Wrote {page}")
 
 
 @app.command()

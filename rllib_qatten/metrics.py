@@ -10,6 +10,7 @@ ENV_RUNNERS = "env_runners"
 EVALUATION = "evaluation"
 LEARNER = "learners/default_policy"
 
+STEPS = "num_env_steps_sampled_lifetime"
 WIN_RATE = "win_rate"
 EPSILON = "epsilon"
 EPISODE_RETURN_MEAN = "episode_return_mean"
@@ -38,6 +39,9 @@ RETURN = f"{ENV_RUNNERS}/{EPISODE_RETURN_MEAN}"
 WINS = f"{ENV_RUNNERS}/{WIN_RATE}"
 GREEDY_RETURN = f"{EVALUATION}/{RETURN}"
 GREEDY_WINS = f"{EVALUATION}/{WINS}"
+
+#: Evaluations that a final number is the mean of.
+LAST = 5
 
 #: Every promised key -> what it is. README's table is made from this.
 KEYS = {

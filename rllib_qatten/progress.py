@@ -16,14 +16,11 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import metrics as keys
-from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, RETURN, WINS
+from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, LAST, RETURN, STEPS, WINS
 from rllib_qatten.stopping import Stopping
 
-STEPS = "num_env_steps_sampled_lifetime"
 #: Lines after which the header comes again.
 PAGE = 25
-#: Greedy evaluations that the final number is the mean of.
-LAST = 5
 
 Result = dict[str, Any]
 #: Title, result key, format; a column is as wide as its title and two spaces, or 10.

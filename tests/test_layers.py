@@ -21,6 +21,7 @@ BELOW = {
         "rollout",
         "training",
         "algorithms",
+        "metrics",
         "errors",
         "suggest",
     },
