@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -141,7 +143,7 @@ def _line(
         **look._asdict(),
     )  # fmt: skip
     if np.isfinite(estimate.low).all():
-        step = "post" if drawstyle == "steps-post" else None
+        step: Literal["post"] | None = "post" if drawstyle == "steps-post" else None
         axes.fill_between(
             estimate.x, estimate.low, estimate.high, color=look.color, alpha=0.15, linewidth=0,
             step=step,

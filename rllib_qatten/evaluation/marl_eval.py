@@ -11,7 +11,7 @@ NAMES = {"win_rate": "win_rate", "return": "mean_episode_return"}
 
 
 def layout(runs: list[Run]) -> dict[str, Any]:
-    """environment -> task -> algorithm -> run -> step_0, step_1, ..., absolute_metrics.
+    """Environment -> task -> algorithm -> run -> step_0, step_1, ..., absolute_metrics.
 
     A step holds the env steps so far and a list for each score, here of one number: the mean of
     that evaluation's games. marl-eval's absolute metric is one long evaluation of the best policy;

@@ -104,7 +104,8 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     Raises:
         BadInput: If there is no usable run.
     """
-    runs, warnings = [], []
+    runs: list[Run] = []
+    warnings: list[str] = []
     for folder in _folders(paths, warnings):
         try:
             runs.append(_read(folder, warnings))

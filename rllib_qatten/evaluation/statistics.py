@@ -188,8 +188,14 @@ def _scales(compared: Comparison) -> dict[tuple[str, str], Callable[[Run], np.nd
             continue
         returns = np.concatenate([run.scores["return"] for run in runs])
         low, span = returns.min(), np.ptp(returns) or 1.0
-        scales[task] = lambda run, low=low, span=span: (run.scores["return"] - low) / span
+        scales[task] = functools.partial(_scaled_return, low=low, span=span)
     return scales
+
+
+def _scaled_return(run: Run, low: float, span: float) -> np.ndarray:
+    """Returns between 0 and 1, by the least and the greatest that any run has."""
+    scaled: np.ndarray = (run.scores["return"] - low) / span
+    return scaled
 
 
 def _tasks(values: np.ndarray) -> np.ndarray:

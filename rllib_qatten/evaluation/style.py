@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from cycler import cycler
 
 #: Okabe and Ito's palette (https://jfly.uni-koeln.de/color) without its black, which is text's,
 #: and its yellow, which is lost on white.
@@ -40,10 +41,10 @@ def use_style() -> None:
     """Sets matplotlib's parameters; figures are drawn without a display."""
     mpl.use("agg")
     text = {key: INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")}
-    look: dict[str, Any] = {
+    look: Any = {
         **text,
         "axes.edgecolor": INK,
-        "axes.prop_cycle": mpl.cycler(color=COLORS),
+        "axes.prop_cycle": cycler(color=COLORS),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.grid": True,
