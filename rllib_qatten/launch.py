@@ -66,7 +66,8 @@ def train(
         restore: Whether experiments that had begun go on where they were.
 
     Returns:
-        0 if all went well, 1 if a trial failed, 130 if the user stopped it.
+        0 if all went well, 1 if a trial failed, 2 if checkpoints that cannot be read or written are
+        all that failed, 130 if the user stopped it.
     """
     runs: list[tuple[Experiment, Progress]] = []
     requested = False
@@ -87,20 +88,21 @@ def train(
             runs.append((experiment, progress))
             if requested := stopping.requested:
                 break
-    failed = False
+    failures: list[str] = []
     for experiment, progress in runs:
         if len(experiments) > 1:
             typer.secho(f"\n{experiment.name}", bold=True)
         progress.summary()
         for trial in progress.trials:
             if trial.status == Trial.ERROR:
-                failed = True
+                failures.append(failure(trial))
                 _say_failure(trial, f"{label(trial)}: " if experiment.num_trials > 1 else "")
     if requested:
         several = len(experiments) > 1 or experiments[0].num_trials > 1
         _say_how_to_go_on(None if several else progress.trials, command)
         return 130
-    return 1 if failed else 0
+    users = [name for name in failures if re.match(r"([\w.]+\.)?CheckpointError:", name)]
+    return 0 if not failures else 2 if users == failures else 1
 
 
 def silence() -> None:

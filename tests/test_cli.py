@@ -325,6 +325,19 @@ def test_a_failing_trial_says_why_and_where(rllib):
         assert Path(path).exists()
 
 
+def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(rllib, tmp_path):
+    first = rllib("-f", "exp.yaml", "--storage-path", "out")
+    output, errors = first.communicate(timeout=120)
+    assert first.returncode == 0, errors
+    [path] = re.findall(r"^Last checkpoint: +(\S+)$", output, re.MULTILINE)
+    second = rllib("-f", "exp.yaml", "--storage-path", "out", "--name", "wider", "--resume", path,
+                   "--set", "hidden_size=7")  # fmt: skip
+    _, errors = second.communicate(timeout=120)
+    assert second.returncode == 2, errors
+    assert "CheckpointError: " in errors
+    assert "agent.head.weight" in errors
+
+
 def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
     process = rllib("-f", "exp.yaml", "--storage-path", "out", "--stop", "training_iteration=1000",
                     text=GAME.replace("3}", "999}"))  # fmt: skip
