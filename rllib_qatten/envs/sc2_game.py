@@ -168,7 +168,9 @@ def guard(player: int, folder: str) -> None:
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
-    with open(os.path.join(folder, "output"), "rb") as file:
+    words = b""
+    # A player that was killed early has written nothing, not even the file.
+    with contextlib.suppress(OSError), open(os.path.join(folder, "output"), "rb") as file:
         words = file.read()[-LAST_WORDS:]
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):

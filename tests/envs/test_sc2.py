@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -210,6 +212,19 @@ def test_games_that_are_played_before_they_are_lost_go_on(battles, monkeypatch):
     teams = battles(1, {battle: ["raise", 2] for battle in range(6)})
     steps, _ = play(teams, 20)
     assert sum(step.dropped.sum() for _, _, step in steps) == 6
+
+
+def test_the_folder_of_a_game_that_said_nothing_goes_too(tmp_path):
+    folder = tmp_path / "game"
+    folder.mkdir()
+    player = subprocess.Popen(["sleep", "0"], start_new_session=True)
+    player.wait()
+    code = (
+        "import sys; from rllib_qatten.envs.sc2_game import guard; "
+        "guard(int(sys.argv[1]), sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(player.pid), folder], check=True)
+    assert not folder.exists()
 
 
 def test_full_restart_every_so_many_battles(battles):
