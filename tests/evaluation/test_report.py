@@ -117,3 +117,10 @@ def test_nothing_to_report_is_a_users_mistake(tmp_path):
         assert result.exit_code == 2
         assert str(path) in result.output.replace("\n", "")
         assert not (tmp_path / "page").exists()
+
+
+def test_one_algorithm_on_one_task_has_nothing_to_be_compared_with(tmp_path):
+    write_run(tmp_path / "runs" / "Qatten_smac_00001_seed=1", "Qatten", 1)
+    result = report(tmp_path / "runs", "-o", tmp_path / "page")
+    assert result.exit_code == 0, result.output
+    assert "Over runs and tasks" not in (tmp_path / "page" / "report.html").read_text()
