@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from rllib_qatten.errors import BadInput
 
 app = typer.Typer(
     name="rllib",
@@ -14,6 +18,18 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+@contextlib.contextmanager
+def _no_traceback() -> Iterator[None]:
+    """Ends with the message and 2 for a user's mistake, with 130 for Ctrl-C."""
+    try:
+        yield
+    except BadInput as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -68,7 +84,6 @@ def train(
     Ctrl-C stops after the running iteration, with a checkpoint, and says how to go on.
     """
     # Imports of Ray and torch take seconds: not for --help.
-    from rllib_qatten.errors import BadInput
     from rllib_qatten.experiment_file import assignment, override, read
     from rllib_qatten.launch import checkpoint_folder, silence
     from rllib_qatten.launch import train as run
@@ -76,7 +91,7 @@ def train(
     silence()
     given = words or []
     files = ([file] if file else []) + [Path(w) for w in given[given[:1] == ["file"] :]]
-    try:
+    with _no_traceback():
         if len(files) != 1:
             raise BadInput("give one experiment: rllib train -f FILE, or rllib train file FILE.")
         experiments = read(files[0])
@@ -117,11 +132,6 @@ def train(
         if name:
             command += ["--name", name]
         code = run(experiments, command, resume=checkpoint, restore=restore)
-    except BadInput as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
     raise typer.Exit(code)
 
 
@@ -148,13 +158,12 @@ def evaluate(
     ] = None,
 ) -> None:
     """Play greedy games with a trained team: win rate, return, length, survival."""
-    from rllib_qatten.errors import BadInput
     from rllib_qatten.evaluation.games import run
     from rllib_qatten.experiment_file import assignment, override
     from rllib_qatten.launch import silence
 
     silence()
-    try:
+    with _no_traceback():
         settings: dict[str, Any] = {"env_config": {}}
         for text in set_ or []:
             key, value = assignment(text, "--set")
@@ -162,11 +171,6 @@ def evaluate(
                 raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
             override(settings, key, value)
         run(checkpoint, episodes, seed, settings["env_config"], json, gif)
-    except BadInput as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -187,19 +191,15 @@ def report(
     ] = None,
 ) -> None:
     """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
-    from rllib_qatten.errors import BadInput
     from rllib_qatten.launch import silence
 
     silence()
-    try:
+    with _no_traceback():
         try:
             from rllib_qatten.evaluation.page import write
         except ModuleNotFoundError as error:
             raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
         warnings, page = write(runs, output, aggregate, json)
-    except BadInput as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
     for warning in warnings:
         typer.secho(f"Left out: {warning}", fg="yellow", err=True)
     typer.echo(f"Wrote {page}")
@@ -219,15 +219,11 @@ def export(
     ] = None,
 ) -> None:
     """Write the agent network as a file that acts without this package."""
-    from rllib_qatten.errors import BadInput
     from rllib_qatten.evaluation.export import export as write
     from rllib_qatten.evaluation.policy import TeamPolicy
 
-    try:
+    with _no_traceback():
         file = write(TeamPolicy.from_checkpoint(checkpoint), form, output)
-    except BadInput as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
     typer.echo(f"Wrote {file}")
 
 
@@ -254,18 +250,12 @@ def attention(
     ] = Path("attention"),
 ) -> None:
     """Show how the mixer weighs the agents: figures, pages with the battle, arrays."""
-    from rllib_qatten.errors import BadInput
     from rllib_qatten.evaluation.attention_report import run
     from rllib_qatten.launch import silence
 
     silence()
-    try:
+    with _no_traceback():
         run(checkpoint, episodes, seed, output)
-    except BadInput as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def main() -> None:

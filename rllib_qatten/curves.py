@@ -1,4 +1,4 @@
-"""progress.csv and result.json of trials that are paused, restarted or restored."""
+"""Files beside a trial's results: progress.csv and result.json without gaps, and its command."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from ray.tune.experiment import Trial
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback
 from ray.tune.result import EXPR_PROGRESS_FILE
+
+from rllib_qatten.evaluation.runs import COMMAND_FILE
 
 
 class _KeepsFile(LoggerCallback):
@@ -36,3 +38,16 @@ class CSVCurves(_KeepsFile, CSVLoggerCallback):
             with open(Path(trial.local_path, EXPR_PROGRESS_FILE), newline="") as file:
                 columns = next(csv.reader(file))
             self._trial_csv[trial] = csv.DictWriter(self._trial_files[trial], columns)
+
+
+class Command(LoggerCallback):
+    """The command that started a trial, for reports of it."""
+
+    def __init__(self, command: str) -> None:
+        """Takes the command as a shell would."""
+        self._command = command
+
+    def log_trial_start(self, trial: Trial) -> None:
+        """Writes it beside the results."""
+        trial.init_local_path()
+        Path(trial.local_path, COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")

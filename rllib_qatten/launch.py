@@ -21,6 +21,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.experiment import Trial
 
 from rllib_qatten.algorithms import ALGORITHMS, checkpoint
+from rllib_qatten.curves import Command
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment import Experiment
 from rllib_qatten.progress import Progress, failure, label
@@ -71,6 +72,7 @@ def train(
     """
     runs: list[tuple[Experiment, Progress]] = []
     requested = False
+    words = [*command, *(["--resume", str(resume)] if resume else [])]
     with _quiet_ray(max(experiment.cpus_per_trial for experiment in experiments)):
         for experiment in experiments:
             stopping = Stopping(experiment.stop, sweep=experiment.num_trials > 1)
@@ -78,10 +80,11 @@ def train(
             if len(experiments) > 1:
                 typer.secho(f"\n{experiment.name}", bold=True)
             with stopping.on_ctrl_c():
+                callbacks = [progress, Command(shlex.join(words))]
                 if restore and experiment.begun:
-                    tuner = experiment.restored_tuner(stop=stopping, callbacks=[progress])
+                    tuner = experiment.restored_tuner(stop=stopping, callbacks=callbacks)
                 else:
-                    tuner = experiment.tuner(stop=stopping, callbacks=[progress], resume=resume)
+                    tuner = experiment.tuner(stop=stopping, callbacks=callbacks, resume=resume)
                 # Ray handles nothing but what it raises here; a second Ctrl-C comes out as it is.
                 with contextlib.suppress(KeyboardInterrupt):
                     tuner.fit()

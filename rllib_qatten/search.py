@@ -45,7 +45,10 @@ class _FreshScores:
 
 
 class _FreshSearch:
-    """Mixed into a searcher: as `_FreshScores`; a trial ends with its last score."""
+    """Mixed into a searcher: as `_FreshScores`; a trial ends with its last score.
+
+    The type checker does not know what these two classes are mixed into, hence the ignores.
+    """
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """See `Searcher`."""

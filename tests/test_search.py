@@ -121,7 +121,7 @@ def test_median_stopping_ignores_missing_scores():
 
 
 def test_optuna_is_told_the_last_score_and_can_be_saved(tmp_path):
-    pytest.importorskip("optuna")
+    pytest.importorskip("optuna", reason="the extra optuna is not installed")
     made = search.searcher({"type": "optuna", "seed": 1}, 0)
     made.set_search_properties(SCORE, "max", {"lr": tune.loguniform(1e-4, 1e-2)})
     made.suggest("a")

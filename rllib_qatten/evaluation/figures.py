@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +10,12 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from rllib_qatten.evaluation.runs import Run
 from rllib_qatten.evaluation.statistics import Estimate
-from rllib_qatten.evaluation.style import Look
+from rllib_qatten.evaluation.style import INK, Look
 from rllib_qatten.evaluation.timing import PARTS, TimeSplit
 
 STEPS = "environment steps"
 #: Score -> the label of its axis.
-SCORES = {"win_rate": "greedy win rate", "return": "greedy return"}
+SCORES = {"win_rate": "win rate", "return": "return"}
 #: At most so many markers on a line.
 MARKS = 10
 
@@ -40,7 +38,8 @@ def learning_curves(
         if estimate:
             _line(axes, label, estimate, look)
     _steps(axes)
-    axes.set(title=title, ylabel=SCORES[score])
+    games = "greedy " if all(run.greedy for of_label in runs.values() for run in of_label) else ""
+    axes.set(title=title, ylabel=games + SCORES[score])
     if score == "win_rate":
         _shares(axes)
     return _with_legend(figure, axes)
@@ -81,8 +80,8 @@ def improvement(estimates: dict[tuple[str, str], Estimate]) -> Figure:
     for (x, y), estimate in estimates.items():
         table[labels.index(x), labels.index(y)] = estimate.centre[0]
     figure, axes = plt.subplots(figsize=(max(4.2, 2.2 + 0.72 * n), max(2.4, 1.6 + 0.5 * n)))
-    # Purple and orange are told apart by all; the middle is pale in both themes.
-    axes.imshow(table, cmap="PuOr_r", vmin=0, vmax=1, aspect="auto", alpha=0.75)
+    # Purple and orange are told apart by all; without their darkest shades, black text is read.
+    axes.imshow(table, cmap="PuOr_r", vmin=-0.5, vmax=1.5, aspect="auto")
     for (x, y), estimate in estimates.items():
         text = f"{estimate.centre[0]:.2f}"
         if np.isfinite(estimate.low[0]):
@@ -105,12 +104,12 @@ def throughput(values: dict[str, list[float]], looks: dict[str, Look]) -> Figure
     figure, axes = plt.subplots(figsize=(5.2, 1.3 + 0.32 * len(values)))
     for row, (label, speeds) in enumerate(values.items()):
         axes.barh(row, np.mean(speeds), color=looks[label].color, alpha=0.75, height=0.6)
-        axes.plot(speeds, [row] * len(speeds), "o", color="black", markersize=3)
+        axes.plot(speeds, [row] * len(speeds), "o", color=INK, markersize=3)
     axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set(title="Throughput", xlabel="environment steps per second, all work included")
+    axes.set(title="Throughput", xlabel="environment steps per second")
     return figure
 
 
@@ -143,10 +142,9 @@ def _line(
         **look._asdict(),
     )  # fmt: skip
     if np.isfinite(estimate.low).all():
-        step: Literal["post"] | None = "post" if drawstyle == "steps-post" else None
         axes.fill_between(
             estimate.x, estimate.low, estimate.high, color=look.color, alpha=0.15, linewidth=0,
-            step=step,
+            step="post" if drawstyle == "steps-post" else None,
         )  # fmt: skip
 
 
@@ -164,7 +162,7 @@ def _shares(axes: Axes) -> None:
 def _with_legend(figure: Figure, axes: Axes) -> Figure:
     """Below the axes, where it hides no line."""
     handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, min(4, 60 // (8 + max(map(len, labels), default=1))))
+    columns = max(1, min(4, 72 // (7 + max(map(len, labels), default=1))))
     rows = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * rows)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ray.tune.result import TIME_TOTAL_S
 
+import rllib_qatten
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation import figures, marl_eval, runs, statistics, timing
 from rllib_qatten.evaluation.output import replacing
@@ -45,16 +48,17 @@ class Report:
 
     def content(self) -> dict[str, Any]:
         """What the template shows; draws and writes all figures."""
-        number, several = len(self.runs), len(self.groups) > 1
-        tasks = ", ".join(_title(task) for task in self.groups)
+        number = len(self.runs)
+        tasks = ", ".join(map(self._title, self.groups))
+        environments = ", ".join(sorted({environment for environment, _ in self.groups}))
         return {
             "title": f"{', '.join(self.looks)} on {tasks}" if number < 4 else "Training report",
             "subtitle": f"{_count(number, 'run')} of {_count(len(self.looks), 'algorithm')} on "
-            f"{_count(len(self.groups), 'task')}: {tasks}.",
+            f"{_count(len(self.groups), 'task')}: {tasks}. Played by {environments}.",
             "aggregate": TITLES[self.aggregate],
             "final": self._final(),
-            "curves": [(_title(task), self._curves(task)) for task in self.groups],
-            "compared": self._compared(several),
+            "curves": [(self._title(task), self._curves(task)) for task in self.groups],
+            "compared": self._compared(),
             "time": self._time(),
             "each": self._each(),
             "settings": [
@@ -66,12 +70,17 @@ class Report:
             ],
         }
 
+    def _title(self, task: tuple[str, str]) -> str:
+        """The task, with the environment where there are several."""
+        several = len({environment for environment, _ in self.groups}) > 1
+        return f"{task[1]} ({task[0]})" if several and task[0] != task[1] else task[1]
+
     def _final(self) -> dict[str, Any]:
         scores = [score for score in SCORES if any(score in run.scores for run in self.runs)]
         rows = []
-        for (environment, task), algorithms in self.groups.items():
+        for task, algorithms in self.groups.items():
             for label, of_label in algorithms.items():
-                row = [task, environment, label, str(len(of_label)), _span(of_label)]
+                row = [self._title(task), label, str(len(of_label)), _span(of_label)]
                 for score in scores:
                     if all(score in run.scores for run in of_label):
                         estimate = statistics.final(of_label, score, self.aggregate)
@@ -79,10 +88,10 @@ class Report:
                     else:
                         row += ["-", "-"]
                 rows.append(row)
-        head = ["task", "environment", "algorithm", "runs", "env steps"]
+        head = ["task", "algorithm", "runs", "env steps"]
         for score in scores:
             head += [SCORES[score][0], "95 % interval"]
-        return {"head": head, "rows": rows, "numbers": range(3, len(head))}
+        return {"head": head, "rows": rows, "numbers": range(2, len(head))}
 
     def _curves(self, task: tuple[str, str]) -> list[dict[str, str]]:
         drawn = []
@@ -98,16 +107,16 @@ class Report:
                     for label, of_label in of_score.items()
                 }
                 figure = figures.learning_curves(task[1], score, of_score, estimates, self.looks)
-                caption = f"Greedy {title} on {task[1]} against environment steps."
-                drawn.append(self._keep(figure, f"{score}_{'_'.join(task)}", caption))
+                caption = f"{title.capitalize()} on {task[1]} against environment steps."
+                drawn.append(self._keep(figure, f"{score}_{self._title(task)}", caption))
         return drawn
 
-    def _compared(self, several: bool) -> dict[str, Any]:
+    def _compared(self) -> dict[str, Any]:
         compared = statistics.comparison(self.runs)
-        if not several and len(compared.runs) < 2:
+        if len(self.groups) < 2 and len(compared.runs) < 2:
             return {}
         scores = statistics.final_scores(compared)
-        tasks = ", ".join(_title(task) for task in compared.tasks)
+        tasks = ", ".join(map(self._title, compared.tasks))
         sizes = sorted({len(values) for values in scores.values()})
         many = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))
         title = TITLES[self.aggregate]
@@ -155,11 +164,16 @@ class Report:
         drawn = []
         if speeds:
             caption = "Bar: mean over runs; dot: a run. What else the machine did counts, too."
+            speeds = {label: speeds[label] for label in self.looks if label in speeds}
             drawn.append(self._keep(figures.throughput(speeds, self.looks), "throughput", caption))
         if splits:
             means = {
-                label: {part: float(np.mean([s[part] for s in of])) for part in timing.PARTS}
-                for label, of in splits.items()
+                label: {
+                    part: float(np.mean([split[part] for split in splits[label]]))
+                    for part in timing.PARTS
+                }
+                for label in self.looks
+                if label in splits
             }
             caption = "From RLlib's timers, mean over runs, without the first iteration."
             drawn.append(self._keep(figures.time_split(means), "time_split", caption))
@@ -188,14 +202,21 @@ class Report:
 
     def _keep(self, figure: Figure, name: str, caption: str) -> dict[str, str]:
         """Writes a figure as PNG and SVG, and returns it for the page."""
-        name = re.sub(r"\W+", "_", name).strip("_").lower()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        name = re.sub(r"[\W_]+", "_", name).strip("_").lower()
+        unsaid = ("Date", "Creator", "Format", "Type")
+        bare: Any = {"format": "svg", "metadata": dict.fromkeys(unsaid)}
         figure.savefig(self.folder / f"{name}.png")
-        figure.savefig(self.folder / f"{name}.svg", metadata=nothing)
+        figure.savefig(self.folder / f"{name}.svg", **bare)
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata=nothing, transparent=True)
+        figure.savefig(text, **bare, transparent=True)
         plt.close(figure)
-        return {"name": name, "caption": caption, "svg": _inline(text.getvalue(), name, caption)}
+        return {
+            "name": name,
+            "caption": caption,
+            "svg": _inline(text.getvalue(), name, caption),
+            # Letters are equally large in all figures.
+            "width": f"{8.5 * figure.get_figwidth():.0f}rem",
+        }
 
 
 def write(
@@ -220,22 +241,26 @@ def write(
     except ValueError as error:
         raise BadInput(str(error)) from error
     found, warnings = runs.read_all(paths)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be made: {error.strerror}.") from error
-    use_style()
-    with replacing(folder / PAGE) as page:
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("rllib_qatten", "evaluation"), autoescape=True,
-            trim_blocks=True, undefined=jinja2.StrictUndefined,
-        )  # fmt: skip
-        template = environment.get_template(f"{PAGE}.jinja")
-        content = Report(found, folder, aggregate).content()
-        page.write_text(template.render(content, warnings=warnings, footer=""), encoding="utf-8")
-    if json_file:
-        with replacing(json_file) as file:
+    with contextlib.ExitStack() as stack:
+        # What cannot be written is known before anything is drawn.
+        file = stack.enter_context(replacing(json_file)) if json_file else None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder}: cannot be made: {error.strerror}.") from error
+        page = stack.enter_context(replacing(folder / PAGE))
+        if file:
             file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
+        use_style()
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("rllib_qatten", "evaluation"),
+            autoescape=True,
+            trim_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        content = Report(found, folder, aggregate).content()
+        content |= {"warnings": warnings, "footer": _footer(folder)}
+        page.write_text(environment.get_template(f"{PAGE}.jinja").render(content), encoding="utf-8")
     return warnings, folder / PAGE
 
 
@@ -249,8 +274,10 @@ def _inline(svg: str, name: str, label: str) -> str:
     return svg.replace(INK, "currentColor")
 
 
-def _title(task: tuple[str, str]) -> str:
-    return task[1] if task[0] == task[1] else f"{task[1]} ({task[0]})"
+def _footer(folder: Path) -> str:
+    about = ", ".join(f"{name} {version(name)}" for name in ("ray", "scipy", "matplotlib"))
+    made = f"Made with rllib_qatten {rllib_qatten.__version__}, {about}."
+    return f"{made} Figures as PNG and SVG: {folder.resolve()}."
 
 
 def _count(number: int, what: str) -> str:

@@ -21,14 +21,12 @@ from ray.tune.utils import flatten_dict
 
 from rllib_qatten import metrics as keys
 from rllib_qatten.errors import BadInput
+from rllib_qatten.evaluation.variants import tell_apart
 
 #: In a trial's folder: the command that started it.
 COMMAND_FILE = "command.txt"
 #: Package -> where a checkpoint's metadata has its version.
 VERSIONS = {"rllib_qatten": "rllib_qatten_version", "ray": "ray_version"}
-#: Longest list of settings that a label takes.
-SHORT = 40
-UNSET = ""
 #: Where a column is looked for: our promised key, then what other RLlib runs call it.
 STEPS = (
     keys.STEPS,
@@ -49,8 +47,6 @@ EXPLORING = {
     "win_rate": (keys.WINS, "win_rate"),
     "return": (keys.RETURN, "env_runners/episode_reward_mean", "episode_reward_mean"),
 }
-#: Settings by which runs of one algorithm on one task may differ and still be its repetitions.
-NOT_A_VARIANT = ("seed", "env_config/map_name")
 
 
 @dataclasses.dataclass
@@ -113,7 +109,7 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
             warnings.append(str(error))
     if not runs:
         raise BadInput("\n".join(["no run can be reported.", *warnings]))
-    _tell_variants_apart(runs)
+    tell_apart(runs)
     runs.sort(key=lambda run: (run.environment, run.task, run.label, str(run.folder)))
     return runs, warnings
 
@@ -153,10 +149,11 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     config = _json(folder / EXPR_PARAM_FILE) or table[-1].get("config") or {}
     env, env_config = str(config.get("env", "unknown")), config.get("env_config") or {}
     engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), env)
+    # Tune names a trial's folder so.
+    algorithm = folder.name.split(f"_{env}_")[0].split("_")[0]
     return Run(
         folder=folder,
-        # Tune names a trial's folder so.
-        label=folder.name.split(f"_{env}_")[0].split("_")[0],
+        label=algorithm if greedy else f"{algorithm}, exploring",
         environment=str(engine),
         task=str(env_config.get("map_name", env)),
         config=config,
@@ -201,10 +198,11 @@ def _parse_csv(lines: list[str]) -> tuple[list[dict[str, Any]], int]:
 def _parse_json(lines: list[str]) -> tuple[list[dict[str, Any]], int]:
     rows = []
     for line in lines:
-        with contextlib.suppress(ValueError, AttributeError):
+        with contextlib.suppress(ValueError):
             row = json.loads(line)
-            config = row.pop("config", None)
-            rows.append(flatten_dict(row) | {"config": config})
+            if isinstance(row, dict):
+                config = row.pop("config", None)
+                rows.append(flatten_dict(row) | {"config": config})
     return rows, len(lines) - len(rows)
 
 
@@ -262,41 +260,3 @@ def _versions(folder: Path) -> str:
     about = _json(files[-1]) if files else {}
     known = [f"{n} {about[k]}" for n, k in VERSIONS.items() if k in about]
     return ", ".join(known) or "versions not recorded"
-
-
-def _tell_variants_apart(runs: list[Run]) -> None:
-    """Adds to the labels what tells an algorithm's variants on one task from each other.
-
-    The settings that differ where they are short, else the experiment's folder, else a number.
-    """
-    for label in {run.label for run in runs}:
-        mine = [run for run in runs if run.label == label]
-        flat = {id(run): _settings(run) for run in mine}
-        differing: dict[str, None] = {}
-        for place in {(run.environment, run.task) for run in mine}:
-            here = [flat[id(run)] for run in mine if (run.environment, run.task) == place]
-            names = dict.fromkeys(name for settings in here for name in settings)
-            differing |= {n: None for n in names if len({s.get(n, UNSET) for s in here}) > 1}
-        if not differing:
-            continue
-        variants = {id(run): tuple(flat[id(run)].get(n, UNSET) for n in differing) for run in mine}
-        order = list(dict.fromkeys(variants.values()))
-        folders = {(variants[id(run)], run.folder.parent.name) for run in mine}
-        texts = {values: _short(differing, values) for values in order}
-        for run in mine:
-            values = variants[id(run)]
-            text = texts[values]
-            if max(map(len, texts.values())) > SHORT:
-                by_folder = len({folder for _, folder in folders}) == len(folders)
-                text = run.folder.parent.name if by_folder else f"#{order.index(values) + 1}"
-            run.label = f"{label} ({text})" if text else label
-
-
-def _short(names: Iterable[str], values: Iterable[str]) -> str:
-    given = [(n.split("/")[-1], v) for n, v in zip(names, values, strict=True) if v != UNSET]
-    return ", ".join(f"{name} {value}" for name, value in given)
-
-
-def _settings(run: Run) -> dict[str, str]:
-    flat = flatten_dict({**run.config})
-    return {name: str(value) for name, value in flat.items() if name not in NOT_A_VARIANT}

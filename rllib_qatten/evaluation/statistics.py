@@ -106,7 +106,7 @@ def comparison(runs: list[Run]) -> Comparison:
         table[label] = {task: groups[task][label][:number] for task in tasks}
         spare = sum(len(groups[task][label]) for task in tasks) - number * len(tasks)
         if spare:
-            left_out.append(f"{label}: {spare} runs, as other tasks have fewer")
+            left_out.append(f"{label}: {spare} of its runs, as other tasks have fewer")
     return Comparison(tasks, table, left_out)
 
 
@@ -184,18 +184,16 @@ def _scales(compared: Comparison) -> dict[tuple[str, str], Callable[[Run], np.nd
     for task in compared.tasks:
         runs = [run for of_task in compared.runs.values() for run in of_task[task]]
         if all("win_rate" in run.scores for run in runs):
-            scales[task] = lambda run: run.scores["win_rate"]
-            continue
-        returns = np.concatenate([run.scores["return"] for run in runs])
-        low, span = returns.min(), np.ptp(returns) or 1.0
-        scales[task] = functools.partial(_scaled_return, low=low, span=span)
+            scales[task] = functools.partial(_scaled, score="win_rate", low=0.0, span=1.0)
+        else:
+            returns = np.concatenate([run.scores["return"] for run in runs])
+            low, span = float(returns.min()), float(np.ptp(returns)) or 1.0
+            scales[task] = functools.partial(_scaled, score="return", low=low, span=span)
     return scales
 
 
-def _scaled_return(run: Run, low: float, span: float) -> np.ndarray:
-    """Returns between 0 and 1, by the least and the greatest that any run has."""
-    scaled: np.ndarray = (run.scores["return"] - low) / span
-    return scaled
+def _scaled(run: Run, score: str, low: float, span: float) -> np.ndarray:
+    return (run.scores[score] - low) / span
 
 
 def _tasks(values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
+import matplotlib
+import matplotlib.style
 from cycler import cycler
 
 #: Okabe and Ito's palette (https://jfly.uni-koeln.de/color) without its black, which is text's,
@@ -39,9 +40,9 @@ def looks(names: list[str]) -> dict[str, Look]:
 
 def use_style() -> None:
     """Sets matplotlib's parameters; figures are drawn without a display."""
-    mpl.use("agg")
+    matplotlib.use("agg")
     text = {key: INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")}
-    look: Any = {
+    look: dict[str, Any] = {
         **text,
         "axes.edgecolor": INK,
         "axes.prop_cycle": cycler(color=COLORS),
@@ -65,4 +66,4 @@ def use_style() -> None:
         "svg.fonttype": "none",
         "svg.hashsalt": "rllib_qatten",
     }
-    mpl.rcParams.update(look)
+    matplotlib.style.use(look)

@@ -21,5 +21,5 @@ def get_state() -> dict[str, Any]:
 def set_state(state: dict[str, Any]) -> None:
     """Continues their draws."""
     random.setstate(state["python"])
-    np.random.set_state(state["numpy"])  # noqa: NPY002
+    np.random.set_state(state["numpy"])  # noqa: NPY002 - as above
     torch.set_rng_state(torch.from_numpy(state["torch"].copy()))

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.core.columns import Columns
 from ray.tune.registry import register_env
 
 from rllib_qatten.agents import AGENTS, SHARING
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.training import batch as columns
-from rllib_qatten.training.batch import pack
 from tests.algorithms import test_every_algorithm as every
 from tests.teams import ScriptedBattle
 from tests.training import test_module as policy
@@ -83,24 +80,7 @@ def test_separate_agents_are_saved_and_restored(build, tmp_path):
 
 @every_option
 def test_acting_equals_unrolling(options):
-    module = policy.build("QMIX", TYPED, **options).float()
-    (episode,) = policy.episodes([4])
-    batch = {k: torch.from_numpy(v) for k, v in pack([episode]).items()}
-    whole = module.agent(
-        module.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS]), batch[columns.BATCH_SIZES]
-    )
-    hidden = torch.from_numpy(module.get_initial_state()["hidden"])[None]
-    for t in range(5):
-        last = episode.actions[t - 1].astype(np.int64) if t else np.full(2, -1)
-        output = module.forward_inference(
-            {
-                Columns.OBS: episode.observations[t][None],
-                columns.LAST_ACTIONS: last[None],
-                Columns.STATE_IN: {"hidden": hidden},
-            }
-        )
-        hidden = output[Columns.STATE_OUT]["hidden"]
-        torch.testing.assert_close(output["utilities"][0], whole[t])
+    policy.assert_acting_equals_unrolling(policy.build("QMIX", TYPED, **options).float())
 
 
 def test_unit_types_must_be_declared():

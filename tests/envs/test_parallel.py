@@ -39,7 +39,7 @@ class Rowers(ParallelEnv):
             return box
         return gym.spaces.Dict({"observation": box, "action_mask": gym.spaces.MultiBinary(3)})
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 - as above
     def action_space(self, agent):
         return gym.spaces.Discrete(3)
 

@@ -92,7 +92,7 @@ def test_spec_comes_without_a_game(battles):
 
 def test_everything_is_passed_on_exactly(battles):
     teams = battles(2)
-    last_legal = lambda view: 8 - view.legal_actions[..., ::-1].argmax(-1)  # noqa: E731
+    last_legal = lambda view: 8 - view.legal_actions[..., ::-1].argmax(-1)  # noqa: E731 - one line, one use
     trace, _ = play(teams, 12, last_legal)
     played = None
     for view, actions, step in trace:

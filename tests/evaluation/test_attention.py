@@ -23,8 +23,9 @@ from rllib_qatten.rollout.episode import Recorder
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
-figures = pytest.importorskip("rllib_qatten.evaluation.attention_figures")
-pages = pytest.importorskip("rllib_qatten.evaluation.battle_page")
+EXTRA = "the extra report is not installed"
+figures = pytest.importorskip("rllib_qatten.evaluation.attention_figures", reason=EXTRA)
+pages = pytest.importorskip("rllib_qatten.evaluation.battle_page", reason=EXTRA)
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 #: The second of three agents dies after step 2.

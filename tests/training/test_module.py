@@ -140,7 +140,11 @@ def test_double_q_takes_the_live_networks_choice(name):
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_acting_equals_unrolling(name):
-    module = build(name).float()
+    assert_acting_equals_unrolling(build(name).float())
+
+
+def assert_acting_equals_unrolling(module):
+    """Step by step a team acts as the whole episode is learned from."""
     (episode,) = episodes([4])
     batch = {k: torch.from_numpy(v) for k, v in pack([episode]).items()}
     whole = module.agent(
