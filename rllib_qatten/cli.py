@@ -153,8 +153,13 @@ def evaluate(
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write everything, game by game, as JSON.")
     ] = None,
-    gif: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the first battle (SMAX).")
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The first battle as .gif or .mp4 (SMAX), or all of the first game's as "
+            ".SC2Replay.",
+        ),
     ] = None,
 ) -> None:
     """Play greedy games with a trained team: win rate, return, length, survival."""
@@ -170,7 +175,7 @@ def evaluate(
             if not key.startswith("env_config."):
                 raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
             override(settings, key, value)
-        run(checkpoint, episodes, seed, settings["env_config"], json, gif)
+        run(checkpoint, episodes, seed, settings["env_config"], json, video)
 
 
 @app.command()

@@ -106,6 +106,8 @@ class StarCraft2Env:
         reward_death_value=10,
         reward_win=200,
         reward_scale=True,
+        replay_dir="",
+        replay_prefix="",
     ):
         self.map_name, self.game_version, self._seed = map_name, game_version, seed
         self.continuing_episode, self.reward_scale = continuing_episode, reward_scale
@@ -116,6 +118,7 @@ class StarCraft2Env:
         self.max_reward = ENEMIES * reward_death_value + reward_win
         self.enemies, self.t, self.battle = {}, 0, None
         self._game, self._ended = None, 0
+        self.replay_dir, self.replay_prefix = replay_dir, replay_prefix
         self._faults = json.loads(Path(__file__).with_name("faults.json").read_text())
 
     def get_env_info(self):
@@ -200,6 +203,16 @@ class StarCraft2Env:
             if kind == "timeout" and self.continuing_episode:
                 info["episode_limit"] = True
         return reward, over, info
+
+    def save_replay(self):
+        """As pysc2 does: named by the time, in the game's own folder unless another is given."""
+        if Path(__file__).with_name("no_replay").exists():
+            raise ConnectionError("websocket closed")
+        content = {"map": self.map_name, "player": os.getpid(), "battles": self._ended}
+        name = f"{self.replay_prefix or self.map_name}_2026-01-01-00-00-00.SC2Replay"
+        Path(os.environ["SC2PATH"], "Replays", self.replay_dir, name).write_text(
+            json.dumps(content)
+        )
 
     def get_obs(self):
         seen = [np.array([self.battle, self.t, i, 1], np.float32) for i in range(N)]

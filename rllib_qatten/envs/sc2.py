@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rllib_qatten.envs import sc2_install
-from rllib_qatten.envs.sc2_process import GameProcess, Lost, answers
+from rllib_qatten.envs.sc2_process import GameProcess, Lost, answers, ask
 from rllib_qatten.envs.team import EngineFailed, TeamSpec, TeamStep, TeamVector, TeamView
 
 #: Failures to begin a game, in a row, after which it is given up; each waits twice as long.
@@ -155,8 +155,7 @@ def _smacv2(map_name: str) -> dict[str, Any]:
 def _info(package: str, arguments: str) -> dict[str, Any]:
     process = GameProcess(package, json.loads(arguments))
     try:
-        process.send("info")
-        ((_, info),) = answers({0: process}, 60.0)
+        info = ask(process, "info", 60.0)
     finally:
         words = process.close()
     if isinstance(info, Lost):
@@ -239,6 +238,10 @@ class SC2Teams(TeamVector):
             self._view = final.copy()
             self._begin(np.flatnonzero(done).tolist())
         return TeamStep(rewards, terminated, truncated, won, final, self._view, dropped)
+
+    def save_replay(self) -> Any:
+        """The bytes of the first game's own replay, of all battles since its launch; or `Lost`."""
+        return ask(self._games[0], "save_replay", self._settings.hang_timeout_s)
 
     def close(self) -> None:
         """Ends all games; a reset would begin new ones."""

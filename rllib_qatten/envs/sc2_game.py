@@ -121,6 +121,15 @@ class Game:
         how = "time_limit" if info.get("episode_limit") else "over" if terminated else "on"
         return self._seen(float(reward), how, bool(info.get("battle_won", False)))
 
+    def save_replay(self) -> bytes:
+        """StarCraft II's replay of all battles since the game was launched."""
+        # SMAC takes the folder and names the file by the time.
+        self._inner.replay_dir = folder = tempfile.mkdtemp()
+        self._env.save_replay()
+        (name,) = os.listdir(folder)
+        with open(os.path.join(folder, name), "rb") as file:
+            return file.read()
+
     def _seen(self, reward: float, how: str, won: bool) -> Answer:
         import numpy as np
 
@@ -138,19 +147,21 @@ class Game:
 def play(connection: Connection) -> None:
     """Answers requests until the env runner is gone or something fails.
 
-    First come package, arguments and seed, then "info", "reset" or a list of actions. Each answer
-    is a pair: "ok" and what was asked for, or "lost" or "refused" and the reason.
+    First come package, arguments and seed, then "info", "reset", "save_replay" or a list of
+    actions. Each answer is a pair: "ok" and what was asked for, or "lost" or "refused" and the
+    reason.
     """
     stage = "refused"
     try:
         game = Game(*connection.recv())
+        methods = {"info": game.info, "reset": game.reset, "save_replay": game.save_replay}
         stage = "lost"
         while True:
             request = connection.recv()
             connection.send(
                 ("ok", game.step(request))
                 if isinstance(request, list)
-                else ("ok", {"info": game.info, "reset": game.reset}[request]())
+                else ("ok", methods[request]())
             )
     except EOFError:
         pass

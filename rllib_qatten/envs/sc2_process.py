@@ -110,3 +110,10 @@ def answers(processes: dict[int, GameProcess], timeout: float) -> Iterator[tuple
         for connection in ready:
             g = waiting.pop(connection)
             yield g, processes[g].receive()
+
+
+def ask(process: GameProcess, request: Any, timeout: float) -> Any:
+    """One process's answer; see `answers`."""
+    process.send(request)
+    ((_, answer),) = answers({0: process}, timeout)
+    return answer

@@ -23,7 +23,7 @@ def run(
     seed: int,
     env_config: dict[str, Any],
     json_file: Path | None,
-    gif_file: Path | None,
+    video_file: Path | None,
 ) -> None:
     """Evaluates a checkpoint.
 
@@ -33,7 +33,7 @@ def run(
         seed: Of the games.
         env_config: Settings of the environment that differ from training's.
         json_file: Where everything goes, game by game.
-        gif_file: Where the first battle is drawn.
+        video_file: Where the first battle is drawn, or StarCraft II's replay goes.
 
     Raises:
         BadInput: If the checkpoint, the settings or a file to write are no good.
@@ -42,14 +42,16 @@ def run(
     teams = make_games(policy, episodes, env_config)
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)
-        if gif_file:
+        if video_file:
             # Pillow comes with the extra that plays what can be drawn.
-            from rllib_qatten.evaluation.battle_gif import check_drawable, draw
+            from rllib_qatten.evaluation import video
 
-            check_drawable(teams.spec)
-            gif = stack.enter_context(replacing(gif_file))
+            video.check(video_file, teams)
+            film = stack.enter_context(replacing(video_file))
         if json_file:
-            results = stack.enter_context(replacing(json_file))
+            # Kept, whatever becomes of the video.
+            written = stack.enter_context(contextlib.ExitStack())
+            results = written.enter_context(replacing(json_file))
         columns = ("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task("", total=episodes)
@@ -69,9 +71,10 @@ def run(
                 **evaluation.to_dict(),
             }
             results.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        if gif_file:
-            draw(evaluation.episodes[0], teams.spec, gif)
-    _print(evaluation, policy, played, seed)
+            written.close()
+        _print(evaluation, policy, played, seed)
+        if video_file:
+            video.write(evaluation.episodes[0], teams, film)
 
 
 def _print(evaluation: Evaluation, policy: TeamPolicy, env_config: dict, seed: int) -> None:

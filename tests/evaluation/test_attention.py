@@ -223,7 +223,7 @@ def test_a_battle_on_smax(checkpoint):
     np.testing.assert_allclose(shown["battle"]["health"], units[:, :, 0], atol=1e-5)
     assert shown["battle"]["types"] == ("marine",) * 6
     for actions, targets in zip(episode.actions.tolist(), shown["battle"]["targets"], strict=True):
-        assert targets == [-1 if action < 5 else action - 2 for action in actions]
+        assert targets[:3] == [-1 if action < 5 else action - 2 for action in actions]
     page = (Path(__file__).parents[2] / "docs" / "attention.md").read_text()
     documented = dict(re.findall(r"^\| `(\w+)` \| \[(.*?)\]", page, re.MULTILINE))
     sizes = {"T": len(episode), "T+1": len(episode) + 1, "H": 4, "N": 3, "V": 6}
@@ -270,12 +270,16 @@ def test_matplotlib_that_is_missing(qatten, monkeypatch):
 
 
 def test_shots_and_targets_are_those_of_the_battle():
-    """In battles of random attackers an enemy is hurt only by who attacks it, and is shooting."""
+    """In battles of random attackers a unit is hurt only by who attacks it, and is shooting.
+
+    And the enemies' targets are those that SMAX keeps to itself.
+    """
     pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
     teams = make_teams("smac", {"map_name": "3m", "engine": "smax"}, 8)
     recorder, rng, battles = Recorder(teams.spec, 8), np.random.default_rng(0), []
     view = teams.reset(seed=0)
     recorder.begin(view)
+    kept = []
     while not battles:
         # East until an enemy can be attacked, as far as legal.
         wishes = rng.random(view.legal_actions.shape) + 2 * (np.arange(8) >= 5)
@@ -283,11 +287,18 @@ def test_shots_and_targets_are_those_of_the_battle():
         actions = np.where(view.legal_actions, wishes, -1).argmax(-1)
         step = teams.step(actions)
         battles = recorder.record(actions, step)
+        (attacks,) = (v for k, v in teams.get_state().items() if "prev_attack_actions" in k)
+        kept.append(attacks[:, 3:])
         view = step.view
     battle = Battle.of(battles[0], teams.spec)
-    hurt = np.argwhere(np.diff(battle.health[:, 3:], axis=0) < 0).tolist()
-    assert hurt
-    for t, enemy in hurt:
-        attackers = battle.targets[t] == 3 + enemy
-        assert (attackers & battle.shoots[t, :3]).any()
+    hurt = np.argwhere(np.diff(battle.health, axis=0) < 0).tolist()
+    assert {unit >= 3 for _, unit in hurt} == {True, False}
+    for t, unit in hurt:
+        may_shoot = battle.shoots[t] | ~battle.alive[t + 1]
+        assert ((battle.targets[t] == unit) & may_shoot).any()
+    # Its attacks on ally i are action 5 + 2 - i; those of the last step are gone with the battle.
+    truth = np.array(kept)[:-1, np.flatnonzero(step.done)[0]]
+    alive = battle.alive[:-2, 3:]
+    mine = battle.targets[:-1, 3:]
+    np.testing.assert_array_equal(mine[alive], np.where(truth < 5, -1, 7 - truth)[alive])
     np.testing.assert_array_equal(battle.alive[:, :3], battles[0].alive)

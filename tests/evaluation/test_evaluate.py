@@ -1,5 +1,6 @@
 """`rllib evaluate` and `rllib export`: numbers of known games, and one message for a mistake."""
 
+import importlib.util
 import json
 import math
 import os
@@ -15,9 +16,13 @@ from typer.testing import CliRunner
 
 from rllib_qatten.agents import stored
 from rllib_qatten.cli import app
-from rllib_qatten.evaluation.battle_gif import draw
+from rllib_qatten.envs import make_teams, sc2
+from rllib_qatten.evaluation import video
+from rllib_qatten.evaluation.battle import Battle
 from rllib_qatten.evaluation.evaluate import evaluate, make_games
+from rllib_qatten.evaluation.palette import DARK
 from rllib_qatten.evaluation.policy import TeamPolicy
+from tests import fake_sc2
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
@@ -141,7 +146,10 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
         (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
         (("--json", "."), ".: cannot be written: it is a folder"),
-        (("--gif", "battle.gif"), "draws battles of the engine smax only; here plays scripted"),
+        (("--video", "a.gif"), "only battles of the engine smax are drawn; here plays scripted"),
+        (("--video", "a.mp4"), "only battles of the engine smax are drawn; here plays scripted"),
+        (("--video", "a.SC2Replay"), "only StarCraft II saves replays; here plays scripted battle"),
+        (("--video", "a.avi"), "a.avi: its name must end with .gif, .mp4 (battles of the engine"),
     ],
 )  # fmt: skip
 def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
@@ -201,27 +209,124 @@ def test_onnx_that_is_missing(folder, monkeypatch):
     assert "pip install 'rllib-qatten[export]'" in result.output
 
 
-def test_a_battle_is_drawn(tmp_path):
-    """Units stand where the state says, in their team's colour, with their health above."""
+@pytest.fixture(scope="module")
+def battle(tmp_path_factory):
+    """A team of 3m with random weights, and the first battle of seed 1 that it plays."""
     pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
     folder = write_team(
-        tmp_path / "checkpoint",
+        tmp_path_factory.mktemp("smax") / "checkpoint",
         "smac",
         {"map_name": "3m", "engine": "smax"},
         sizes=(75, 8, 3),
         num_games=8,
     )
-    file, team = tmp_path / "battle.gif", TeamPolicy.from_checkpoint(folder)
-    teams = make_games(team, 8, {})
-    episode = evaluate(team, teams, 8, seed=1).episodes[0]
-    draw(episode, teams.spec, file)
-    with Image.open(file) as gif:
-        assert gif.n_frames == len(episode) + 1
-        for t in (0, len(episode)):
-            gif.seek(t)
-            pixels = np.asarray(gif.convert("RGB")).astype(int)
-            allies = (pixels[..., 2] - pixels[..., 0] > 120).sum()
-            enemies = (pixels[..., 0] - pixels[..., 2] > 120).sum()
-            alive = episode.state[t].reshape(6, 10)[:, 0] > 0
-            assert (allies > 30) == alive[:3].any()
-            assert (enemies > 30) == alive[3:].any()
+    team = TeamPolicy.from_checkpoint(folder)
+    return folder, evaluate(team, make_games(team, 8, {}), 8, seed=1).episodes[0]
+
+
+def amounts(image):
+    """How many pixels are of the team's and of its enemies' colours."""
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    return [
+        (np.abs(pixels - [int(DARK[who][i : i + 2], 16) for i in (1, 3, 5)]).max(-1) < 40).sum()
+        for who in ("ally", "enemy")
+    ]
+
+
+@pytest.mark.parametrize("ending", ["gif", "mp4"])
+def test_a_battle_is_drawn(battle, tmp_path, ending):
+    """Every step is there; living teams are seen, dead ones leave no more than crosses."""
+    folder, episode = battle
+    file = tmp_path / f"battle.{ending}"
+    if ending == "mp4":
+        av = pytest.importorskip("av", reason="the extra report is not installed")
+    result = rllib("evaluate", folder, "--episodes", 8, "--seed", 1, "--video", file)
+    assert result.exit_code == 0, result.output
+    if ending == "gif":
+        with Image.open(file) as gif:
+            images = [gif.seek(t) or gif.convert("RGB") for t in range(gif.n_frames)]
+    else:
+        with av.open(str(file)) as video:
+            assert video.streams.video[0].codec_context.name == "h264"
+            images = [frame.to_image() for frame in video.decode(video=0)]
+        assert len(images) == len(episode) + 1 + 9  # the end is held
+    assert len(images[: len(episode) + 1]) == len(episode) + 1
+    for t in (0, len(episode)):
+        alive = episode.state[t].reshape(6, 10)[:, 0] > 0
+        for found, living in zip(amounts(images[t]), (alive[:3], alive[3:]), strict=True):
+            assert (found > 450) == living.any(), (t, found)
+
+
+def test_frames_show_who_attacks_whom_and_who_died(battle):
+    """A line in the shooter's or a shot's colour, and a cross where a unit died."""
+    _, episode = battle
+    spec = make_teams("smac", {"map_name": "3m", "engine": "smax"}, 8).spec
+    units = Battle.of(episode, spec)
+    images = list(video.frames(episode, spec))
+    shot = [int(DARK["shot"][i : i + 2], 16) for i in (1, 3, 5)]
+    yellow = [(np.abs(np.asarray(image).astype(int) - shot).max(-1) < 40).sum() for image in images]
+    shots = units.shoots.any(1)
+    assert shots.any()
+    assert not shots.all()
+    assert ((np.array(yellow) > 0) == shots).all()
+    # Where the first one died, its team's colour is seen, though it stands there no more.
+    fell = np.argwhere(~units.alive)[0]
+    assert amounts(images[fell[0]])[int(fell[1] >= 3)] > 0
+
+
+def test_mp4_without_its_package(battle, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda n, *p: None if n == "av" else find(n, *p)
+    )
+    result = rllib("evaluate", battle[0], "--video", tmp_path / "battle.mp4")
+    assert result.exit_code == 2
+    assert "pip install 'rllib-qatten[report]'" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_starcraft_saves_its_own_replay(tmp_path, monkeypatch, fault):
+    """The file is what the first game gave out; without one the numbers are kept."""
+    site, game = fake_sc2.install(tmp_path / "sc2")
+    if fault:
+        (site / "smac" / "env" / "starcraft2" / "no_replay").touch()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("SC2PATH", str(game))
+    sc2._info.cache_clear()
+    folder = write_team(
+        tmp_path / "checkpoint",
+        "smac",
+        {"map_name": "3m", "engine": "sc2"},
+        sizes=(4, 9, 2),
+        num_games=2,
+    )
+    words = ("--episodes", 5, "--json", tmp_path / "a.json", "--video", tmp_path / "a.SC2Replay")
+    result = rllib("evaluate", folder, *words)
+    assert len(json.loads((tmp_path / "a.json").read_text())["episodes"]) == 5
+    if fault:
+        assert result.exit_code == 2
+        assert "StarCraft II saved no replay: ConnectionError" in result.output
+        assert not (tmp_path / "a.SC2Replay").exists()
+        return
+    assert result.exit_code == 0, result.output
+    replay = json.loads((tmp_path / "a.SC2Replay").read_text())
+    begun = [line for line in fake_sc2.ledger(site) if line["event"] == "begin"]
+    assert replay["map"] == "3m"
+    assert replay["player"] in {line["player"] for line in begun}
+    # All battles that this player ended, two at least.
+    assert replay["battles"] >= 2
+
+
+def test_a_drawing_of_starcraft_is_refused_with_what_to_take(tmp_path, monkeypatch):
+    site, game = fake_sc2.install(tmp_path / "sc2")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("SC2PATH", str(game))
+    sc2._info.cache_clear()
+    env_config = {"map_name": "3m", "engine": "sc2"}
+    folder = write_team(tmp_path / "checkpoint", "smac", env_config, sizes=(4, 9, 2))
+    result = rllib("evaluate", folder, "--video", tmp_path / "battle.mp4")
+    assert result.exit_code == 2
+    assert "here plays sc2 (StarCraft II 4.10.0 build 75689, smac 1.0.0); take .SC2Replay" in (
+        result.output
+    )
