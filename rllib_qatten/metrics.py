@@ -33,6 +33,9 @@ OPT_LOSS = "opt_loss"
 NOPT_LOSS = "nopt_loss"
 CENTRAL_LOSS = "central_loss"
 WEIGHT_MEAN = "weight_mean"
+EFFECTIVE_WEIGHT_MEAN = "effective_weight_mean"
+EFFECTIVE_WEIGHT_STD = "effective_weight_std"
+AGENT_EFFECTIVE_WEIGHT = "agent_{}_effective_weight"
 GRAD_NORM = "gradients_default_optimizer_global_norm"
 
 RETURN = f"{ENV_RUNNERS}/{EPISODE_RETURN_MEAN}"
@@ -67,6 +70,9 @@ KEYS = {
     f"{LEARNER}/target_mean": "mean target of these updates",
     f"{LEARNER}/{GRAD_NORM}": "gradient norm before clipping, mean of these updates",
     f"{LEARNER}/head_0_entropy": "entropy of an attention head over agents (Qatten), mean too",
+    f"{LEARNER}/{EFFECTIVE_WEIGHT_MEAN}": "dQ_tot/dQ_i, mean over living agents of the last batch",
+    f"{LEARNER}/{EFFECTIVE_WEIGHT_STD}": "its spread over a step's living agents, mean over steps",
+    f"{LEARNER}/agent_0_effective_weight": "the same of one agent, mean over steps it lives in",
     f"{LEARNER}/{OPT_LOSS}": "QTRAN's loss on greedy joint actions, unweighted",
     f"{LEARNER}/{NOPT_LOSS}": "QTRAN's loss on the joint actions taken, unweighted",
     f"{LEARNER}/{CENTRAL_LOSS}": "loss of WQMIX's central joint action value",

@@ -32,6 +32,7 @@ from rllib_qatten.algorithms.resume import ResumableAlgorithm
 from rllib_qatten.envs import EngineFailed
 from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.replay import predicted_bytes
+from rllib_qatten.training.effective_weights import report
 
 
 class QMIX(ResumableAlgorithm):
@@ -84,6 +85,10 @@ class QMIX(ResumableAlgorithm):
         evaluates = bool(every) and (self.iteration + 1) % every == 0
         started, updates = time.perf_counter(), self._updates_done
         result = super().step()
+        if self._updates_done > updates:
+            # Once an iteration: it costs a third of an update.
+            (weights,) = self.learner_group.foreach_learner(report, episodes=self._last_batch)
+            result[LEARNER_RESULTS][DEFAULT_MODULE_ID] |= weights.get()
         if every and not evaluates:
             # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
             names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
@@ -139,6 +144,7 @@ class QMIX(ResumableAlgorithm):
                 errors = [r[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for r in learned]
                 self.replay.update_priorities(drawn.indices, np.concatenate(errors, axis=None))
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
+        self._last_batch = drawn.episodes
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):

@@ -17,7 +17,6 @@ from ray.rllib.core import (
     COMPONENT_LEARNER_GROUP,
     COMPONENT_RL_MODULE,
     DEFAULT_MODULE_ID,
-    Columns,
 )
 from scipy.special import entr
 
@@ -28,7 +27,8 @@ from rllib_qatten.evaluation.battle import Battle
 from rllib_qatten.mixers import Mixer
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training import batch as columns
-from rllib_qatten.training.module import QMIXRLModule, utilities_of
+from rllib_qatten.training.effective_weights import effective_weights
+from rllib_qatten.training.module import QMIXRLModule
 
 MODULE = Path(COMPONENT_LEARNER_GROUP, COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID)
 
@@ -93,21 +93,14 @@ def weigh(module: QMIXRLModule, episode: TeamEpisode) -> Weights:
     """
     packed = columns.pack([episode])  # of one episode: entries in order of time
     batch = {name: torch.from_numpy(array) for name, array in packed.items()}
-    inputs = module.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
-    with torch.no_grad():
-        utilities = module.agent(inputs, batch[columns.BATCH_SIZES])
-    utilities.requires_grad_()
-    now, actions = batch[columns.NOW], batch[Columns.ACTIONS]
-    mixed = module.joint_value(module.mixer, batch, now, utilities, actions)
-    # A step's Q_tot depends on no other step's utilities.
-    (gradient,) = torch.autograd.grad(mixed.q_tot.sum(), utilities)
+    mixed, utilities, effective = effective_weights(module, batch)
     heads = mixed.head_weights
     if heads is None and mixed.attention is not None:
         heads = torch.ones(mixed.attention.shape[:-1])
     return Weights(
         q_tot=mixed.q_tot.numpy(force=True),
-        utilities=utilities_of(utilities, now, actions).numpy(force=True),
-        effective_weights=utilities_of(gradient, now, actions).numpy(),
+        utilities=utilities.numpy(),
+        effective_weights=effective.numpy(),
         attention=None if mixed.attention is None else mixed.attention.numpy(force=True),
         head_weights=None if heads is None else heads.numpy(force=True),
     )

@@ -11,13 +11,12 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from rllib_qatten.evaluation.attention import WeighedGame
+from rllib_qatten.evaluation.style import HEAT, looks
 
-#: Okabe and Ito's colours, safe for colour-blind readers, and a second sign for grey print.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("-", "--", "-.", ":")
-HEAT = "cividis"
 #: Panels in one row.
 ACROSS = 4
+#: At most so many markers on a line.
+MARKS = 10
 
 
 def draw(game: WeighedGame) -> Figure:
@@ -36,7 +35,7 @@ def draw(game: WeighedGame) -> Figure:
     rows = math.ceil(len(panels) / across)
     width = max(2.4, 0.8 + 0.17 * game.spec.n_agents)
     height = max(2.9, min(5.0, 1.2 + 0.05 * len(game.episode)))
-    figure = Figure((across * width, rows * height + 0.4), dpi=200, layout="constrained")
+    figure = Figure((across * width, rows * height + 0.4), layout="constrained")
     grid = figure.subplots(rows, across, squeeze=False)
     for axes, (kind, name, values) in zip(grid.flat, panels, strict=False):
         kind(axes, values, game)
@@ -54,6 +53,7 @@ def draw(game: WeighedGame) -> Figure:
 
 def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float) -> None:
     """[T, N], with a colour bar of its own, as heads differ in their range."""
+    axes.grid(False)
     image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
     axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
@@ -73,15 +73,20 @@ def _shares(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
 def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
     """[T, H], one line a head."""
     steps = np.arange(len(values))
-    for h, line in enumerate(values.T):
-        look = {"color": COLOURS[h % len(COLOURS)], "linestyle": DASHES[h % len(DASHES)]}
-        axes.plot(line, steps, linewidth=1.3, label=f"head {h}", **look)
+    heads = [f"head {h}" for h in range(values.shape[1])]
+    for (head, look), line in zip(looks(heads).items(), values.T, strict=True):
+        every = max(1, len(steps) // MARKS)
+        axes.plot(
+            line, steps, label=head, color=look.color, linewidth=1.2,
+            marker=look.marker, markersize=3, markevery=every,
+        )  # fmt: skip
     axes.legend(fontsize=6)
-    axes.grid(alpha=0.25)
 
 
 def _entropies(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
     """[T, H], beside the entropy of attention that is the same for all agents."""
     even = math.log(game.spec.n_agents)
-    axes.axvline(even, color="grey", linewidth=0.8, label=f"even, ln {game.spec.n_agents}")
+    axes.axvline(
+        even, color="grey", linestyle="--", linewidth=0.8, label=f"even, ln {game.spec.n_agents}"
+    )
     _lines(axes, values, game)

@@ -37,7 +37,9 @@ def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
             "pip install 'rllib-qatten[report]'"
         )
     from rllib_qatten.evaluation import attention_figures, battle_page
+    from rllib_qatten.evaluation.style import use_style
 
+    use_style()
     policy = TeamPolicy.from_checkpoint(checkpoint)
     module = load_module(checkpoint)
     teams = make_games(policy, episodes, {})

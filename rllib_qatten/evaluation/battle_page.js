@@ -29,7 +29,7 @@ function cross(pen, x, y, r) {
 }
 
 function timeAxis(pen, rowHeight) {
-  pen.fillStyle = colour("faint");
+  pen.fillStyle = colour("dim");
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   const every = [1, 2, 5, 10, 20, 50, 100].find(k => k * rowHeight >= 22) || 200;
@@ -135,7 +135,7 @@ function lineChart(panel) {
   pen.setLineDash([]);
   marker(pen, width, h);
   timeAxis(pen, h);
-  pen.fillStyle = colour("faint");
+  pen.fillStyle = colour("dim");
   pen.textAlign = "left"; pen.fillText(readable(low), x(low), TOP + HEIGHT + 13);
   pen.textAlign = "right"; pen.fillText(readable(high) + (isEntropy ? " (even)" : ""), x(high), TOP + HEIGHT + 13);
   panel.place = (_, y) => {

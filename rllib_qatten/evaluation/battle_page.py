@@ -1,8 +1,7 @@
-"""A game and its weights as one HTML page that needs nothing else: no network, no other file."""
+"""A game and its weights as one HTML page."""
 
 from __future__ import annotations
 
-import html
 import importlib.resources
 import json
 import math
@@ -11,10 +10,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from rllib_qatten.evaluation.attention import WeighedGame
-from rllib_qatten.evaluation.attention_figures import COLOURS, HEAT
+from rllib_qatten.evaluation.palette import COLORS
+from rllib_qatten.evaluation.style import HEAT
+from rllib_qatten.evaluation.templates import render
 
 #: Of the numbers in the page, after the point.
 DIGITS = 5
@@ -27,15 +29,11 @@ def write(game: WeighedGame, file: Path) -> None:
         game: What it shows; without a drawing where it is not known where units stood.
         file: Where to.
     """
-    folder = importlib.resources.files(__package__)
-    page = (folder / "battle_page.html").read_text("utf-8")
-    script = (folder / "battle_page.js").read_text("utf-8")
+    script = importlib.resources.files(__package__).joinpath("battle_page.js").read_text("utf-8")
     # Inside a script nothing but its end tag needs care.
     data = json.dumps(shown(game), separators=(",", ":")).replace("</", "<\\/")
-    parts = {"title": html.escape(game.title), "script": script, "data": data}
-    for name, content in parts.items():
-        page = page.replace(f"{{{{{name}}}}}", content)
-    file.write_text(page, encoding="utf-8")
+    content = {"title": game.title, "script": Markup(script), "data": Markup(data)}
+    file.write_text(render("battle_page.html.jinja", content), encoding="utf-8")
 
 
 def shown(game: WeighedGame) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def shown(game: WeighedGame) -> dict[str, Any]:
         "alive": episode.alive.astype(int).tolist(),
         "actions": episode.actions.tolist(),
         "heat": [to_hex(colour) for colour in mpl.colormaps[HEAT](range(256))],
-        "colours": COLOURS,
+        "colours": COLORS,
         "battle": battle
         and {
             "health": _plain(battle.health),

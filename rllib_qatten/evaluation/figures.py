@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
+from rllib_qatten.evaluation.palette import INK
 from rllib_qatten.evaluation.runs import Run
 from rllib_qatten.evaluation.statistics import Estimate
-from rllib_qatten.evaluation.style import INK, Look
+from rllib_qatten.evaluation.style import Look
 from rllib_qatten.evaluation.timing import PARTS, TimeSplit
 
 STEPS = "environment steps"

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,9 +20,11 @@ import rllib_qatten
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation import figures, marl_eval, runs, statistics, timing
 from rllib_qatten.evaluation.output import replacing
+from rllib_qatten.evaluation.palette import INK
 from rllib_qatten.evaluation.runs import Run
 from rllib_qatten.evaluation.statistics import TITLES, Estimate
-from rllib_qatten.evaluation.style import INK, Look, looks, use_style
+from rllib_qatten.evaluation.style import Look, looks, use_style
+from rllib_qatten.evaluation.templates import render
 from rllib_qatten.suggest import one_of
 
 PAGE = "report.html"
@@ -252,15 +253,9 @@ def write(
         if file:
             file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
         use_style()
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("rllib_qatten", "evaluation"),
-            autoescape=True,
-            trim_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
         content = Report(found, folder, aggregate).content()
         content |= {"warnings": warnings, "footer": _footer(folder)}
-        page.write_text(environment.get_template(f"{PAGE}.jinja").render(content), encoding="utf-8")
+        page.write_text(render(f"{PAGE}.jinja", content), encoding="utf-8")
     return warnings, folder / PAGE
 
 

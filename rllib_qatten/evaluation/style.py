@@ -1,4 +1,4 @@
-"""One look for every figure: safe for colour-blind readers, readable in grey print."""
+"""One look for every figure, in the colours of `palette`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import matplotlib
 import matplotlib.style
 from cycler import cycler
 
-#: Okabe and Ito's palette (https://jfly.uni-koeln.de/color) without its black, which is text's,
-#: and its yellow, which is lost on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-#: Text and axes. No colour of anything else, so that a page can put its own in its place.
-INK = "#1f2328"
+from rllib_qatten.evaluation.palette import COLORS, INK
 
+#: Of heat maps: even in lightness, the same for colour-blind readers.
+HEAT = "cividis"
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vPX<>*"
 

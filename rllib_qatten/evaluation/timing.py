@@ -15,8 +15,8 @@ from ray.rllib.utils.metrics import (
 from ray.tune.result import TIME_THIS_ITER_S
 
 from rllib_qatten import metrics as keys
+from rllib_qatten.evaluation.palette import COLORS
 from rllib_qatten.evaluation.runs import Run
-from rllib_qatten.evaluation.style import COLORS
 
 #: What the time is split into -> colour and hatch.
 PARTS = {

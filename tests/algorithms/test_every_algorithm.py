@@ -8,6 +8,7 @@ from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import ALGORITHMS
+from rllib_qatten.algorithms import qmix
 from rllib_qatten.metrics import KEYS
 from tests.teams import ScriptedBattle
 
@@ -26,12 +27,14 @@ TINY = {
 }
 
 
-#: Keys that one algorithm alone has.
+#: Keys that not all have: part -> who has them.
+WITH_MIXER = set(ALGORITHMS) - {"QTRAN", "IndependentQ"}
 OWN_KEYS = {
-    "head_": "Qatten",
-    "opt_loss": "QTRAN",
-    "central_loss": "WQMIX",
-    "weight_mean": "WQMIX",
+    "/head_": {"Qatten"},
+    "opt_loss": {"QTRAN"},
+    "/central_loss": {"WQMIX"},
+    "/weight_mean": {"WQMIX"},
+    "effective_weight": WITH_MIXER,
 }
 
 
@@ -69,10 +72,11 @@ def test_train_evaluate_save_restore_act(name, tmp_path):
     found = flatten_dict(result)
     battle_only = {key for key in KEYS if "win_rate" in key}
     others = {
-        key for key in KEYS for part, owner in OWN_KEYS.items() if part in key and owner != name
+        key for key in KEYS for part, names in OWN_KEYS.items() if part in key and name not in names
     }
     by_tune = {"training_iteration", "time_total_s"}
     assert not {k for k in KEYS.keys() - battle_only - others - by_tune if k not in found}
+    assert not others & found.keys()
     assert result["evaluation"]["env_runners"]["num_episodes"] == 5
     assert "win_rate" not in result["env_runners"]  # no battle
     assert "win_rate" not in result["evaluation"]["env_runners"]
@@ -108,6 +112,25 @@ def test_same_seed_same_weights(name):
         algorithm.stop()
     assert_equal(trained[0], trained[1])
     assert any(not np.array_equal(trained[0][k], trained[2][k]) for k in trained[0])
+
+
+@pytest.mark.parametrize("name", ["Qatten", "WQMIX"])
+def test_watching_effective_weights_changes_nothing(name, monkeypatch):
+    """All weights and targets are the same bits with and without."""
+    trained = []
+    for watched in (True, False):
+        if not watched:
+            monkeypatch.setattr(qmix, "report", lambda learner, episodes: {})
+        algorithm = build(name)
+        for _ in range(3):
+            result = algorithm.train()["learners"]["default_policy"]
+        assert ("effective_weight_mean" in result) == watched
+        if watched:
+            agents = [result[f"agent_{i}_effective_weight"] for i in range(2)]
+            assert result["effective_weight_mean"] == pytest.approx(np.mean(agents))
+        trained.append(weights(algorithm))
+        algorithm.stop()
+    assert_equal(*trained)
 
 
 @pytest.mark.parametrize("name", ["Qatten", "IndependentQ"])
