@@ -1,14 +1,9 @@
 """`rllib report`: the page shows what the files say, and needs nothing but itself."""
 
-import functools
 import json
 import re
-import shutil
-import subprocess
 import sys
-import threading
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from typer.testing import CliRunner
@@ -176,29 +171,3 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, tmp_path):
     result = report(tmp_path)
     assert result.exit_code == 2
     assert "pip install 'rllib-qatten[report]'" in result.output
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [400, 1600])
-def test_a_browser_shows_it_without_asking_for_more(made, tmp_path, width):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser:
-        pytest.skip("no Chromium here")
-    asked = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            asked.append(self.path)
-
-    handler = functools.partial(Handler, directory=made[0] / "out")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        done = subprocess.run(
-            [browser, "--headless=new", "--no-sandbox", "--disable-gpu",
-             f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1200", "--dump-dom",
-             f"http://127.0.0.1:{server.server_port}/report.html"],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        server.shutdown()
-    assert done.stdout.count("<figure") == len(FIGURES)
-    assert set(asked) <= {"/report.html", "/favicon.ico"}
