@@ -11,7 +11,9 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from rllib_qatten.evaluation.attention import WeighedGame
+from rllib_qatten.evaluation.palette import LIGHT
 from rllib_qatten.evaluation.style import HEAT, looks
+from rllib_qatten.evaluation.video import frames
 
 #: Panels in one row.
 ACROSS = 4
@@ -20,7 +22,7 @@ MARKS = 10
 
 
 def draw(game: WeighedGame) -> Figure:
-    """The figure, time downwards: heads' attention, effective weights, health, lines."""
+    """The figure: the battle; below, time downwards, attention, effective weights, health, lines."""
     weights = game.weights
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
     panels: list[Any] = [(_heat_map, f"attention of head {h}", x) for h, x in enumerate(heads)]
@@ -35,8 +37,20 @@ def draw(game: WeighedGame) -> Figure:
     rows = math.ceil(len(panels) / across)
     width = max(2.4, 0.8 + 0.17 * game.spec.n_agents)
     height = max(2.9, min(5.0, 1.2 + 0.05 * len(game.episode)))
-    figure = Figure((across * width, rows * height + 0.4), layout="constrained")
-    grid = figure.subplots(rows, across, squeeze=False)
+    size = across * width, rows * height + 0.4
+    if game.battle is None or across < ACROSS:
+        figure = Figure(size, layout="constrained")
+        grid = figure.subplots(rows, across, squeeze=False)
+    else:
+        images = list(frames(game.episode, game.spec, LIGHT))
+        w, h = images[0].size
+        top = size[0] / 2 * h / w
+        figure = Figure((size[0], size[1] + top), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=(top, size[1]))
+        for axes, share in zip(above.subplots(1, 2), (1 / 3, 2 / 3), strict=True):
+            axes.imshow(images[round(share * len(game.episode))])
+            axes.set_axis_off()
+        grid = below.subplots(rows, across, squeeze=False)
     for axes, (kind, name, values) in zip(grid.flat, panels, strict=False):
         kind(axes, values, game)
         axes.set_title(name, fontsize=9)

@@ -151,18 +151,12 @@ const box = battle && [0, 1].map(axis => extent([seen.map(p => p[axis])]));
 
 function drawBattle() {
   // The part of the map that was in use, as large as fits.
-  const spans = box.map(([a, b]) => Math.max(.15, b - a)), edge = 50;
+  const spans = box.map(([a, b]) => Math.max(.15, b - a)), edge = 34;
   const room = $("field").clientWidth - 2 * edge, scale = Math.min(room / spans[0], 500 / spans[1]);
   const height = scale * spans[1] + 2 * edge, [pen, width] = fit($("battle"), height);
   const place = ([px, py]) => [
     width / 2 + scale * (px - (box[0][0] + box[0][1]) / 2), height / 2 - scale * (py - (box[1][0] + box[1][1]) / 2)];
   const t = now, health = battle.health[t], at = battle.positions[t].map(place);
-  if (t < T) battle.targets[t].forEach((target, i) => {
-    if (target < 0 || health[target] <= 0 || health[i] <= 0) return;
-    pen.strokeStyle = battle.shoots[t][i] ? colour("shot") : colour("rule");
-    pen.lineWidth = battle.shoots[t][i] ? 2.5 : 1.2;
-    pen.beginPath(); pen.moveTo(...at[i]); pen.lineTo(...at[target]); pen.stroke();
-  });
   const chosen = data.maps[$("rings").value], [low, high] = chosen ? extent(chosen.rows) : [0, 1];
   const radius = i => Math.max(9, battle.radii[i] * scale);
   if (chosen && t < T && high > 0) chosen.rows[t].forEach((weight, i) => {
@@ -178,10 +172,11 @@ function drawBattle() {
       let last = t;
       while (last > 0 && battle.health[last][i] <= 0) last--;
       const [x, y] = place(battle.positions[last][i]), s = r / 2;
+      const fresh = last === t - 1;  // It died in the step before: large, then small.
       pen.strokeStyle = colour(i < N ? "ally" : "enemy");
-      pen.lineWidth = 1.5;
-      pen.globalAlpha = .5;
-      cross(pen, x, y, s);
+      pen.lineWidth = fresh ? 4 : 1.5;
+      pen.globalAlpha = fresh ? 1 : .5;
+      cross(pen, x, y, fresh ? r : s);
       pen.globalAlpha = 1;
       return;
     }
@@ -191,14 +186,24 @@ function drawBattle() {
     pen.strokeStyle = battle.shoots[t][i] ? colour("shot") : colour("panel");
     pen.lineWidth = battle.shoots[t][i] ? 3 : 1;
     pen.stroke();
-    pen.fillStyle = colour("panel");
-    pen.font = `600 ${Math.max(9, .8 * r)}px system-ui, sans-serif`;
-    pen.textAlign = "center"; pen.textBaseline = "middle";
-    pen.fillText(battle.types[i].slice(0, 2) + (i < N ? i : ""), x, y);
+  });
+  if (t < T) battle.targets[t].forEach((target, i) => {  // Ends with a dot on the target's rim.
+    if (target < 0 || health[target] <= 0 || health[i] <= 0) return;
+    const [x, y] = at[i], dx = at[target][0] - x, dy = at[target][1] - y;
+    const far = 1 - Math.min(.5, radius(target) / Math.max(1, Math.hypot(dx, dy)));
+    const shot = battle.shoots[t][i], end = [x + far * dx, y + far * dy];
+    pen.strokeStyle = pen.fillStyle = colour(shot ? "shot" : i < N ? "ally" : "enemy");
+    pen.lineWidth = shot ? 2.5 : 1;
+    pen.beginPath(); pen.moveTo(x, y); pen.lineTo(...end); pen.stroke();
+    pen.beginPath(); pen.arc(...end, shot ? 3.5 : 2, 0, 7); pen.fill();
   });
   health.forEach((left, i) => {
     if (left <= 0) return;
     const [x, y] = at[i], r = radius(i);
+    pen.fillStyle = colour("panel");
+    pen.font = `600 ${Math.max(9, .8 * r)}px system-ui, sans-serif`;
+    pen.textAlign = "center"; pen.textBaseline = "middle";
+    pen.fillText(battle.types[i].slice(0, 2) + (i < N ? i : ""), x, y);
     pen.fillStyle = colour("rule");
     pen.fillRect(x - r, y - r - 9, 2 * r, 4);
     pen.fillStyle = colour("health");

@@ -1,5 +1,7 @@
 """What several seeds, and several tasks, say together; the formulas are scipy's.
 
+Not rliable's, whose numbers these are: it would hold everything back to pandas 2.
+
 Interquartile means, stratified bootstrap, performance profiles and probability of improvement as
 in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (2021).
 """

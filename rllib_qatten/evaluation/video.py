@@ -79,35 +79,44 @@ def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
         first.save(file, "GIF", save_all=True, append_images=others, duration=shown, loop=0)
 
 
-def frames(episode: TeamEpisode, spec: TeamSpec) -> Iterator[Image.Image]:
-    """T+1 images of a battle on SMAX, of the part of the map that was in use."""
+def frames(
+    episode: TeamEpisode, spec: TeamSpec, theme: dict[str, str] = DARK
+) -> Iterator[Image.Image]:
+    """T+1 images of a battle on SMAX, of the part of the map that was in use.
+
+    Args:
+        episode: The battle.
+        spec: Its team.
+        theme: LIGHT or DARK of `palette`.
+    """
     battle, n = Battle.of(episode, spec), spec.n_agents
     health, alive = battle.health, battle.alive
     size, positions, radii = _pixels(battle.positions, alive, battle.radii)
-    colors = [DARK["ally" if i < n else "enemy"] for i in range(len(radii))]
+    colors = [theme["ally" if i < n else "enemy"] for i in range(len(radii))]
     names = [kind[:2] + (str(i) if i < n else "") for i, kind in enumerate(battle.types)]
     result = "won" if episode.won else "lost" if episode.terminated else "time over"
     died = np.where(alive.all(0), len(alive), alive.argmin(0))
     for t in range(len(health)):
-        image = Image.new("RGB", size, DARK["ground"])
+        image = Image.new("RGB", size, theme["ground"])
         pen = ImageDraw.Draw(image)
         living, shoots = np.flatnonzero(alive[t]).tolist(), battle.shoots[t]
         for i in np.flatnonzero(~alive[t]).tolist():
             _cross(pen, positions[died[i] - 1, i], radii[i], colors[i], fresh=t == died[i])
         for i in living:
             (x, y), r = positions[t, i], radii[i]
-            rim = DARK["shot"] if shoots[i] else DARK["ground"]
+            rim = theme["shot"] if shoots[i] else theme["ground"]
             pen.ellipse((x - r, y - r, x + r, y + r), colors[i], rim, 2 * SCALE)
         for i, target in enumerate(battle.targets[t].tolist() if t < len(episode) else ()):
             if target >= 0 and alive[t, i] and alive[t, target]:
                 ends = positions[t, i], positions[t, target]
-                _attack(pen, *ends, radii[target], DARK["shot"] if shoots[i] else colors[i])
+                color = theme["shot"] if shoots[i] else colors[i]
+                _attack(pen, *ends, radii[target], color, 3 if shoots[i] else 1)
         for i in living:
-            _name_and_health(pen, positions[t, i], radii[i], names[i], health[t, i])
+            _name_and_health(pen, positions[t, i], radii[i], names[i], health[t, i], theme)
         caption = f"step {t}    {alive[t, :n].sum()} against {alive[t, n:].sum()}"
         caption += f"    {result}" if t == len(episode) else ""
         font = ImageFont.load_default(14 * SCALE)
-        pen.text((8 * SCALE, 6 * SCALE), caption, DARK["ink"], font)
+        pen.text((8 * SCALE, 6 * SCALE), caption, theme["ink"], font)
         yield image.resize((size[0] // SCALE, size[1] // SCALE), Image.Resampling.LANCZOS)
 
 
@@ -140,10 +149,9 @@ def _pixels(
 
 
 def _attack(
-    pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, r: float, color: str
+    pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, r: float, color: str, width: int
 ) -> None:
-    """A line to a dot on the near rim of the target; wide for a shot."""
-    width = 3 if color == DARK["shot"] else 1
+    """A line to a dot on the near rim of the target."""
     apart = max(float(np.linalg.norm(end - start)), 1e-6)
     end = end - (end - start) * min(0.5, r / apart)
     pen.line([tuple(start), tuple(end)], color, width * SCALE)
@@ -152,15 +160,20 @@ def _attack(
 
 
 def _name_and_health(
-    pen: ImageDraw.ImageDraw, place: np.ndarray, r: float, name: str, health: float
+    pen: ImageDraw.ImageDraw,
+    place: np.ndarray,
+    r: float,
+    name: str,
+    health: float,
+    theme: dict[str, str],
 ) -> None:
     """Letters on a unit, and a bar above it."""
     x, y = place
-    pen.text((x, y), name, DARK["ground"], ImageFont.load_default(0.8 * r), anchor="mm")
+    pen.text((x, y), name, theme["ground"], ImageFont.load_default(0.8 * r), anchor="mm")
     top = y - r - 6 * SCALE
-    pen.rectangle((x - r, top, x + r, top + 4 * SCALE), DARK["ground"])
-    pen.rectangle((x - r, top, x + r, top + 3 * SCALE), DARK["rule"])
-    pen.rectangle((x - r, top, x - r + 2 * r * health, top + 3 * SCALE), DARK["health"])
+    pen.rectangle((x - r, top, x + r, top + 4 * SCALE), theme["ground"])
+    pen.rectangle((x - r, top, x + r, top + 3 * SCALE), theme["rule"])
+    pen.rectangle((x - r, top, x - r + 2 * r * health, top + 3 * SCALE), theme["health"])
 
 
 def _cross(pen: ImageDraw.ImageDraw, place: np.ndarray, r: float, color: str, fresh: bool) -> None:

@@ -20,6 +20,7 @@ LOOKS = """
   const ground = view.getComputedStyle(page.body).backgroundColor;
   const ink = view.getComputedStyle(page.body).color;
   const sideways = page.documentElement.scrollWidth - view.innerWidth;
+  const resources = view.performance.getEntriesByType("resource").map(entry => entry.name);
 """
 
 
@@ -32,6 +33,7 @@ def check(seen, file, dark):
     assert seen.console == []
     assert seen.asked == {"/harness", f"/{file.name}"}
     assert "error" not in seen.found, seen.found
+    assert seen.found["resources"] == []
     theme = DARK if dark else LIGHT
     assert (seen.found["ground"], seen.found["ink"]) == (rgb(theme["ground"]), rgb(theme["ink"]))
     assert seen.found["sideways"] <= 0
@@ -60,7 +62,7 @@ def test_the_report(report, tmp_path, width, dark):
   });
   const tables = [...page.querySelectorAll(".scroll")];
   const wide = tables.every(box => box.clientWidth <= view.innerWidth);
-  return {ground, ink, sideways, figures, wide};
+  return {ground, ink, sideways, resources, figures, wide};
 """
     )
     seen = look(report, script, width=width, dark=dark, profile=tmp_path)
@@ -134,7 +136,8 @@ def test_the_slider_moves_battle_and_heat_maps_together(game, tmp_path, width, d
   $("rings").dispatchEvent(new view.Event("change"));
   const place = {clientX: boxes[1].x + 60, clientY: boxes[1].y + 40};
   canvases[1].dispatchEvent(new view.MouseEvent("mousemove", place));
-  return {ground, ink, sideways, names: [...page.querySelectorAll("h2")].map(h => h.textContent),
+  return {ground, ink, sideways, resources,
+    names: [...page.querySelectorAll("h2")].map(h => h.textContent),
     title: page.querySelector("h1").textContent, played,
     where: states.slice(0, 4).map(s => s.where),
     changed: canvases.map((_, k) => states[0].pictures[k] !== states[1].pictures[k]),
@@ -174,8 +177,8 @@ def test_what_is_wrong_would_be_seen(tmp_path):
         "<div style='width: 900px'>x</div><img src='https://example.com/a.png'>"
         "<img src='beside.png'><script>missing()</script>"
     )
-    seen = look(file, LOOKS + "return {sideways};", width=400, profile=tmp_path / "p")
+    seen = look(file, LOOKS + "return {sideways, resources};", width=400, profile=tmp_path / "p")
     assert seen.found["sideways"] >= 500
     assert "/beside.png" in seen.asked
     assert any("missing is not defined" in line for line in seen.console)
-    assert any("example.com" in line for line in seen.console)
+    assert "https://example.com/a.png" in seen.found["resources"]
