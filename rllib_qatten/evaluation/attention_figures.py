@@ -22,7 +22,7 @@ MARKS = 10
 
 
 def draw(game: WeighedGame) -> Figure:
-    """The figure: the battle; below, time downwards, attention, effective weights, health, lines."""
+    """The battle; below, time downwards: attention, effective weights, health, lines."""
     weights = game.weights
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
     panels: list[Any] = [(_heat_map, f"attention of head {h}", x) for h, x in enumerate(heads)]
@@ -46,7 +46,8 @@ def draw(game: WeighedGame) -> Figure:
         w, h = images[0].size
         top = size[0] / 2 * h / w
         figure = Figure((size[0], size[1] + top), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(top, size[1]))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(top, size[1]))
+        above, below = parts
         for axes, share in zip(above.subplots(1, 2), (1 / 3, 2 / 3), strict=True):
             axes.imshow(images[round(share * len(game.episode))])
             axes.set_axis_off()
