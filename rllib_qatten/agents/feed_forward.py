@@ -1,7 +1,5 @@
 """The feed-forward agent: one network, shared by its agents, from what is seen now to utilities."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -39,9 +37,8 @@ class FeedForwardAgent(Agent):
         features = self._features(inputs)
         return self.head(features), features
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        self._checked_sizes(inputs, batch_sizes)
         return self._features(inputs)
 
     def _features(self, inputs: Tensor) -> Tensor:

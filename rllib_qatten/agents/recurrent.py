@@ -1,7 +1,5 @@
 """The recurrent agent (DRQN): one network, shared by its agents, from own history to utilities."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -41,14 +39,13 @@ class RecurrentAgent(Agent):
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
         return self.head(hidden), hidden
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        sizes = self._checked_sizes(inputs, batch_sizes)
         n_agents = inputs.shape[1]
         gru = self.gru
         hidden = packed_gru(
             self._encode(inputs).flatten(0, 1),
-            [size * n_agents for size in sizes],
+            [size * n_agents for size in batch_sizes],
             (gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh),
         )
         return hidden.view(*inputs.shape[:2], -1)

@@ -77,6 +77,7 @@ class QMIXConfig(AlgorithmConfig):
         # Networks.
         self.agent = "recurrent"
         self.parameter_sharing = "all"
+        self.precision = "float32"
         self.hidden_size = 64
         self.layer_norm = False
         self.orthogonal_init = False
@@ -104,6 +105,7 @@ class QMIXConfig(AlgorithmConfig):
         team_reward: str | None = NotProvided,
         agent: str | None = NotProvided,
         parameter_sharing: str | None = NotProvided,
+        precision: str | None = NotProvided,
         replay: str | None = NotProvided,
         priority_exponent: float | None = NotProvided,
         importance_exponent: float | list | None = NotProvided,
@@ -141,6 +143,8 @@ class QMIXConfig(AlgorithmConfig):
             agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
+            precision: What the agent network multiplies in while learning: "float32", or
+                "bfloat16", which is faster where the processor has it and not the same to the bit.
             replay: "uniform", or "prioritized": episodes with a large mean |TD error| are drawn
                 more often.
             priority_exponent: Alpha of prioritised replay, above 0: how much more often.
@@ -220,6 +224,7 @@ class QMIXConfig(AlgorithmConfig):
     def _model_config_auto_includes(self) -> dict[str, Any]:
         return super()._model_config_auto_includes | {
             "hidden_size": self.hidden_size,
+            "precision": self.precision,
             "double_q": self.double_q,
             "returns": self.returns,
             "standardise_rewards": self.standardise_rewards,

@@ -18,6 +18,7 @@ CHOICES = {
     "team_reward": ("equal", "sum", "mean"),
     "agent": AGENTS,
     "parameter_sharing": SHARING,
+    "precision": ("float32", "bfloat16"),
 }
 #: Least values of whole numbers; None: the setting may be None, where RLlib lets it.
 LEAST = {
