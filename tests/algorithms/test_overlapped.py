@@ -1,0 +1,82 @@
+"""Games of the next updates are played while the learner works."""
+
+import os
+from pathlib import Path
+
+import pytest
+from ray.tune.registry import register_env
+
+from tests.algorithms.resuming import fingerprint, numbers
+from tests.algorithms.test_every_algorithm import build
+from tests.algorithms.test_resume import assert_equal
+from tests.teams import ScriptedBattle
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+ROUND = 4  # games
+OVERLAPPED = {"num_env_runners": 1, "num_envs_per_env_runner": ROUND, "sampling": "overlapped"}
+
+
+def trained(name="QMIX", iterations=2, **settings):
+    """The last result's numbers, and all that a run ends with."""
+    algorithm = build(name, **settings)
+    for _ in range(iterations):
+        result = algorithm.train()
+    ends = numbers(result), fingerprint(algorithm)
+    algorithm.stop()
+    return ends
+
+
+def test_a_run_can_be_repeated_and_differs_from_lockstep():
+    settings = OVERLAPPED | {"replay": "prioritized"}
+    first, second = trained(**settings), trained(**settings)
+    assert_equal(first, second)
+    lockstep = trained(**settings | {"sampling": "lockstep"})
+    with pytest.raises(AssertionError):
+        assert_equal(first[1]["weights"], lockstep[1]["weights"])
+
+
+@pytest.mark.parametrize("sampling", ["lockstep", "overlapped"])
+def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
+    algorithm = build("VDN", **OVERLAPPED | {"sampling": sampling, "updates_per_episode": 1.3})
+    late = ROUND if sampling == "overlapped" else 0
+    for _ in range(3):
+        result = algorithm.train()
+        games = result["env_runners"]["num_episodes_lifetime"]
+        # Games earn updates from the round on that fills the first batch of 8: the second.
+        assert result["num_updates_lifetime"] == int(1.3 * (games - late - ROUND) + 1e-9)
+        # No round earned more than 6 updates, and some did.
+        assert result["staleness"] == (6 if late else 0)
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("name", ["Qatten", "QTRAN", "WQMIX"])  # the three losses
+def test_losses_of_the_family(name):
+    result, _ = trained(name, iterations=1, **OVERLAPPED)
+    assert result["/num_updates_lifetime"] > 20
+    assert result["/staleness"] == ROUND
+    assert result["/evaluation/env_runners/num_episodes"] == 5
+
+
+def test_a_runner_that_dies_while_it_plays_is_started_again(tmp_path):
+    class DiesOnce(ScriptedBattle):
+        def step(self, action_dict):
+            died = Path(self.config["died"])
+            if self.game == 12 and not died.exists():
+                died.touch()
+                os._exit(1)
+            return super().step(action_dict)
+
+    register_env("dies_once", DiesOnce)
+    died = tmp_path / "died"
+    algorithm = build("VDN", "dies_once", env_config={"died": str(died)}, **OVERLAPPED)
+    before = 0
+    for _ in range(4):
+        result = algorithm.train()
+        steps = result["num_env_steps_sampled_lifetime"]
+        assert steps >= before + 60
+        before = steps
+    assert died.exists()
+    assert result["staleness"] == ROUND
+    assert result["num_updates_lifetime"] > 50
+    algorithm.stop()
