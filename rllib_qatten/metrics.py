@@ -73,7 +73,7 @@ KEYS = {
     f"{LEARNER}/{CENTRAL_LOSS}": "loss of WQMIX's central joint action value",
     f"{LEARNER}/{WEIGHT_MEAN}": "mean weight of the squared errors (WQMIX)",
     "num_updates_lifetime": "gradient updates so far",
-    "staleness": "updates that weights were behind when their games came in, at most; 0 in lockstep",
+    "staleness": "most updates that weights lagged behind when their games came in; 0 in lockstep",
     "env_steps_per_second": "env steps played per second of this iteration, all work included",
     "updates_per_second": "gradient updates per second of this iteration, all work included",
     "replay_episodes": "episodes in the replay",
