@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+)
 
-from benchmarks.turns import Row, Spread
+from benchmarks.turns import Row, Spread, rates, ratios, take_turns
 from rllib_qatten import QattenConfig
+from rllib_qatten.algorithms.qmix import QMIX
 from rllib_qatten.envs.smax import installed
 from rllib_qatten.metrics import NUM_UPDATES
+
+#: Ways to share the work between processes; the first is what the others are compared with.
+WAYS: dict[str, dict[str, Any]] = {
+    "lockstep in one process": {},
+    "lockstep, 1 env runner": {"num_env_runners": 1},
+    "overlapped, 1 env runner": {"num_env_runners": 1, "sampling": "overlapped"},
+    "... and evaluation in parallel": {
+        "num_env_runners": 1,
+        "sampling": "overlapped",
+        "evaluation_num_env_runners": 1,
+        "evaluation_parallel_to_training": True,
+    },
+}
 
 
 class Stopwatch:
@@ -76,6 +96,34 @@ def measure(config: QattenConfig, label: str, iterations: int) -> list[Row]:
     return rows
 
 
+def compare_ways(make: Callable[[], QattenConfig], label: str, rounds: int) -> list[Row]:
+    """Trains an iteration in each way in turn; the first round does not count."""
+    algorithms: dict[str, QMIX] = {}
+    try:
+        for name, settings in WAYS.items():
+            config = make().update_from_dict(settings)
+            config.num_cpus_per_env_runner = 0  # all ways are here at once, and take turns
+            algorithms[name] = config.build_algo()
+        contenders = {name: partial(_steps, algorithm) for name, algorithm in algorithms.items()}
+        turns = take_turns(contenders, rounds, seconds=0.0)
+    finally:
+        for algorithm in algorithms.values():
+            algorithm.stop()
+    speeds = {name: rates(taken, "wall") for name, taken in turns.items()}
+    first = next(iter(WAYS))
+    return [
+        Row(
+            "train",
+            f"{label}, {name}",
+            "env steps/s (wall)",
+            Spread.of(speed),
+            None if name == first else ratios(speed, speeds[first]),
+            "" if name == first else first,
+        )
+        for name, speed in speeds.items()
+    ]
+
+
 def run(tiny: bool, quick: bool) -> list[Row]:
     """Measures SMAX 3m and 3s5z if installed; when tiny, a few steps of the two-step game."""
     rows: list[Row] = []
@@ -88,7 +136,13 @@ def run(tiny: bool, quick: bool) -> list[Row]:
         for name in ("3m", "3s5z"):
             config = qatten("smac", {"map_name": name, "engine": "smax"}, games=32, batch=32)
             rows += measure(config, f"Qatten on SMAX {name}", iterations=1 if quick else 5)
+        rows += compare_ways(config.copy, f"Qatten on SMAX {name}", rounds=1 if quick else 7)
     return rows
+
+
+def _steps(algorithm: QMIX) -> float:
+    """Env steps of one iteration."""
+    return float(algorithm.train()[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED])
 
 
 def _counts(result: dict[str, Any]) -> tuple[float, float]:
