@@ -28,6 +28,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import metrics as keys
+from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.resume import ResumableAlgorithm
 from rllib_qatten.envs import EngineFailed
@@ -39,7 +40,7 @@ from rllib_qatten.rollout.runner import TeamEnvRunner
 PLAY = "play"
 
 
-class QMIX(ResumableAlgorithm):
+class QMIX(ParallelEvaluation, ResumableAlgorithm):
     """Plays whole episodes, keeps them, and learns from batches of them."""
 
     @classmethod
@@ -171,6 +172,7 @@ class QMIX(ResumableAlgorithm):
         updates = int(self._updates_due)
         if not updates or len(self.replay) < batch_size:
             return 0
+        self.may_update.wait()
         self._updates_due -= updates
         timesteps = self._played
         for _ in range(updates):

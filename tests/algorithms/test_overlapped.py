@@ -1,13 +1,15 @@
 """Games of the next updates are played while the learner works."""
 
 import os
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ray.tune.registry import register_env
 
 from tests.algorithms.resuming import fingerprint, numbers
-from tests.algorithms.test_every_algorithm import build
+from tests.algorithms.test_every_algorithm import build, weights
 from tests.algorithms.test_resume import assert_equal
 from tests.teams import ScriptedBattle
 
@@ -79,4 +81,29 @@ def test_a_runner_that_dies_while_it_plays_is_started_again(tmp_path):
     assert died.exists()
     assert result["staleness"] == ROUND
     assert result["num_updates_lifetime"] > 50
+    algorithm.stop()
+
+
+def agent_weights(state):
+    return {name: np.array(value) for name, value in state.items() if name.startswith("agent")}
+
+
+def test_a_parallel_evaluation_plays_the_weights_that_its_iteration_began_with():
+    algorithm = build(
+        "QMIX", **OVERLAPPED, evaluation_num_env_runners=1, evaluation_parallel_to_training=True,
+        evaluation_interval=2,
+    )  # fmt: skip
+    algorithm._before_evaluate = lambda: time.sleep(0.5)  # training could be far ahead by then
+    seen = []
+    for _ in range(4):
+        before = agent_weights(weights(algorithm))
+        result = algorithm.train()
+        seen.append(result["evaluation"]["env_runners"]["num_episodes"])
+    [evaluated] = algorithm.eval_env_runner_group.foreach_env_runner(
+        lambda runner: runner.module.get_state(), local_env_runner=False
+    )
+    assert_equal(agent_weights(evaluated), before)
+    with pytest.raises(AssertionError):
+        assert_equal(agent_weights(weights(algorithm)), before)
+    np.testing.assert_array_equal(seen, [np.nan, 5, np.nan, 5])
     algorithm.stop()
