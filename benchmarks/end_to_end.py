@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -96,14 +95,14 @@ def measure(config: QattenConfig, label: str, iterations: int) -> list[Row]:
     return rows
 
 
-def compare_ways(make: Callable[[], QattenConfig], label: str, rounds: int) -> list[Row]:
-    """Trains an iteration in each way in turn; the first round does not count."""
+def compare_ways(config: QattenConfig, label: str, rounds: int) -> list[Row]:
+    """Trains an iteration in each of the `WAYS` in turn; the first round does not count."""
     algorithms: dict[str, QMIX] = {}
     try:
         for name, settings in WAYS.items():
-            config = make().update_from_dict(settings)
-            config.num_cpus_per_env_runner = 0  # all ways are here at once, and take turns
-            algorithms[name] = config.build_algo()
+            ours = config.copy(copy_frozen=False).update_from_dict(settings)
+            ours.num_cpus_per_env_runner = 0  # all ways are here at once, and take turns
+            algorithms[name] = ours.build_algo()
         contenders = {name: partial(_steps, algorithm) for name, algorithm in algorithms.items()}
         turns = take_turns(contenders, rounds, seconds=0.0)
     finally:
@@ -132,11 +131,12 @@ def run(tiny: bool, quick: bool) -> list[Row]:
         config.evaluation(evaluation_duration=2)
         config.min_sample_timesteps_per_iteration = 40
         rows += measure(config, "Qatten on two_step_game", iterations=1)
+        rows += compare_ways(config, "Qatten on two_step_game", rounds=1)
     elif installed():
         for name in ("3m", "3s5z"):
             config = qatten("smac", {"map_name": name, "engine": "smax"}, games=32, batch=32)
             rows += measure(config, f"Qatten on SMAX {name}", iterations=1 if quick else 5)
-        rows += compare_ways(config.copy, f"Qatten on SMAX {name}", rounds=1 if quick else 7)
+        rows += compare_ways(config, f"Qatten on SMAX {name}", rounds=1 if quick else 5)
     return rows
 
 

@@ -19,6 +19,7 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TD_ERROR_KEY,
@@ -87,11 +88,11 @@ class QMIX(ParallelEvaluation, ResumableAlgorithm):
     def step(self) -> dict[str, Any]:
         """One iteration; its result also says what played the games, and how fast all went."""
         every = self.config.evaluation_interval
-        evaluates = bool(every) and (self.iteration + 1) % every == 0
-        started, updates = time.perf_counter(), self._updates_done
+        started, updates, evaluated = time.perf_counter(), self._updates_done, self._evaluated
         result = super().step()
-        if every and not evaluates:
-            # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
+        if every and self._evaluated == evaluated:
+            # RLlib repeats the last evaluation, also if this one's env runners died; the keys must
+            # stay, or CSV files lose the columns.
             names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
             names += [keys.WIN_RATE] if self.spec.is_battle else []
             names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
@@ -104,6 +105,12 @@ class QMIX(ParallelEvaluation, ResumableAlgorithm):
         result[keys.ENV_STEPS_PER_SECOND] = played / seconds
         result[keys.UPDATES_PER_SECOND] = (self._updates_done - updates) / seconds
         return result
+
+    @property
+    def _evaluated(self) -> int:
+        """Greedy games so far."""
+        games = keys.EVALUATION, keys.ENV_RUNNERS, NUM_EPISODES_LIFETIME
+        return int(self.metrics.peek(games, default=0))
 
     @override(Algorithm)
     def training_step(self) -> None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 ROUND = 4  # games
 OVERLAPPED = {"num_env_runners": 1, "num_envs_per_env_runner": ROUND, "sampling": "overlapped"}
+PARALLEL = OVERLAPPED | {"evaluation_num_env_runners": 1, "evaluation_parallel_to_training": True}
 
 
 def trained(name="QMIX", iterations=2, **settings):
@@ -60,27 +61,60 @@ def test_losses_of_the_family(name):
     assert result["/evaluation/env_runners/num_episodes"] == 5
 
 
-def test_a_runner_that_dies_while_it_plays_is_started_again(tmp_path):
-    class DiesOnce(ScriptedBattle):
-        def step(self, action_dict):
-            died = Path(self.config["died"])
-            if self.game == 12 and not died.exists():
-                died.touch()
-                os._exit(1)
-            return super().step(action_dict)
+class Mortal(ScriptedBattle):
+    """Its process ends, in the middle of a game, once a certain file is there."""
 
-    register_env("dies_once", DiesOnce)
-    died = tmp_path / "died"
-    algorithm = build("VDN", "dies_once", env_config={"died": str(died)}, **OVERLAPPED)
+    def step(self, action_dict):
+        kill = Path(self.config["kill"])
+        if kill.exists():
+            kill.unlink()
+            os._exit(1)
+        return super().step(action_dict)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _mortal():
+    register_env("mortal", Mortal)
+
+
+def test_training_goes_on_when_a_runner_dies_while_it_plays(tmp_path):
+    kill = tmp_path / "kill"
+    algorithm = build("VDN", "mortal", env_config={"kill": str(kill)}, **OVERLAPPED)
     before = 0
-    for _ in range(4):
+    for i in range(4):
+        if i == 1:
+            kill.touch()
         result = algorithm.train()
+        assert not kill.exists()
         steps = result["num_env_steps_sampled_lifetime"]
         assert steps >= before + 60
         before = steps
-    assert died.exists()
-    assert result["staleness"] == ROUND
+        assert result["staleness"] == ROUND
+    assert result["fault_tolerance"]["num_remote_worker_restarts"] == 1
     assert result["num_updates_lifetime"] > 50
+    algorithm.stop()
+
+
+def test_an_evaluation_whose_runner_died_is_not_the_last_one_again(tmp_path):
+    kill = tmp_path / "kill"
+    algorithm = build(
+        "VDN", "mortal", env_config={"kill": "/no such file"}, **PARALLEL,
+        evaluation_config={"explore": False, "env_config": {"kill": str(kill)}},
+    )  # fmt: skip
+
+    def games():
+        return algorithm.train()["evaluation"]["env_runners"]["num_episodes"]
+
+    assert games() == games() == 5
+    kill.touch()
+    assert np.isnan(games())
+    assert not kill.exists()
+    for _ in range(100):  # its process takes a while to start
+        if games() == 5:
+            break
+        time.sleep(0.3)
+    else:
+        pytest.fail("no evaluation since its runner died")
     algorithm.stop()
 
 
@@ -89,10 +123,7 @@ def agent_weights(state):
 
 
 def test_a_parallel_evaluation_plays_the_weights_that_its_iteration_began_with():
-    algorithm = build(
-        "QMIX", **OVERLAPPED, evaluation_num_env_runners=1, evaluation_parallel_to_training=True,
-        evaluation_interval=2,
-    )  # fmt: skip
+    algorithm = build("QMIX", **PARALLEL, evaluation_interval=2)
     algorithm._before_evaluate = lambda: time.sleep(0.5)  # training could be far ahead by then
     seen = []
     for _ in range(4):
