@@ -95,6 +95,7 @@ def test_training_goes_on_when_a_runner_dies_while_it_plays(tmp_path):
     algorithm.stop()
 
 
+@pytest.mark.slow  # its process takes a while to start again
 def test_an_evaluation_whose_runner_died_is_not_the_last_one_again(tmp_path):
     kill = tmp_path / "kill"
     algorithm = build(
@@ -109,7 +110,7 @@ def test_an_evaluation_whose_runner_died_is_not_the_last_one_again(tmp_path):
     kill.touch()
     assert np.isnan(games())
     assert not kill.exists()
-    for _ in range(100):  # its process takes a while to start
+    for _ in range(100):
         if games() == 5:
             break
         time.sleep(0.3)
