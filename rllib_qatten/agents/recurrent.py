@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent, normalised
 from rllib_qatten.agents.packed_gru import packed_gru
+from rllib_qatten.products import Linear
 
 
 class RecurrentAgent(Agent):
@@ -28,10 +29,10 @@ class RecurrentAgent(Agent):
             layer_norm: Whether the encoder's output is normalised before its ReLU.
         """
         super().__init__(input_size, hidden_size)
-        self.encoder = nn.Linear(input_size, hidden_size)
+        self.encoder = Linear(input_size, hidden_size)
         self.encoder_norm = normalised(layer_norm, hidden_size)
         self.gru = nn.GRUCell(hidden_size, hidden_size)
-        self.head = nn.Linear(hidden_size, n_actions)
+        self.head = Linear(hidden_size, n_actions)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
