@@ -70,6 +70,7 @@ class QMIXConfig(AlgorithmConfig):
         self.double_q = True
         self.tau = 1.0
         self.team_reward = "equal"
+        self.sampling = "lockstep"
         self.replay = "uniform"
         self.priority_exponent = 0.6
         self.importance_exponent = 0.4
@@ -101,6 +102,7 @@ class QMIXConfig(AlgorithmConfig):
         updates_per_episode: float | None = NotProvided,
         train_batch_size_episodes: int | None = NotProvided,
         replay_capacity_episodes: int | None = NotProvided,
+        sampling: str | None = NotProvided,
         epsilon: float | list | None = NotProvided,
         team_reward: str | None = NotProvided,
         agent: str | None = NotProvided,
@@ -138,6 +140,9 @@ class QMIXConfig(AlgorithmConfig):
                 and games; fractions add up.
             train_batch_size_episodes: Episodes in one update.
             replay_capacity_episodes: Episodes kept for replay.
+            sampling: "lockstep": games are played, then learned from; or "overlapped": env runners
+                play a round of games while the updates that the rounds before it earned are done,
+                with weights that are older by these updates.
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
             agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
