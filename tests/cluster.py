@@ -1,7 +1,7 @@
 """A cluster of several nodes on this machine that loses nodes: `python -m tests.cluster FOLDER`.
 
-The nodes are Ray's own, on the loopback address: a head with the driver, one for the learner
-("trainer"), and two for env runners ("player"). The command trains on them. Leaves
+The nodes have loopback addresses: a head with the driver, one for the algorithm ("loop"), one for
+its learner ("learner"), and two for env runners ("player"). The command trains on them. Leaves
 FOLDER/story.json: what was seen, and when.
 """
 
@@ -16,8 +16,6 @@ from pathlib import Path
 import yaml
 from ray.cluster_utils import Cluster
 
-# Ray takes 127.0.0.1 for this machine's outer address.
-HERE = {"node_ip_address": "127.0.0.2", "include_dashboard": False}
 EXPERIMENT = {
     "run": "VDN",
     "env": "two_step_game",
@@ -26,7 +24,9 @@ EXPERIMENT = {
     "config": {
         "num_env_runners": 2,
         "custom_resources_per_env_runner": {"player": 1},
-        "custom_resources_for_main_process": {"trainer": 1},
+        "num_learners": 1,
+        "custom_resources_per_learner": {"learner": 1},
+        "custom_resources_for_main_process": {"loop": 1},
         "min_sample_timesteps_per_iteration": 200,
         "num_envs_per_env_runner": 4,
         "evaluation_duration": 2,
@@ -87,22 +87,32 @@ def told(result):
 
 
 def main(folder):
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **HERE})
+    # Not the first: Ray takes 127.0.0.1 for this machine's outer address.
+    addresses = (f"127.0.0.{i}" for i in range(2, 20))
+
+    def node(**options):
+        return {"node_ip_address": next(addresses), "include_dashboard": False, **options}
+
+    def of(kind):
+        return node(num_cpus=1, resources={kind: 1})
+
+    cluster = Cluster(initialize_head=True, head_node_args=node(num_cpus=0))
     story = {}
     try:
-        trainer = cluster.add_node(num_cpus=1, resources={"trainer": 1}, **HERE)
-        players = [cluster.add_node(num_cpus=1, resources={"player": 1}, **HERE) for _ in "ab"]
+        cluster.add_node(**of("loop"))
+        learner = cluster.add_node(**of("learner"))
+        players = [cluster.add_node(**of("player")) for _ in range(2)]
         run = Run(folder, cluster.address)
         story["whole"] = told(run.wait_for(lambda result: result["training_iteration"] >= 3))
         cluster.remove_node(players[1], allow_graceful=False)
         story["lost"] = told(run.wait_for(lambda result: runners(result) == 1))
         story["later"] = told(run.wait_for(lambda result: runners(result) == 1))
-        cluster.add_node(num_cpus=1, resources={"player": 1}, **HERE)
+        cluster.add_node(**of("player"))
         story["back"] = told(run.wait_for(lambda result: runners(result) == 2))
-        cluster.remove_node(trainer, allow_graceful=False)
+        cluster.remove_node(learner, allow_graceful=False)
         kept = run.results()[-1]
         story["learner_lost"] = told(kept)
-        cluster.add_node(num_cpus=1, resources={"trainer": 1}, **HERE)
+        cluster.add_node(**of("learner"))
         story["learner_back"] = told(run.wait_for(lambda result: True))
         story["end"] = told(run.wait_for(lambda result: runners(result) == 2))
         run.process.send_signal(signal.SIGINT)

@@ -1,5 +1,8 @@
 """Several learners in processes of their own."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +64,11 @@ def test_two_learn_as_one_and_go_on_from_a_checkpoint(tmp_path):
     again = Algorithm.from_checkpoint(path)
     assert numbers(again) == expected
     assert_equal(after, weights(again))
+    # When one dies the other does not wait for it: the trial ends, and Tune may start it again.
+    [*_, pid] = [r.get() for r in again.learner_group.foreach_learner(lambda _: os.getpid())]
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError):
+        again.train()
     again.stop()
     # One learner takes it up as well.
     one.restore_from_path(path)
