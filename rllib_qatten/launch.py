@@ -187,7 +187,10 @@ def _quiet_ray(cpus: float) -> Iterator[None]:
         options = {"logging_level": logging.CRITICAL}
         _knock(os.environ["RAY_ADDRESS"])
     try:
-        ray.init(**options)
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            raise _no_cluster(error.__cause__ or error) from error
         silence()
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
         global_worker_stdstream_dispatcher.add_handler("ray_print_logs", _Relay())
@@ -208,10 +211,15 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
-        raise BadInput(
-            f"no Ray cluster at RAY_ADDRESS={address}: {error.strerror or error}. Start one with "
-            "`ray start --head`, correct the address, or unset it to train on this machine alone."
-        ) from error
+        raise _no_cluster(error.strerror or error) from error
+
+
+def _no_cluster(why: object) -> BadInput:
+    return BadInput(
+        f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {why}. Start one with "
+        "`ray start --head`, correct the address (a cluster with tokens also needs "
+        "RAY_AUTH_MODE=token here), or unset it to train on this machine alone."
+    )
 
 
 class _Relay:

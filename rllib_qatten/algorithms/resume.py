@@ -153,6 +153,8 @@ class ResumableAlgorithm(Algorithm):
         path = path or tempfile.mkdtemp()
         with checkpoint.replacing(path, filesystem) as folder:
             super().save_to_path(folder, **kwargs)
+            if self.config.num_learners:
+                checkpoint.assert_learner_wrote(folder)
             (folder / stored.FOLDER).mkdir()
             for name, content in team_policy_files(self).items():
                 (folder / stored.FOLDER / name).write_bytes(content)

@@ -1,6 +1,7 @@
 """Several learners in processes of their own."""
 
 import os
+import resource
 import signal
 
 import numpy as np
@@ -10,6 +11,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
+from rllib_qatten.algorithms.checkpoint import CheckpointError
 from rllib_qatten.metrics import KEYS
 from rllib_qatten.training.together import from_all_learners
 from tests.algorithms.test_every_algorithm import assert_equal, build, weights
@@ -42,6 +44,11 @@ def numbers(algorithm):
     return {k: result[k] for k in KEYS if k in result and "second" not in k and "time" not in k}
 
 
+def _limit_files(_, size):
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+
 @pytest.mark.timeout(600)  # four processes that import torch, on a machine that may be busy
 def test_two_learn_as_one_and_go_on_from_a_checkpoint(tmp_path):
     one, two = (build("QMIX", num_learners=n, **RAGGED) for n in (0, 2))
@@ -58,6 +65,13 @@ def test_two_learn_as_one_and_go_on_from_a_checkpoint(tmp_path):
     assert [r.get() for r in threads] == [1, 1]
 
     path = two.save_to_path(tmp_path / "checkpoint")
+    # What a learner cannot write, as on a full disk, is no checkpoint.
+    usual, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    two.learner_group.foreach_learner(_limit_files, size=1000)
+    with pytest.raises(CheckpointError, match=r"learner could not write its .*state.pkl"):
+        two.save_to_path(tmp_path / "full")
+    assert not (tmp_path / "full").exists()
+    two.learner_group.foreach_learner(_limit_files, size=usual)
     expected = numbers(two)
     after = weights(two)
     two.stop()
