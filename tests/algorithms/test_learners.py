@@ -1,7 +1,7 @@
 """Several learners in processes of their own."""
 
 import os
-import resource
+import pickle
 import signal
 
 import numpy as np
@@ -11,13 +11,12 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
-from rllib_qatten.algorithms.checkpoint import CheckpointError
+from rllib_qatten.algorithms import checkpoint
 from rllib_qatten.metrics import KEYS
 from rllib_qatten.training.together import from_all_learners
 from tests.algorithms.test_every_algorithm import assert_equal, build, weights
 from tests.teams import ScriptedBattle
 
-pytestmark = pytest.mark.usefixtures("ray_session")
 RAGGED = {
     "env": "scripted_battle",
     "env_config": {"lengths": [2, 9, 5, 1, 7]},
@@ -27,11 +26,6 @@ RAGGED = {
     "updates_per_episode": 1.0,
     "lr": [[0, 0.001], [200, 0.0001]],
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _scripted_battle():
-    register_env("scripted_battle", ScriptedBattle)
 
 
 def priorities(algorithm):
@@ -44,13 +38,9 @@ def numbers(algorithm):
     return {k: result[k] for k in KEYS if k in result and "second" not in k and "time" not in k}
 
 
-def _limit_files(_, size):
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-
 @pytest.mark.timeout(600)  # four processes that import torch, on a machine that may be busy
-def test_two_learn_as_one_and_go_on_from_a_checkpoint(tmp_path):
+def test_two_learn_as_one_and_go_on_from_a_checkpoint(ray_session, tmp_path):
+    register_env("scripted_battle", ScriptedBattle)
     one, two = (build("QMIX", num_learners=n, **RAGGED) for n in (0, 2))
     for algorithm in (one, two):
         result = algorithm.train()
@@ -65,13 +55,7 @@ def test_two_learn_as_one_and_go_on_from_a_checkpoint(tmp_path):
     assert [r.get() for r in threads] == [1, 1]
 
     path = two.save_to_path(tmp_path / "checkpoint")
-    # What a learner cannot write, as on a full disk, is no checkpoint.
-    usual, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    two.learner_group.foreach_learner(_limit_files, size=1000)
-    with pytest.raises(CheckpointError, match=r"learner could not write its .*state.pkl"):
-        two.save_to_path(tmp_path / "full")
-    assert not (tmp_path / "full").exists()
-    two.learner_group.foreach_learner(_limit_files, size=usual)
+    checkpoint.assert_learner_wrote(tmp_path / "checkpoint")
     expected = numbers(two)
     after = weights(two)
     two.stop()
@@ -96,3 +80,17 @@ def test_a_learner_alone_hears_itself():
     numbers = torch.ones(3, requires_grad=True)
     assert from_all_learners(numbers).tolist() == [[1.0, 1.0, 1.0]]
     assert not from_all_learners(numbers).requires_grad
+
+
+def test_what_a_learner_could_not_write_is_no_checkpoint(tmp_path):
+    folder = tmp_path / "learner_group" / "learner"
+    module = folder / "rl_module" / "default_policy" / "module_state.pkl"
+    module.parent.mkdir(parents=True)
+    for file in (folder / "state.pkl", module):
+        with pytest.raises(OSError, match=f"could not write its .*{file.name}"):
+            checkpoint.assert_learner_wrote(tmp_path)
+        file.write_bytes(pickle.dumps(list(range(1000)))[:-9])  # a disk that was full
+        with pytest.raises(OSError, match=f"could not write its .*{file.name}"):
+            checkpoint.assert_learner_wrote(tmp_path)
+        file.write_bytes(pickle.dumps(list(range(1000))))
+    checkpoint.assert_learner_wrote(tmp_path)
