@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
@@ -34,7 +35,7 @@ from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.resume import ResumableAlgorithm
 from rllib_qatten.envs import EngineFailed
 from rllib_qatten.rollout.episode import assert_finite
-from rllib_qatten.rollout.replay import predicted_bytes
+from rllib_qatten.rollout.replay import Drawn, predicted_bytes
 from rllib_qatten.rollout.runner import TeamEnvRunner
 
 #: Requests to env runners for a round of games.
@@ -185,12 +186,14 @@ class QMIX(ParallelEvaluation, ResumableAlgorithm):
         for _ in range(updates):
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
                 drawn = self.replay.sample(batch_size, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+            shares = drawn.dealt(max(1, self.config.num_learners))
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-                learned = self.learner_group.update(episodes=drawn.episodes, timesteps=timesteps)
+                learned = self.learner_group.update(**training_data(shares), timesteps=timesteps)
             if self.config.replay == "prioritized":
                 # Taken out: these are no results to report.
                 errors = [r[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for r in learned]
-                self.replay.update_priorities(drawn.indices, np.concatenate(errors, axis=None))
+                indices = np.concatenate([share.indices for share in shares])
+                self.replay.update_priorities(indices, np.concatenate(errors, axis=None))
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
@@ -199,3 +202,14 @@ class QMIX(ParallelEvaluation, ResumableAlgorithm):
 
 def _play(runner: TeamEnvRunner) -> tuple[Any, dict[str, Any]]:
     return runner.sample(), runner.get_metrics()
+
+
+def training_data(shares: list[Drawn]) -> dict[str, Any]:
+    """One learner's share each, as `LearnerGroup.update` takes them.
+
+    Of a list of episodes RLlib would cut some in two, to share their steps evenly; of a list of
+    references each learner gets its own.
+    """
+    if len(shares) == 1:
+        return {"episodes": shares[0].episodes}
+    return {"episodes_refs": [ray.put(share.episodes) for share in shares]}

@@ -50,6 +50,8 @@ class QMIXConfig(AlgorithmConfig):
         self.batch_mode = "complete_episodes"
         # Whole games, and games that must be launched anew: what comes late, RLlib throws away.
         self.sample_timeout_s = self.evaluation_sample_timeout_s = 600.0
+        # Every round waits as long for lost env runners; one that is back answers at once.
+        self.env_runner_health_probe_timeout_s = 0.2
         self.min_sample_timesteps_per_iteration = 10_000
         self.evaluation_interval = 1
         self.evaluation_duration = 32
