@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from rllib_qatten.agents import RecurrentAgent
 from rllib_qatten.mixers import QMIX, Qatten
+from rllib_qatten.mixers.layers import Hypernet
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training.module import QMIXRLModule
 
@@ -62,16 +63,28 @@ def unroll(agent: RecurrentAgent, batch: Batch) -> Tensor:
     utilities = []
     for t in range(steps):
         inputs = torch.cat([observations[:, t], batch["last_actions"][:, t], batch["ids"]], -1)
-        values, hidden = agent.step(inputs.flatten(0, 1), hidden)
+        encoded = F.relu(_linear(agent.encoder, inputs.flatten(0, 1)))
+        hidden = agent.gru(encoded, hidden)
+        values = _linear(agent.head, hidden)
         utilities.append(values.view(b, n, -1))
     return torch.stack(utilities, 1)
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """The product of torch itself: the package's layers have another."""
+    return F.linear(x, layer.weight, layer.bias)
+
+
+def _hypernet(net: Hypernet, state: Tensor) -> Tensor:
+    output = _linear(net.first, state)
+    return output if net.last is None else _linear(net.last, F.relu(output))
 
 
 def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
     """Q_tot [M] and the regulariser, one head after the other (the authors' form)."""
     assert mixer.query_hidden is not None
     assert mixer.state_value is not None
-    q_tot, regulariser = mixer.state_value(state).squeeze(-1), torch.zeros(())
+    q_tot, regulariser = _hypernet(mixer.state_value, state).squeeze(-1), torch.zeros(())
     for h in range(mixer.n_heads):
         hidden = F.relu(F.linear(state, mixer.query_hidden.weight[h], mixer.query_hidden.bias[h]))
         query = F.linear(hidden, mixer.query.weight[h])
@@ -85,10 +98,11 @@ def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask:
 
 def qmix(mixer: QMIX, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
     """Q_tot [M], one hypernetwork after the other, and no regulariser."""
-    w1 = mixer.hyper_w1(state).abs().unflatten(-1, (mixer.n_agents, -1))
-    hidden = F.elu(torch.bmm(utilities.unsqueeze(1), w1).squeeze(1) + mixer.hyper_b1(state))
-    q_tot = (hidden * mixer.hyper_w2(state).abs()).sum(-1)
-    return q_tot + mixer.state_value(state).squeeze(-1), torch.zeros(())
+    w1 = _hypernet(mixer.hyper_w1, state).abs().unflatten(-1, (mixer.n_agents, -1))
+    b1 = _hypernet(mixer.hyper_b1, state)
+    hidden = F.elu(torch.bmm(utilities.unsqueeze(1), w1).squeeze(1) + b1)
+    q_tot = (hidden * _hypernet(mixer.hyper_w2, state).abs()).sum(-1)
+    return q_tot + _hypernet(mixer.state_value, state).squeeze(-1), torch.zeros(())
 
 
 def loss(module: QMIXRLModule, batch: Batch, gamma: float) -> Tensor:

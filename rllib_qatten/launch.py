@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -179,17 +180,46 @@ def _quiet_ray(cpus: float) -> Iterator[None]:
         )
         if cpus > have:
             typer.echo(EXTRA_CPUS.format(need=cpus, have=have), err=True)
-        options |= {"num_cpus": math.ceil(max(have, cpus)), "_node_ip_address": "127.0.0.1"}
+        # Else Ray would join a cluster that happens to run here.
+        options |= {"address": "local", "_node_ip_address": "127.0.0.1"}
+        options |= {"num_cpus": math.ceil(max(have, cpus))}
     else:
         options = {"logging_level": logging.CRITICAL}
+        _knock(os.environ["RAY_ADDRESS"])
     try:
-        ray.init(**options)
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            raise _no_cluster(error.__cause__ or error) from error
         silence()
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
         global_worker_stdstream_dispatcher.add_handler("ray_print_logs", _Relay())
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Makes sure that something listens at a cluster's address; Ray would try for minutes.
+
+    Raises:
+        BadInput: If nothing does.
+    """
+    host, _, port = address.rpartition("://")[-1].rpartition(":")
+    if not (host and port.isdigit()):  # a word such as auto
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_cluster(error.strerror or error) from error
+
+
+def _no_cluster(why: object) -> BadInput:
+    return BadInput(
+        f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {why}. Start one with "
+        "`ray start --head`, correct the address (a cluster with tokens also needs "
+        "RAY_AUTH_MODE=token here), or unset it to train on this machine alone."
+    )
 
 
 class _Relay:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow.fs
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import (
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
 
 import rllib_qatten
 
@@ -158,6 +165,21 @@ def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
             "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
             f"changed? {'; '.join(sorted(faults))}."
         )
+
+
+def assert_learner_wrote(folder: Path) -> None:
+    """Reads what a remote learner wrote into a checkpoint; RLlib overlooks its errors.
+
+    Raises:
+        OSError: If a file is missing or cut short.
+    """
+    module = Path(COMPONENT_RL_MODULE) / DEFAULT_MODULE_ID / "module_state.pkl"
+    for file in (Path("state.pkl"), module):
+        try:
+            with (folder / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / file).open("rb") as opened:
+                pickle.load(opened)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            raise OSError(f"the learner could not write its {file}") from error
 
 
 def not_saved(path: str | Path, error: OSError) -> CheckpointError:

@@ -116,6 +116,19 @@ class ResumableAlgorithm(Algorithm):
                 )
         global_rng.set_state(loop["global_rng"])
 
+    @override(Algorithm)
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+        """Env runners that were started again do not repeat the games they began with."""
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        if restored:
+            played = self._played[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+            env_runner_group.foreach_env_runner(
+                functools.partial(_set_games, saved={}, env_steps=played),
+                remote_worker_ids=restored,
+                local_env_runner=False,
+            )
+        return restored
+
     @property
     def _runner_groups(self) -> dict[str, EnvRunnerGroup]:
         groups = {keys.ENV_RUNNERS: self.env_runner_group}
@@ -140,6 +153,8 @@ class ResumableAlgorithm(Algorithm):
         path = path or tempfile.mkdtemp()
         with checkpoint.replacing(path, filesystem) as folder:
             super().save_to_path(folder, **kwargs)
+            if self.config.num_learners:
+                checkpoint.assert_learner_wrote(folder)
             (folder / stored.FOLDER).mkdir()
             for name, content in team_policy_files(self).items():
                 (folder / stored.FOLDER / name).write_bytes(content)

@@ -14,15 +14,18 @@ from rllib_qatten.training.returns import RETURNS
 CHOICES = {
     "returns": RETURNS,
     "replay": ("uniform", "prioritized"),
+    "sampling": ("lockstep", "overlapped"),
     "optimizer_name": ("rmsprop", "adam"),
     "team_reward": ("equal", "sum", "mean"),
     "agent": AGENTS,
     "parameter_sharing": SHARING,
+    "precision": ("float32", "bfloat16"),
 }
 #: Least values of whole numbers; None: the setting may be None, where RLlib lets it.
 LEAST = {
     "seed": None,
     "num_env_runners": 0,
+    "num_learners": 0,
     "min_sample_timesteps_per_iteration": 0,
     "evaluation_interval": None,
     "train_batch_size_episodes": 1,
@@ -72,10 +75,11 @@ def check_settings(config: Any) -> None:
     EpsilonSchedule(config.importance_exponent, "importance_exponent")
     check_priority_exponent(config.priority_exponent)
     _check_returns(config)
-    if config.num_learners > 1:
+    _check_learners(config)
+    if config.sampling == "overlapped" and not (config.num_env_runners or config.in_evaluation):
         raise ValueError(
-            f"num_learners must be 0 or 1, for now; got {config.num_learners}: RLlib would cut "
-            "episodes in pieces to share them."
+            "sampling: overlapped needs another process that plays while this one learns, but "
+            "num_env_runners is 0: set it to 1 or more, or take sampling: lockstep."
         )
     if not config.enable_rl_module_and_learner or config.framework_str != "torch":
         raise ValueError(f"{config.name} runs on RLlib's new API stack with framework: torch.")
@@ -90,6 +94,22 @@ def in_range(config: Any, name: str, low: float, high: float) -> None:
     value = getattr(config, name)
     if not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+
+
+def _check_learners(config: Any) -> None:
+    """Refuses what several learners cannot share."""
+    if config.num_learners > config.train_batch_size_episodes:
+        raise ValueError(
+            f"num_learners is {config.num_learners}, but a batch has "
+            f"{config.train_batch_size_episodes} episodes (train_batch_size_episodes): each "
+            "learner needs one."
+        )
+    if config.num_learners > 1 and config.counts_padding:
+        raise ValueError(
+            "reg_over_padding counts padding up to the longest episode of the batch, and each of "
+            f"num_learners: {config.num_learners} pads to its own longest: set reg_over_padding "
+            "to false, or take one learner."
+        )
 
 
 def _check_returns(config: Any) -> None:

@@ -28,6 +28,10 @@ class Drawn(NamedTuple):
         """[B] what each episode's loss counts."""
         return np.array([episode.weight for episode in self.episodes])
 
+    def dealt(self, n: int) -> list[Drawn]:
+        """The batch as n shares, whose steps differ by less than the longest episode's."""
+        return [Drawn(self.episodes[i::n], self.indices[i::n]) for i in range(n)]
+
 
 class EpisodeReplay:
     """The newest episodes, drawn uniformly and without replacement within a batch.

@@ -18,6 +18,7 @@ from torch import Tensor
 from rllib_qatten import metrics as keys
 from rllib_qatten.training import batch as columns
 from rllib_qatten.training.losses import td_loss
+from rllib_qatten.training.together import from_all_learners
 
 LAST_TARGET_UPDATE = "last_target_update_episodes"
 
@@ -92,15 +93,23 @@ class QMIXTorchLearner(TorchLearner):
             rewards = standardise(batch[Columns.REWARDS], batch[columns.MASK])
             batch = {**batch, Columns.REWARDS: rewards}
         loss, stats = self.loss(fwd_out, batch, config)
-        if not torch.isfinite(loss):
+        errors = stats.pop(TD_ERROR_KEY, None)
+        steps = batch[columns.MASK].sum().to(loss.dtype)
+        all_steps, losses = from_all_learners(torch.stack([steps, loss])).unbind(-1)
+        # All learners or none: one that stopped alone would leave the others waiting for it.
+        if not torch.isfinite(losses).all():
             bad = [name for name, value in stats.items() if not torch.isfinite(value)]
             raise FloatingPointError(
-                f"The loss became {loss.item()} (not finite: {', '.join(bad) or keys.LOSS}). "
-                "Training stops before the weights change; the last checkpoint is intact. Try a "
-                "smaller lr or grad_clip."
+                f"The loss became {losses.sum().item()} (not finite: "
+                f"{', '.join(bad) or keys.LOSS}). Training stops before the weights change; the "
+                "last checkpoint is intact. Try a smaller lr or grad_clip."
             )
-        if TD_ERROR_KEY in stats:
-            errors = stats.pop(TD_ERROR_KEY)
+        if len(losses) > 1:
+            # Gradients and results will be the mean of the learners' own, each of them a mean over
+            # its own steps: so weighted, that is the mean over all steps of the batch.
+            share = steps / all_steps.mean()
+            loss, stats = loss * share, {name: value * share for name, value in stats.items()}
+        if errors is not None:
             self.metrics.log_value((module_id, TD_ERROR_KEY), errors, reduce="item_series")
         self.metrics.log_dict(stats, key=module_id, window=1)
         return loss

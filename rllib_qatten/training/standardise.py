@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rllib_qatten.training.together import from_all_learners
+
 
 class RewardStandardiser(nn.Module):
     """Running mean and variance of all rewards in all batches (as EPyMARL's option has it).
@@ -33,19 +35,21 @@ class RewardStandardiser(nn.Module):
         """Takes a batch into account and standardises it.
 
         Args:
-            rewards: [M].
+            rewards: [M]; of several learners each brings its own part of the batch.
             mask: [M] bool, False for padding, which does not count.
 
         Returns:
             [M]; unscaled as long as all rewards were equal.
         """
         seen = rewards[mask].double()
-        # Chan et al. 1979: joining two samples' moments.
-        self.count += len(seen)
-        share = len(seen) / self.count
-        distance = seen.mean() - self.mean
-        spread = seen.var(correction=0) - self.variance + distance.square() * (1 - share)
-        self.variance += (share * spread).to(self.variance.dtype)
-        self.mean += (share * distance).to(self.mean.dtype)
+        moments = torch.stack([seen.new_tensor(len(seen)), seen.mean(), seen.var(correction=0)])
+        # Chan et al. 1979: joining two samples' moments, here and those of other learners.
+        for count, mean, variance in from_all_learners(moments):
+            self.count += count.to(self.count.dtype)
+            share = count / self.count
+            distance = mean - self.mean
+            spread = variance - self.variance + distance.square() * (1 - share)
+            self.variance += (share * spread).to(self.variance.dtype)
+            self.mean += (share * distance).to(self.mean.dtype)
         scale = torch.where(self.variance > 0, self.variance.sqrt(), 1.0)
         return (rewards - self.mean) / scale

@@ -44,3 +44,18 @@ def test_too_few(episodes):
     replay.add(episodes[:3])
     with pytest.raises(ValueError, match=r"Cannot draw 4 .* holds 3"):
         replay.sample(4)
+
+
+def test_shares_of_a_batch_are_whole_and_nearly_equal(episodes):
+    replay = EpisodeReplay(capacity=60, seed=0)
+    replay.add(episodes)
+    drawn = replay.sample(25)
+    shares = drawn.dealt(3)
+    assert sorted(map(id, drawn.episodes)) == sorted(id(e) for s in shares for e in s.episodes)
+    steps = [sum(map(len, share.episodes)) for share in shares]
+    assert max(steps) - min(steps) <= len(drawn.episodes[0])
+    for share in shares:
+        lengths = [len(e) for e in share.episodes]
+        assert lengths == sorted(lengths, reverse=True)  # as batches are packed
+        held = replay.episodes
+        assert all(held[i] is e for i, e in zip(share.indices, share.episodes, strict=True))
