@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune.logger.tensorboardx import TBXLoggerCallback
 from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
@@ -131,6 +132,32 @@ def test_watching_effective_weights_changes_nothing(name, monkeypatch):
         trained.append(weights(algorithm))
         algorithm.stop()
     assert_equal(*trained)
+
+
+def test_tensorboard_gets_what_one_watches(tmp_path):
+    """The tags that Tune's logger writes while a team trains."""
+    algorithm = build("Qatten", "scripted_battle")
+
+    class Trial:
+        local_path, evaluated_params = str(tmp_path), None
+
+        def init_local_path(self):
+            pass
+
+    logger, trial = TBXLoggerCallback(), Trial()
+    logger.log_trial_start(trial)
+    logger.log_trial_result(1, trial, algorithm.train())
+    logger.log_trial_end(trial)
+    algorithm.stop()
+    (file,) = tmp_path.glob("events.out.tfevents*")
+    written = file.read_bytes()
+    learner = "learners/default_policy"
+    for key in (
+        "env_runners/win_rate", "evaluation/env_runners/win_rate", "env_steps_per_second",
+        "updates_per_second", f"{learner}/head_0_entropy", f"{learner}/effective_weight_mean",
+        f"{learner}/effective_weight_std", f"{learner}/agent_1_effective_weight",
+    ):  # fmt: skip
+        assert f"ray/tune/{key}".encode() in written, key
 
 
 @pytest.mark.parametrize("name", ["Qatten", "IndependentQ"])
