@@ -1,0 +1,181 @@
+"""Training on SMAX beside JaxMARL's QMIX: env steps per second at equal updates, turn by turn.
+
+JaxMARL's script is made to do what our recipe `smax` does, counted in env steps: 32 games side by
+side, rollouts as long as our mean game, and after each 8 updates of 32 such windows, as we do one
+update of 32 games per 4 games played; the networks have our widths, and both evaluate 32 games a
+turn. All games of a rollout of JaxMARL begin anew, which costs it learning, not speed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES_LIFETIME,
+)
+
+from benchmarks.turns import Row, Spread, Turn, rates, ratios
+from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten.envs.smax import installed
+from rllib_qatten.metrics import NUM_UPDATES
+
+SCRIPT = Path(__file__).with_name("jaxmarl_script.py")
+EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
+MAPS = "3m", "3s5z"
+PEER = "JaxMARL QMIX"
+GAMES, UPDATES, BATCH = 32, 8, 32
+#: Env steps of a turn, about; games evaluated in it.
+TURN, EVALUATED = 16_000, 32
+
+
+class Ours:
+    """Our training by the settings of a tuned example, one iteration a turn."""
+
+    def __init__(self, config: QMIXConfig, map_name: str) -> None:
+        """Builds it and trains for one iteration, which compiles and fills the replay."""
+        file = EXAMPLES / f"{config.name.lower()}_3s5z.yaml"
+        (experiment,) = yaml.safe_load(file.read_text()).values()
+        settings = experiment["config"] | {
+            "env_config": {"map_name": map_name, "engine": "smax"},
+            "min_sample_timesteps_per_iteration": TURN,
+            "evaluation_duration": EVALUATED,
+        }
+        config = config.environment("smac").update_from_dict(settings)
+        self.algorithm = config.debugging(log_level="ERROR").build_algo()
+        self.counts = self._train()
+        self.updates: list[float] = []
+
+    def mean_game(self) -> float:
+        """Env steps of a game so far."""
+        return self.counts[0] / self.counts[1]
+
+    def turn(self) -> Turn:
+        """One iteration; a unit of work is an env step."""
+        before, begun = self.counts, (time.perf_counter(), time.process_time())
+        self.counts = self._train()
+        taken = time.perf_counter() - begun[0], time.process_time() - begun[1]
+        steps = self.counts[0] - before[0]
+        self.updates.append(1000 * (self.counts[2] - before[2]) / steps)
+        return Turn(steps, *taken)
+
+    def _train(self) -> tuple[float, float, float]:
+        """Env steps, games and updates so far."""
+        result = self.algorithm.train()
+        played = result[ENV_RUNNER_RESULTS]
+        steps, games = played[NUM_ENV_STEPS_SAMPLED_LIFETIME], played[NUM_EPISODES_LIFETIME]
+        return steps, games, result.get(NUM_UPDATES, 0)
+
+    def close(self) -> None:
+        """Ends it."""
+        self.algorithm.stop()
+
+
+class Theirs:
+    """JaxMARL's QMIX in a process of its own, which waits between turns."""
+
+    def __init__(self, checkout: Path, python: Path, map_name: str, window: int) -> None:
+        """Starts it; returns when it has compiled, filled its replay and begun to learn."""
+        rollouts = max(1, round(TURN / (GAMES * window)))
+        total = 10_000 * rollouts * GAMES * window  # never reached
+        settings = {
+            "TOTAL_TIMESTEPS": total,
+            "NUM_ENVS": GAMES,
+            "NUM_STEPS": window,
+            "NUM_EPOCHS": UPDATES,
+            "BUFFER_SIZE": 1500,
+            "BUFFER_BATCH_SIZE": BATCH,
+            "HIDDEN_SIZE": 64,
+            "MIXER_EMBEDDING_DIM": 32,
+            "MIXER_HYPERNET_HIDDEN_DIM": 64,
+            "LR": 7e-4,
+            "EPS_DECAY": 100_000 / total,
+            "TEST_INTERVAL": 1 / 10_000,
+            "TEST_NUM_ENVS": EVALUATED,
+            "TEST_NUM_STEPS": 100,  # SMAX's own limit: all games end
+            "MAP_NAME": map_name,
+            "WANDB_MODE": "offline",  # so that it reports, to the script
+        }
+        command = [str(python), str(SCRIPT), str(checkout), str(rollouts), json.dumps(settings)]
+        self.updates: list[float] = []
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"},
+        )
+        self._answer()
+
+    def turn(self) -> Turn:
+        """Some rollouts with their updates and one evaluation; a unit of work is an env step."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        found = self._answer()
+        self.updates.append(1000 * found["updates"] / found["env_steps"])
+        return Turn(found["env_steps"], found["wall"], found["cpu"])
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(
+                f"JaxMARL's QMIX ended with exit code {self._process.wait()}: see what it said "
+                "above. Give its checkout by --jaxmarl, and by --jaxmarl-python a Python that has "
+                "what it imports (jax, flax, optax, flashbax, hydra-core, wandb, ...)."
+            )
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def run(map_name: str, checkout: Path | None, python: Path, quick: bool) -> list[Row]:
+    """Our QMIX and Qatten beside theirs; one row that says what is missing without a checkout."""
+    if checkout is None or not installed():
+        missing = "not run: give a checkout by --jaxmarl" if installed() else "needs the extra smax"
+        return [Row("jaxmarl", f"{map_name} {PEER}", "", None, note=missing)]
+    contenders: dict[str, Ours | Theirs] = {}
+    try:
+        for config in (QMIXConfig(), QattenConfig()):
+            contenders[config.name] = Ours(config, map_name)
+        lengths = [ours.mean_game() for ours in contenders.values()]
+        window = round(sum(lengths) / len(lengths))
+        contenders[PEER] = Theirs(checkout, python, map_name, window)
+        taken: dict[str, list[Turn]] = {name: [] for name in contenders}
+        for _ in range(2 if quick else 5):
+            for name, contender in contenders.items():
+                taken[name].append(contender.turn())
+    finally:
+        for contender in contenders.values():
+            contender.close()
+    return rows(map_name, taken, {name: c.updates for name, c in contenders.items()}, window)
+
+
+def rows(
+    map_name: str, taken: dict[str, list[Turn]], updates: dict[str, list[float]], window: int
+) -> list[Row]:
+    """Speeds, ratios to JaxMARL's, and how many updates each did."""
+    speeds = {name: rates(turns, "wall") for name, turns in taken.items()}
+    result = []
+    for name, speed in speeds.items():
+        more: dict[str, Any] = {}
+        if name != PEER:
+            times = ratios(speed, speeds[PEER])
+            more = {"ratio": times, "against": PEER, "goal": 3.0}
+        label = f"{map_name} {name}" + (f", windows of {window}" if name == PEER else "")
+        result.append(Row("jaxmarl", label, "env steps/s (wall)", Spread.of(speed), **more))
+        per_step = Spread.of(updates[name])
+        result.append(Row("jaxmarl", "... updates", "per 1000 env steps", per_step))
+    return result
