@@ -1,17 +1,23 @@
 """Training on SMAX beside JaxMARL's QMIX: env steps per second at equal updates, turn by turn.
 
-JaxMARL's script is made to do what our recipe `smax` does, counted in env steps: 32 games side by
-side, rollouts as long as our mean game, and after each 8 updates of 32 such windows, as we do one
-update of 32 games per 4 games played; the networks have our widths, and both evaluate 32 games a
-turn. All games of a rollout of JaxMARL begin anew, which costs it learning, not speed.
+JaxMARL's script does as many updates per env step as our recipe `smax` (one of 32 games per 4 games
+played), with networks of our widths and as many evaluation games a turn. It learns from windows
+instead of games, in two ways:
+
+- *its windows*: 128 steps across the ends of games, as it is published: an update is of more steps
+  than one of ours;
+- *our games' length*: windows as long as our mean game, so that updates are of as many steps. Its
+  rollouts are no longer than its windows and begin anew, which costs it learning, not speed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,7 @@ from ray.rllib.utils.metrics import (
 
 from benchmarks.turns import Row, Spread, Turn, rates, ratios
 from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.envs.smax import installed
 from rllib_qatten.metrics import NUM_UPDATES
 
@@ -31,9 +38,31 @@ SCRIPT = Path(__file__).with_name("jaxmarl_script.py")
 EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
 MAPS = "3m", "3s5z"
 PEER = "JaxMARL QMIX"
-GAMES, UPDATES, BATCH = 32, 8, 32
+#: Times their env steps per second.
+GOAL = 3.0
+#: Episodes or windows in one update.
+BATCH = 32
 #: Env steps of a turn, about; games evaluated in it.
-TURN, EVALUATED = 16_000, 32
+TURN, EVALUATED = 8_000, 16
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """How JaxMARL plays and learns: `games` windows of `steps`, then `updates`."""
+
+    games: int
+    steps: int
+    updates: int
+
+    @classmethod
+    def of(cls, games: int, steps: int, rate: float) -> Rollouts:
+        """So many updates that there are `rate` per env step."""
+        return cls(games, steps, max(1, round(games * steps * rate)))
+
+    @property
+    def per_turn(self) -> int:
+        """Rollouts in a turn."""
+        return max(1, round(TURN / (self.games * self.steps)))
 
 
 class Ours:
@@ -53,6 +82,7 @@ class Ours:
         self.counts = self._train()
         self.updates: list[float] = []
 
+    @property
     def mean_game(self) -> float:
         """Env steps of a game so far."""
         return self.counts[0] / self.counts[1]
@@ -81,15 +111,14 @@ class Ours:
 class Theirs:
     """JaxMARL's QMIX in a process of its own, which waits between turns."""
 
-    def __init__(self, checkout: Path, python: Path, map_name: str, window: int) -> None:
+    def __init__(self, checkout: Path, python: Path, map_name: str, plan: Rollouts) -> None:
         """Starts it; returns when it has compiled, filled its replay and begun to learn."""
-        rollouts = max(1, round(TURN / (GAMES * window)))
-        total = 10_000 * rollouts * GAMES * window  # never reached
+        total = 10_000 * plan.per_turn * plan.games * plan.steps  # never reached
         settings = {
             "TOTAL_TIMESTEPS": total,
-            "NUM_ENVS": GAMES,
-            "NUM_STEPS": window,
-            "NUM_EPOCHS": UPDATES,
+            "NUM_ENVS": plan.games,
+            "NUM_STEPS": plan.steps,
+            "NUM_EPOCHS": plan.updates,
             "BUFFER_SIZE": 1500,
             "BUFFER_BATCH_SIZE": BATCH,
             "HIDDEN_SIZE": 64,
@@ -103,7 +132,8 @@ class Theirs:
             "MAP_NAME": map_name,
             "WANDB_MODE": "offline",  # so that it reports, to the script
         }
-        command = [str(python), str(SCRIPT), str(checkout), str(rollouts), json.dumps(settings)]
+        arguments = [checkout, plan.per_turn, json.dumps(settings)]
+        command = [str(python), str(SCRIPT), *map(str, arguments)]
         self.updates: list[float] = []
         self._process = subprocess.Popen(
             command,
@@ -146,13 +176,16 @@ def run(map_name: str, checkout: Path | None, python: Path, quick: bool) -> list
     if checkout is None or not installed():
         missing = "not run: give a checkout by --jaxmarl" if installed() else "needs the extra smax"
         return [Row("jaxmarl", f"{map_name} {PEER}", "", None, note=missing)]
-    contenders: dict[str, Ours | Theirs] = {}
+    contenders: dict[str, Any] = {}
     try:
         for config in (QMIXConfig(), QattenConfig()):
             contenders[config.name] = Ours(config, map_name)
-        lengths = [ours.mean_game() for ours in contenders.values()]
-        window = round(sum(lengths) / len(lengths))
-        contenders[PEER] = Theirs(checkout, python, map_name, window)
+        game = statistics.mean(ours.mean_game for ours in contenders.values())
+        rate = RECIPES["smax"]["updates_per_episode"] / game
+        plans = [Rollouts.of(16, 128, rate), Rollouts.of(32, round(game), rate)]
+        for plan in plans:
+            name = f"{PEER}, windows of {plan.steps}"
+            contenders[name] = Theirs(checkout, python, map_name, plan)
         taken: dict[str, list[Turn]] = {name: [] for name in contenders}
         for _ in range(2 if quick else 5):
             for name, contender in contenders.items():
@@ -160,22 +193,25 @@ def run(map_name: str, checkout: Path | None, python: Path, quick: bool) -> list
     finally:
         for contender in contenders.values():
             contender.close()
-    return rows(map_name, taken, {name: c.updates for name, c in contenders.items()}, window)
+    return rows(map_name, taken, {name: c.updates for name, c in contenders.items()})
 
 
-def rows(
-    map_name: str, taken: dict[str, list[Turn]], updates: dict[str, list[float]], window: int
-) -> list[Row]:
-    """Speeds, ratios to JaxMARL's, and how many updates each did."""
-    speeds = {name: rates(turns, "wall") for name, turns in taken.items()}
+def rows(map_name: str, taken: dict[str, list[Turn]], updates: dict[str, list[float]]) -> list[Row]:
+    """Speeds, how many updates each did, and ours over each of JaxMARL's, by both clocks."""
+
+    def row(name: str, unit: str, numbers: list[float] | None, **more: Any) -> Row:
+        value = Spread.of(numbers) if numbers else None
+        return Row("jaxmarl", f"{map_name} {name}", unit, value, **more)
+
     result = []
-    for name, speed in speeds.items():
-        more: dict[str, Any] = {}
-        if name != PEER:
-            times = ratios(speed, speeds[PEER])
-            more = {"ratio": times, "against": PEER, "goal": 3.0}
-        label = f"{map_name} {name}" + (f", windows of {window}" if name == PEER else "")
-        result.append(Row("jaxmarl", label, "env steps/s (wall)", Spread.of(speed), **more))
-        per_step = Spread.of(updates[name])
-        result.append(Row("jaxmarl", "... updates", "per 1000 env steps", per_step))
+    for name, turns in taken.items():
+        result.append(row(name, "env steps/s (wall)", rates(turns, "wall")))
+        result.append(row(f"{name}, updates", "per 1000 env steps", updates[name]))
+    peers = [name for name in taken if name.startswith(PEER)]
+    for ours in (name for name in taken if name not in peers):
+        for peer in peers:
+            for clock, goal in (("wall", GOAL), ("cpu", None)):
+                times = ratios(rates(taken[ours], clock), rates(taken[peer], clock))
+                label = f"{ours}, {clock}"
+                result.append(row(label, "", None, ratio=times, against=peer, goal=goal))
     return result

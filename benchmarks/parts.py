@@ -94,7 +94,8 @@ def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> 
         add(Part.SAMPLER, name, partial(sampler.run, name, SIZES[name], *times))
     for name in sizes:
         add(Part.UPDATE, name, partial(update.run, name, SIZES[name], *times))
-    add(Part.TRAIN, "Qatten", partial(end_to_end.run, effort.tiny, effort.quick))
+    for name in sizes:
+        add(Part.TRAIN, name, partial(end_to_end.run, name, effort.tiny, effort.quick))
     for map_name in jaxmarl_peer.MAPS:
         run = partial(jaxmarl_peer.run, map_name, peers.jaxmarl, peers.jaxmarl_python, effort.quick)
         add(Part.JAXMARL, map_name, run)

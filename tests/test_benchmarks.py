@@ -155,10 +155,19 @@ def test_operators_are_told_apart():
 
 
 def test_jaxmarl_s_rows_compare_turns_of_the_same_round():
-    turns = {"QMIX": [Turn(300, wall=1, cpu=1)], jaxmarl_peer.PEER: [Turn(100, wall=2, cpu=1)]}
-    ours, _, theirs, _ = jaxmarl_peer.rows("3m", turns, {name: [15.0] for name in turns}, 16)
-    assert ours.ratio.median == 6
-    assert theirs.value.median == 50
+    peer = f"{jaxmarl_peer.PEER}, windows of 16"
+    turns = {"QMIX": [Turn(300, wall=1, cpu=1)], peer: [Turn(100, wall=2, cpu=1)]}
+    rows = jaxmarl_peer.rows("3m", turns, {name: [15.0] for name in turns})
+    assert [row.value.median for row in rows if row.value] == [300, 15, 50, 15]
+    assert [row.ratio.median for row in rows if row.ratio] == [6, 3]
+
+
+def test_jaxmarl_does_as_many_updates_per_step():
+    # One update per 4 games of 17 steps.
+    plan = jaxmarl_peer.Rollouts.of(32, 17, 0.25 / 17)
+    assert plan.updates == 8
+    assert jaxmarl_peer.Rollouts.of(16, 128, 0.25 / 17).updates == 30
+    assert plan.per_turn == round(jaxmarl_peer.TURN / (32 * 17))
 
 
 @pytest.mark.parametrize("config", [QattenConfig(), QMIXConfig()], ids=lambda config: config.name)
