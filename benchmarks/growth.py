@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -108,7 +109,9 @@ def env_runners(size: Size, runners: tuple[int, ...], effort: Effort) -> list[Ro
             config.env_runners(num_env_runners=number, num_envs_per_env_runner=32)
             config.debugging(log_level="ERROR").evaluation(evaluation_interval=None)
             algorithms[number] = config.build_algo()
-            works[f"sampler, {number} env runners"] = _remote(algorithms[number])
+            # The process that learns waits meanwhile, but it takes in the episodes.
+            crowded = ", oversubscribed" if number >= (os.cpu_count() or 1) else ""
+            works[f"sampler, {number} env runners{crowded}"] = _remote(algorithms[number])
         return _rows(works, "env steps/s", effort, dict.fromkeys(works, "wall"))
     finally:
         for algorithm in algorithms.values():

@@ -78,7 +78,7 @@ def observe(case: str, lengths: str, episodes: int, seconds: float) -> dict[str,
         case: One of `CASES`.
         lengths: "full" games, whose bytes are predicted, or "ragged" ones.
         episodes: The replay's capacity.
-        seconds: To go on once it was filled and all was replaced once.
+        seconds: To go on once it was filled and all was replaced once; a fifth of it to settle.
     """
     import torch
 
@@ -118,10 +118,13 @@ def observe(case: str, lengths: str, episodes: int, seconds: float) -> dict[str,
     }
     while seconds and replaced < 2 * episodes:
         play_and_learn()
-    sizes, end = [resident()], time.monotonic() + seconds
-    updates = 0
+    updates, sizes = 0, [resident()]
+    begun = time.monotonic()
+    settled, end = begun + seconds / 5, begun + seconds
     while time.monotonic() < end:
         play_and_learn()
+        if time.monotonic() < settled:  # batches of all sizes have found their place in memory
+            sizes.clear()
         sizes.append(resident())
     tenth = max(1, len(sizes) // 10)
     return result | {

@@ -101,7 +101,7 @@ def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> 
         add(Part.JAXMARL, map_name, run)
     for name, run in growth.tasks(middle, effort):
         add(Part.GROWTH, name, run)
-    add(Part.PROFILE, "update", partial(profile.update, middle))
+    add(Part.PROFILE, "update", partial(profile.update, middle, *times))
     add(Part.PROFILE, "iteration", partial(profile.iteration, effort.tiny))
     for name in memory.cases(effort):
         add(Part.MEMORY, name, partial(memory.run, name, effort))

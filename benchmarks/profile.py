@@ -6,11 +6,12 @@ import time
 from collections import Counter
 
 from ray.rllib.core import DEFAULT_MODULE_ID
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as torch_profile
 
 from benchmarks.end_to_end import Stopwatch, qatten
 from benchmarks.teams import Size, random_episodes
-from benchmarks.turns import Row, Spread
+from benchmarks.turns import Row, Spread, rates, ratios, take_turns
 from benchmarks.updaters import build_learner, learner_update, package_loss, updater
 from rllib_qatten import QattenConfig
 from rllib_qatten.envs.smax import installed
@@ -38,43 +39,40 @@ def kind(operator: str) -> str:
     return next(found, VIEWS)
 
 
-def update(size: Size) -> list[Row]:
-    """Shares of the wall time of the bare update and what RLlib's Learner adds."""
+def update(size: Size, rounds: int, seconds: float) -> list[Row]:
+    """Shares of the bare update's CPU time, and what RLlib's Learner adds.
+
+    Recording slows everything but the kernels. So kernels count what they took while recorded, and
+    what is left of an update that was not recorded went to Python and torch's dispatch.
+    """
     config = QattenConfig()
     learner = build_learner(config, size)
     episodes = random_episodes(size, ragged=False)
-    work = updater(config, learner.module[DEFAULT_MODULE_ID], package_loss(config, episodes))
-    whole = learner_update(learner, episodes)
-    bare_seconds, whole_seconds = _seconds(work), _seconds(whole)
-    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+    bare = updater(config, learner.module[DEFAULT_MODULE_ID], package_loss(config, episodes))
+    works = {"bare": bare, "Learner": learner_update(learner, episodes)}
+    taken = take_turns(works, rounds, seconds)
+    took = {name: [1 / rate for rate in rates(turns)] for name, turns in taken.items()}
+    begun = time.perf_counter(), time.process_time()
+    with torch_profile(activities=[ProfilerActivity.CPU]) as recorded:
         for _ in range(UPDATES):
-            work()
+            bare()
+        wall, cpu = time.perf_counter() - begun[0], time.process_time() - begun[1]
     spent: Counter[str] = Counter()
-    for event in recorded.key_averages():
-        spent[kind(event.key)] += event.self_cpu_time_total / 1e6 / UPDATES
-    # Recording slows everything but the kernels: kernels keep their seconds, what is left over of
-    # an update that was not recorded went to Python and torch's dispatch.
-    shares = {name: spent[name] / bare_seconds for name in KINDS}
-    shares["Python, views, allocation, dispatch"] = 1 - sum(shares.values())
-    rows = [Row("profile", "Qatten update", "ms (wall)", Spread.of([1e3 * bare_seconds]))]
-    rows += [
-        Row("profile", f"... {name}", "% of update", Spread.of([100 * share]))
-        for name, share in shares.items()
-    ]
-    beyond = max(0.0, whole_seconds - bare_seconds)
-    share = Spread.of([100 * beyond / bare_seconds])
-    return [*rows, Row("profile", "Learner.update adds", "% of update", share)]
-
-
-def _seconds(work: object) -> float:
-    """Of one call, the median of several."""
-    work()
-    taken = []
-    for _ in range(UPDATES):
-        begun = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - begun)
-    return Spread.of(taken).median
+    for event in recorded.key_averages():  # by the wall clock, others' work included
+        spent[kind(event.key)] += event.self_cpu_time_total / 1e6 / UPDATES * cpu / wall
+    one = Spread.of(took["bare"])
+    shares = {name: 100 * spent[name] / one.median for name in KINDS}
+    shares["Python, views, allocation, dispatch"] = 100 - sum(shares.values())
+    beyond = ratios(took["Learner"], took["bare"])
+    return [
+        Row("profile", "Qatten update", "ms (cpu)", one.times(1000)),
+        *(
+            Row("profile", f"... {name}", "% of update", Spread.of([share]))
+            for name, share in shares.items()
+        ),
+        Row("profile", "Learner.update", "ms (cpu)", Spread.of(took["Learner"]).times(1000),
+            ratio=beyond, against="update"),
+    ]  # fmt: skip
 
 
 def iteration(tiny: bool) -> list[Row]:

@@ -9,13 +9,13 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.tune.registry import register_env
 
+from benchmarks.baseline import STOCK
 from benchmarks.teams import DummyBatch, DummyTeam, Size
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from rllib_qatten import QattenConfig
 from rllib_qatten.envs.smax import EPISODE_LIMITS, installed
 from rllib_qatten.rollout.runner import TeamEnvRunner
 
-STOCK = "RLlib MultiAgentEnvRunner"
 OURS = "TeamEnvRunner"
 
 
