@@ -93,7 +93,10 @@ def main(
         Path | None, typer.Option("--json", help="Also write the rows to this file.")
     ] = None,
     markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", help="Also write the tables to this file.")
+        Path | None,
+        typer.Option(
+            "--markdown", help="Also write the tables to this file, between marks if it has them."
+        ),
     ] = None,
 ) -> None:
     """Measures how fast the package plays, learns, does both, and saves, beside others."""
@@ -114,7 +117,7 @@ def main(
     if json_file:
         json_file.write_text(report.to_json(rows, below))
     if markdown_file:
-        markdown_file.write_text(report.markdown(rows, below))
+        report.save_markdown(report.markdown(rows, below), markdown_file)
     if write_baseline:
         baseline.write(rows, baseline_file)
     if check:

@@ -66,10 +66,15 @@ class Rollouts:
 
 
 class Ours:
-    """Our training by the settings of a tuned example, one iteration a turn."""
+    """Our training by the settings of a tuned example, one iteration a turn.
+
+    Attributes:
+        mean_game: Env steps of a game before the first turn.
+        updates: Per 1000 env steps, of each turn.
+    """
 
     def __init__(self, config: QMIXConfig, map_name: str) -> None:
-        """Builds it and trains for one iteration, which compiles and fills the replay."""
+        """Builds it and trains twice: to compile and fill, and to see how long games are."""
         file = EXAMPLES / f"{config.name.lower()}_3s5z.yaml"
         (experiment,) = yaml.safe_load(file.read_text()).values()
         settings = experiment["config"] | {
@@ -79,13 +84,10 @@ class Ours:
         }
         config = config.environment("smac").update_from_dict(settings)
         self.algorithm = config.debugging(log_level="ERROR").build_algo()
-        self.counts = self._train()
+        before, self.counts = self._train(), self._train()
+        steps, games, _ = (b - a for a, b in zip(before, self.counts, strict=True))
+        self.mean_game = steps / games
         self.updates: list[float] = []
-
-    @property
-    def mean_game(self) -> float:
-        """Env steps of a game so far."""
-        return self.counts[0] / self.counts[1]
 
     def turn(self) -> Turn:
         """One iteration; a unit of work is an env step."""

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.turns import Row
 
+MARKS = "<!-- measured -->", "<!-- end of measured -->"
 COLUMNS = "median [low..high]", "unit", "ratio", "of", "goal"
 
 
@@ -72,6 +73,14 @@ def markdown(rows: list[Row], below: str) -> str:
         lines += [f"| {' | '.join(cells(row))} |" for row in group]
         lines.append("")
     return "\n".join([*lines, below, ""])
+
+
+def save_markdown(text: str, file: Path) -> None:
+    """Writes the text; in a file with a pair of `MARKS`, between these."""
+    old = file.read_text() if file.exists() else ""
+    before, begin, rest = old.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    file.write_text(f"{before}{begin}\n\n{text}\n{end}{after}" if end else text)
 
 
 def to_json(rows: list[Row], about: str) -> str:

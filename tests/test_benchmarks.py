@@ -107,6 +107,17 @@ def test_goals_say_what_was_reached():
     assert report.goal(dataclasses.replace(better, ratio=Spread.of([1.2]))).startswith("1.3: miss")
 
 
+def test_markdown_replaces_what_stands_between_the_marks(tmp_path):
+    file, begin, end = tmp_path / "page.md", *report.MARKS
+    file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    for _ in range(2):
+        report.save_markdown("new\n", file)
+        assert file.read_text() == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
+    file.write_text("no marks")
+    report.save_markdown("new\n", file)
+    assert file.read_text() == "new\n"
+
+
 def test_every_library_s_product_is_a_product():
     torch.manual_seed(0)
     for work in products(32).values():
