@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+)
 
-from benchmarks.turns import Row, Spread
+from benchmarks.turns import Row, Spread, rates, ratios, take_turns
 from rllib_qatten import QattenConfig
+from rllib_qatten.algorithms.qmix import QMIX
 from rllib_qatten.envs.smax import installed
 from rllib_qatten.metrics import NUM_UPDATES
+
+#: Ways to share the work between processes; the first is what the others are compared with.
+WAYS: dict[str, dict[str, Any]] = {
+    "lockstep in one process": {},
+    "lockstep, 1 env runner": {"num_env_runners": 1},
+    "overlapped, 1 env runner": {"num_env_runners": 1, "sampling": "overlapped"},
+    "... and evaluation in parallel": {
+        "num_env_runners": 1,
+        "sampling": "overlapped",
+        "evaluation_num_env_runners": 1,
+        "evaluation_parallel_to_training": True,
+    },
+}
 
 
 class Stopwatch:
@@ -76,21 +95,61 @@ def measure(config: QattenConfig, label: str, iterations: int) -> list[Row]:
     return rows
 
 
+def compare_ways(config: QattenConfig, label: str, rounds: int) -> list[Row]:
+    """Trains an iteration in each of the `WAYS` in turn; the first round does not count."""
+    algorithms: dict[str, QMIX] = {}
+    try:
+        for name, settings in WAYS.items():
+            ours = config.copy(copy_frozen=False).update_from_dict(settings)
+            ours.num_cpus_per_env_runner = 0  # all ways are here at once, and take turns
+            algorithms[name] = ours.build_algo()
+        contenders = {name: partial(_steps, algorithm) for name, algorithm in algorithms.items()}
+        turns = take_turns(contenders, rounds, seconds=0.0)
+    finally:
+        for algorithm in algorithms.values():
+            algorithm.stop()
+    speeds = {name: rates(taken, "wall") for name, taken in turns.items()}
+    first = next(iter(WAYS))
+    return [
+        Row(
+            "train",
+            f"{label}, {name}",
+            "env steps/s (wall)",
+            Spread.of(speed),
+            None if name == first else ratios(speed, speeds[first]),
+            "" if name == first else first,
+        )
+        for name, speed in speeds.items()
+    ]
+
+
 def run(name: str, tiny: bool, quick: bool) -> list[Row]:
-    """Measures a map of SMAX if installed; when tiny, a few steps of the two-step game."""
+    """Measures a map of SMAX if installed; when tiny, a few steps of the two-step game.
+
+    The ways to share the work are compared on 3s5z.
+    """
+    label, iterations = f"Qatten on SMAX {name}", 1 if tiny or quick else 5
     if tiny:
+        label = "Qatten on two_step_game"
         config = qatten("two_step_game", {}, games=2, batch=4)
         config.evaluation(evaluation_duration=2)
         config.min_sample_timesteps_per_iteration = 40
-        return measure(config, "Qatten on two_step_game", iterations=1)
-    if not installed():
-        return [Row("train", f"Qatten on SMAX {name}", "", None, note="needs the extra smax")]
-    config = qatten("smac", {"map_name": name, "engine": "smax"}, games=32, batch=32)
-    iterations = 1 if quick else 5
-    if name == "27m_vs_30m":  # where a step takes ten times as long as on 3s5z
-        config.min_sample_timesteps_per_iteration = 2_000
-        config.evaluation(evaluation_duration=8)
-    return measure(config, f"Qatten on SMAX {name}", iterations)
+    elif not installed():
+        return [Row("train", label, "", None, note="needs the extra smax")]
+    else:
+        config = qatten("smac", {"map_name": name, "engine": "smax"}, games=32, batch=32)
+        if name == "27m_vs_30m":  # where a step takes ten times as long as on 3s5z
+            config.min_sample_timesteps_per_iteration = 2_000
+            config.evaluation(evaluation_duration=8)
+    rows = measure(config, label, iterations)
+    if tiny or name == "3s5z":
+        rows += compare_ways(config, label, iterations)
+    return rows
+
+
+def _steps(algorithm: QMIX) -> float:
+    """Env steps of one iteration."""
+    return float(algorithm.train()[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED])
 
 
 def _counts(result: dict[str, Any]) -> tuple[float, float]:

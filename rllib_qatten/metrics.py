@@ -24,6 +24,7 @@ RECIPE = "recipe"
 ENV_STEPS_PER_SECOND = "env_steps_per_second"
 UPDATES_PER_SECOND = "updates_per_second"
 NUM_UPDATES = "num_updates_lifetime"
+STALENESS = "staleness"
 
 LOSS = "total_loss"
 TD_ERROR_ABS = "td_error_abs"
@@ -72,6 +73,7 @@ KEYS = {
     f"{LEARNER}/{CENTRAL_LOSS}": "loss of WQMIX's central joint action value",
     f"{LEARNER}/{WEIGHT_MEAN}": "mean weight of the squared errors (WQMIX)",
     "num_updates_lifetime": "gradient updates so far",
+    "staleness": "most updates that weights lagged behind when their games came in; 0 in lockstep",
     "env_steps_per_second": "env steps played per second of this iteration, all work included",
     "updates_per_second": "gradient updates per second of this iteration, all work included",
     "replay_episodes": "episodes in the replay",

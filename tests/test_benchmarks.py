@@ -9,14 +9,13 @@ import typer
 from ray.rllib.core import DEFAULT_MODULE_ID
 from typer.testing import CliRunner
 
-from benchmarks import baseline, jaxmarl_peer, memory, profile, report, sampler, textbook
+from benchmarks import baseline, jaxmarl_peer, memory, peak, profile, report, sampler, textbook
 from benchmarks.__main__ import main, measure
 from benchmarks.parts import Part, Task
-from benchmarks.peak import products
 from benchmarks.teams import SIZES, DummyBatch, DummyTeam, random_episodes
 from benchmarks.turns import Row, Spread, Turn, rates, ratios, take_turns
 from benchmarks.updaters import assert_equal, build_learner, package_loss, textbook_loss
-from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten import QattenConfig, QMIXConfig, products
 from rllib_qatten.agents import InputLayout
 
 TINY = SIZES["tiny"]
@@ -120,7 +119,7 @@ def test_markdown_replaces_what_stands_between_the_marks(tmp_path):
 
 def test_every_library_s_product_is_a_product():
     torch.manual_seed(0)
-    for work in products(32).values():
+    for work in peak.products(32).values():
         assert work() == 2 * 32**3
 
 
@@ -195,6 +194,20 @@ def test_textbook_and_package_give_the_same_loss_and_gradients(config, ragged):
     other = textbook_loss(config.copy(copy_frozen=False).training(gamma=0.5), episodes, size)
     with pytest.raises(AssertionError):
         assert_equal(module, package, other)
+
+
+@pytest.mark.parametrize("config", [QattenConfig(), QMIXConfig()], ids=lambda config: config.name)
+def test_the_textbook_gains_nothing_from_the_package_s_products(config, monkeypatch):
+    module = build_learner(config, TINY).module[DEFAULT_MODULE_ID]
+    plain = textbook_loss(config, random_episodes(TINY, ragged=False), TINY)
+
+    def fail(*_, **__):
+        raise AssertionError("the package's own product")
+
+    monkeypatch.setattr(products.Linear, "forward", fail)
+    for name in ("linear", "by_rows", "over_rows"):
+        monkeypatch.setattr(products, name, fail)
+    plain(module).backward()
 
 
 def test_textbook_inputs_are_the_package_s_inputs():

@@ -8,8 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rllib_qatten"
 #: Folder -> what of the package it may import, beside itself.
 BELOW = {
-    "mixers": set(),
-    "agents": {"suggest", "errors"},
+    "mixers": {"products"},
+    "agents": {"suggest", "errors", "products"},
     "envs": {"suggest"},
     "rollout": {"envs", "agents", "metrics"},
     "training": {"envs", "agents", "mixers", "rollout", "metrics"},

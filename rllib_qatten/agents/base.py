@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Agent(nn.Module, ABC):
-    """From own history to utilities. A subclass brings `step`, `hidden_states` and `head`.
+    """From own history to utilities. A subclass brings `step`, `_hidden_states` and `head`.
 
     Whoever acts keeps a hidden state [..., N, h] from step to step, of zeros at first, whether the
     network has a memory or not. Axis N is that of the team's agents, in their order.
@@ -20,6 +20,8 @@ class Agent(nn.Module, ABC):
         input_size: I.
         hidden_size: h.
         head: Turns hidden states [..., N, h] into utilities [..., N, A].
+        precision: What `hidden_states` multiplies in, torch.float32 or torch.bfloat16. Utilities
+            are float32 either way: they would differ by less than bfloat16 can tell.
     """
 
     head: Callable[[Tensor], Tensor]
@@ -29,6 +31,7 @@ class Agent(nn.Module, ABC):
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.precision = torch.float32
 
     def initial_hidden(self, *leading: int) -> Tensor:
         """The hidden state an episode starts with: zeros [*leading, h]."""
@@ -47,11 +50,19 @@ class Agent(nn.Module, ABC):
         """
 
     @abstractmethod
+    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+        """Hidden states [P, N, h] after each entry, of checked arguments, see `forward`."""
+
     def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.
 
         `head` turns them into utilities, so whoever needs both calls this and then `head`.
         """
+        sizes = self._checked_sizes(inputs, batch_sizes)
+        if self.precision == torch.float32:
+            return self._hidden_states(inputs, sizes)
+        with torch.autocast(inputs.device.type, self.precision):
+            return self._hidden_states(inputs, sizes).to(inputs.dtype)
 
     def forward(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
         """Utilities of whole episodes, each from a zero hidden state.

@@ -1,11 +1,10 @@
 """The feed-forward agent: one network, shared by its agents, from what is seen now to utilities."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rllib_qatten.agents.base import Agent, normalised
+from rllib_qatten.products import Linear
 
 
 class FeedForwardAgent(Agent):
@@ -27,20 +26,19 @@ class FeedForwardAgent(Agent):
             layer_norm: Whether hidden layers are normalised before their ReLU.
         """
         super().__init__(input_size, hidden_size)
-        self.encoder = nn.Linear(input_size, hidden_size)
+        self.encoder = Linear(input_size, hidden_size)
         self.encoder_norm = normalised(layer_norm, hidden_size)
-        self.second = nn.Linear(hidden_size, hidden_size)
+        self.second = Linear(hidden_size, hidden_size)
         self.second_norm = normalised(layer_norm, hidden_size)
-        self.head = nn.Linear(hidden_size, n_actions)
+        self.head = Linear(hidden_size, n_actions)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
         features = self._features(inputs)
         return self.head(features), features
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        self._checked_sizes(inputs, batch_sizes)
         return self._features(inputs)
 
     def _features(self, inputs: Tensor) -> Tensor:

@@ -61,11 +61,10 @@ class GroupedAgent(Agent):
         utilities, states = zip(*(network.step(x, h) for network, x, h in parts), strict=True)
         return self._join(utilities), self._join(states)
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        self._checked_sizes(inputs, batch_sizes)
         parts = zip(self.networks, self._split(inputs), strict=True)
-        return self._join(network.hidden_states(part, batch_sizes) for network, part in parts)
+        return self._join(network._hidden_states(part, batch_sizes) for network, part in parts)
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
         """[..., N, *] -> for each group the rows of its agents."""

@@ -37,8 +37,8 @@ class InputLayout:
         )
 
     def blank(self, *leading: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Inputs [*leading, N, I] that hold nothing but the agents' ids, ready for `fill`."""
-        inputs = torch.zeros(*leading, self.n_agents, self.size, dtype=dtype)
+        """Inputs [*leading, N, I] that hold the agents' ids; the rest is for `fill`."""
+        inputs = torch.empty(*leading, self.n_agents, self.size, dtype=dtype)
         if self.agent_id:
             inputs[..., -self.n_agents :] = torch.eye(self.n_agents, dtype=dtype)
         return inputs

@@ -8,9 +8,9 @@ Gates, in the notation of `torch.nn.GRUCell` (h is the previous hidden state, h'
     n = tanh(W_in x + b_in + r m)
     h' = (1 - z) n + z h
 
-They are kept as four contiguous planes (m, r, z, n): the first three receive h, the last three x.
+They are kept as columns, as in torch's weights: (r, z, n) receive x, (r, z, m) receive h.
 
-The gradient d of h' reaches every plane through a factor that holds forward values only:
+The gradient d of h' reaches every gate through a factor that holds forward values only:
 
     n: d (1 - z) (1 - n^2)          m: (gradient of n) r
     z: d (h - n) z (1 - z)          r: (gradient of n) m r (1 - r)
@@ -26,7 +26,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from rllib_qatten.products import by_rows, over_rows
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """weight_ih [3h, I], weight_hh [3h, h], bias_ih [3h] and bias_hh [3h] of a `torch.nn.GRUCell`."""
@@ -81,55 +82,58 @@ class _PackedGRU(torch.autograd.Function):
     ) -> Tensor:
         weights = (weight_ih, weight_hh, bias_ih, bias_hh)
         hidden, gates = _run(inputs, rows, weights, block, keep=True)
-        ctx.save_for_backward(inputs, *weights, hidden, gates)
+        ctx.save_for_backward(inputs, *weights, hidden, *gates)
         ctx.rows, ctx.block = rows, block
         return hidden[rows[0] :]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *tensors, hidden, gates = ctx.saved_tensors
+        inputs, *weights, hidden = ctx.saved_tensors[:6]
         if torch.is_grad_enabled():  # a second derivative is wanted: only the textbook form has it
+            tensors = (inputs, *weights)
             wanted = ctx.needs_input_grad[: len(tensors)]
-            states = packed_gru_steps(tensors[0], ctx.rows, tuple(tensors[1:]))
+            states = packed_gru_steps(inputs, ctx.rows, tuple(weights))
             sources = [t for t, want in zip(tensors, wanted, strict=True) if want]
             found = iter(torch.autograd.grad(states, sources, grad, create_graph=True))
             return *(next(found) if want else None for want in wanted), None, None
-        inputs, weight_ih, weight_hh, *_ = tensors
+        gates = ctx.saved_tensors[6:]
+        weight_ih, weight_hh, *_ = weights
         grads = _gradients(grad, inputs, weight_ih, weight_hh, hidden, gates, ctx.rows, ctx.block)
         return *grads, None, None
 
 
 def _run(
     inputs: Tensor, rows: Sequence[int], weights: Weights, block: int, keep: bool
-) -> tuple[Tensor, Tensor]:
-    """Hidden states [rows[0] + M, h], led by the zero start, and the gate planes [4, M, h].
+) -> tuple[Tensor, list[Tensor]]:
+    """Hidden states [rows[0] + M, h], led by the zero start, and what the gradient needs.
 
-    Unless the planes are to be kept, every block writes over those of the block before.
+    The latter is, for each block, its gates (r, z, n) [rows, 3h] and its m [rows, h].
     """
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     size = weight_hh.shape[1]
-    from_input = weight_ih.reshape(3, size, -1).mT  # into r, z, n
-    from_hidden = weight_hh.roll(size, 0).reshape(3, size, size).mT  # into m, r, z
-    bias = (bias_ih + F.pad(bias_hh[: 2 * size], (0, size))).view(3, 1, size)
     hidden = inputs.new_empty(rows[0] + len(inputs), size)
     hidden[: rows[0]] = 0
-    gates = inputs.new_empty(4, len(inputs) if keep else sum(rows[:block]), size)
     before, after = _states(hidden, rows)
+    kept = []
     for steps, entries in _blocks(rows, block):
-        x = inputs[entries].expand(3, -1, -1)
-        planes = gates[:, entries] if keep else gates[:, : x.shape[1]]
-        planes[0] = bias_hh[2 * size :]
-        torch.baddbmm(bias, x, from_input, out=planes[1:])
+        gates = by_rows(inputs[entries], weight_ih, bias_ih)
+        m_of_block = gates.new_empty(len(gates), size) if keep else None
+        first = 0
         for step, h, new in zip(
-            planes.split_with_sizes(rows[steps], 1), before[steps], after[steps], strict=True
+            gates.split_with_sizes(rows[steps]), before[steps], after[steps], strict=True
         ):
-            m, r, z, n = step
-            step[:3].baddbmm_(h.expand(3, -1, -1), from_hidden)
-            step[1:3].sigmoid_()
+            from_hidden = by_rows(h, weight_hh, bias_hh, few_lengths=True)
+            r_and_z, n, m = step[:, : 2 * size], step[:, 2 * size :], from_hidden[:, 2 * size :]
+            r_and_z.add_(from_hidden[:, : 2 * size]).sigmoid_()
             # tanh(a) = 2 sigmoid(2 a) - 1, at a fraction of the time torch's tanh takes on a CPU.
-            n.addcmul_(r, m).mul_(2).sigmoid_().mul_(2).sub_(1)
-            torch.lerp(n, h, z, out=new)
-    return hidden, gates
+            n.addcmul_(step[:, :size], m).mul_(2).sigmoid_().mul_(2).sub_(1)
+            torch.lerp(n, h, step[:, size : 2 * size], out=new)
+            if m_of_block is not None:
+                m_of_block[first : first + len(m)] = m
+                first += len(m)
+        if m_of_block is not None:
+            kept += [gates, m_of_block]
+    return hidden, kept
 
 
 def _gradients(
@@ -138,62 +142,55 @@ def _gradients(
     weight_ih: Tensor,
     weight_hh: Tensor,
     hidden: Tensor,
-    gates: Tensor,
+    kept: Sequence[Tensor],
     rows: Sequence[int],
     block: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of inputs, weight_ih, weight_hh, bias_ih and bias_hh, given that of the states."""
     size = weight_hh.shape[1]
-    to_input = weight_ih.reshape(3, size, -1)
-    to_hidden = weight_hh.roll(size, 0).reshape(3, size, size)
+    to_input, to_hidden = weight_ih.T.contiguous(), weight_hh.T.contiguous()
     grad_inputs = torch.empty_like(inputs)
-    grad_ih = torch.zeros_like(to_input)
-    grad_hh = torch.zeros_like(to_hidden)
-    grad_bias = grad.new_zeros(4, size)
+    grad_ih, grad_hh = torch.zeros_like(weight_ih), torch.zeros_like(weight_hh)
+    bias_ih, bias_hh = grad.new_zeros(3 * size), grad.new_zeros(3 * size)
     before, _ = _states(hidden, rows)
     carried = grad.new_empty(0, size)
-    for steps, entries in reversed(_blocks(rows, block)):
-        h = torch.cat(before[steps])
-        planes = _factors(gates[:, entries], h)
-        grads = grad[entries].clone()
+    blocks = zip(_blocks(rows, block), kept[::2], kept[1::2], strict=True)
+    for (steps, entries), gates, m in reversed(list(blocks)):
+        h, d = torch.cat(before[steps]), grad[entries].clone()
+        gate_grads, of_n = _factors(gates, m, h)  # so far without d
         per_step = zip(
-            planes.split_with_sizes(rows[steps], 1),
-            grads.split_with_sizes(rows[steps]),
-            strict=True,
+            *(x.split_with_sizes(rows[steps]) for x in (gate_grads, d, gates)), strict=True
         )
-        for step, d in reversed(list(per_step)):
-            d[: len(carried)] += carried
-            step *= d
-            carried = step[4].addbmm_(step[:3], to_hidden)
-        grad_hh.baddbmm_(planes[:3].mT, h.expand(3, -1, -1))
-        grad_ih.baddbmm_(planes[1:4].mT, inputs[entries].expand(3, -1, -1))
-        grad_bias += planes[:4].sum(1)
-        grad_inputs[entries].addbmm_(planes[1:4], to_input, beta=0)
-    return (
-        grad_inputs,
-        grad_ih.view_as(weight_ih),
-        grad_hh.view_as(weight_hh).roll(-size, 0),
-        grad_bias[1:].flatten(),
-        grad_bias[:3].roll(-1, 0).flatten(),
-    )
+        for of_gates, of_state, step in reversed(list(per_step)):
+            of_state[: len(carried)] += carried
+            for of_gate in of_gates.tensor_split(3, 1):
+                of_gate *= of_state
+            carried = by_rows(of_gates, to_hidden, few_lengths=True)
+            carried.addcmul_(of_state, step[:, size : 2 * size])
+        grad_hh += over_rows(gate_grads, h)
+        bias_hh += gate_grads.sum(0)
+        torch.mul(of_n, d, out=gate_grads[:, 2 * size :])  # from (r, z, m) to (r, z, n)
+        grad_ih += over_rows(gate_grads, inputs[entries])
+        bias_ih += gate_grads.sum(0)
+        grad_inputs[entries] = by_rows(gate_grads, to_input)
+    return grad_inputs, grad_ih, grad_hh, bias_ih, bias_hh
 
 
-def _factors(gates: Tensor, h: Tensor) -> Tensor:
-    """What the gradient of h' is scaled by for m, r, z, n and for h itself: [5, rows, h].
+def _factors(gates: Tensor, m: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """What the gradient of h' is scaled by for (r, z, m) [rows, 3h], and for n [rows, h].
 
     Written in place, since temporaries of this size would cost as much as the arithmetic.
     """
-    m, r, z, n = gates
-    factors = gates.new_empty(5, *h.shape)
-    dm, dr, dz, dn, dh = factors
-    new = torch.sub(1, z, out=dh)
+    r, z, n = gates.tensor_split(3, 1)
+    factors = torch.empty_like(gates)
+    dr, dz, dm = factors.tensor_split(3, 1)
+    new = 1 - z
     torch.sub(h, n, out=dz).mul_(z).mul_(new)
-    torch.mul(n, n, out=dn)
+    dn = n * n
     torch.addcmul(new, new, dn, value=-1, out=dn)  # (1 - z) (1 - n^2)
     torch.mul(dn, r, out=dm)
     torch.addcmul(dm, dm, r, value=-1, out=dr).mul_(m)  # dm (1 - r) m
-    dh.copy_(z)
-    return factors
+    return factors, dn
 
 
 def _states(hidden: Tensor, rows: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,12 +1,11 @@
 """The recurrent agent (DRQN): one network, shared by its agents, from own history to utilities."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent, normalised
 from rllib_qatten.agents.packed_gru import packed_gru
+from rllib_qatten.products import Linear
 
 
 class RecurrentAgent(Agent):
@@ -28,10 +27,10 @@ class RecurrentAgent(Agent):
             layer_norm: Whether the encoder's output is normalised before its ReLU.
         """
         super().__init__(input_size, hidden_size)
-        self.encoder = nn.Linear(input_size, hidden_size)
+        self.encoder = Linear(input_size, hidden_size)
         self.encoder_norm = normalised(layer_norm, hidden_size)
         self.gru = nn.GRUCell(hidden_size, hidden_size)
-        self.head = nn.Linear(hidden_size, n_actions)
+        self.head = Linear(hidden_size, n_actions)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
@@ -40,14 +39,13 @@ class RecurrentAgent(Agent):
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
         return self.head(hidden), hidden
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        sizes = self._checked_sizes(inputs, batch_sizes)
         n_agents = inputs.shape[1]
         gru = self.gru
         hidden = packed_gru(
             self._encode(inputs).flatten(0, 1),
-            [size * n_agents for size in sizes],
+            [size * n_agents for size in batch_sizes],
             (gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh),
         )
         return hidden.view(*inputs.shape[:2], -1)

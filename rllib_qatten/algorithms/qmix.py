@@ -19,22 +19,29 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TD_ERROR_KEY,
     TIMERS,
+    WEIGHTS_SEQ_NO,
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import metrics as keys
+from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.resume import ResumableAlgorithm
 from rllib_qatten.envs import EngineFailed
 from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.replay import predicted_bytes
+from rllib_qatten.rollout.runner import TeamEnvRunner
+
+#: Requests to env runners for a round of games.
+PLAY = "play"
 
 
-class QMIX(ResumableAlgorithm):
+class QMIX(ParallelEvaluation, ResumableAlgorithm):
     """Plays whole episodes, keeps them, and learns from batches of them."""
 
     @classmethod
@@ -81,11 +88,11 @@ class QMIX(ResumableAlgorithm):
     def step(self) -> dict[str, Any]:
         """One iteration; its result also says what played the games, and how fast all went."""
         every = self.config.evaluation_interval
-        evaluates = bool(every) and (self.iteration + 1) % every == 0
-        started, updates = time.perf_counter(), self._updates_done
+        started, updates, evaluated = time.perf_counter(), self._updates_done, self._evaluated
         result = super().step()
-        if every and not evaluates:
-            # RLlib repeats the last evaluation; the keys must stay, or CSV files lose the columns.
+        if every and self._evaluated == evaluated:
+            # RLlib repeats the last evaluation, also if this one's env runners died; the keys must
+            # stay, or CSV files lose the columns.
             names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
             names += [keys.WIN_RATE] if self.spec.is_battle else []
             names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
@@ -99,9 +106,34 @@ class QMIX(ResumableAlgorithm):
         result[keys.UPDATES_PER_SECOND] = (self._updates_done - updates) / seconds
         return result
 
+    @property
+    def _evaluated(self) -> int:
+        """Greedy games so far."""
+        games = keys.EVALUATION, keys.ENV_RUNNERS, NUM_EPISODES_LIFETIME
+        return int(self.metrics.peek(games, default=0))
+
     @override(Algorithm)
     def training_step(self) -> None:
-        """One round: play, store, as many updates as the games earned, new weights to runners."""
+        """One round: play, store, as many updates as the games earned, new weights to runners.
+
+        Overlapped, the updates are those that earlier rounds earned, and the round is played while
+        they are done. Nothing is under way between two rounds, whatever happens there.
+        """
+        if self.config.sampling == "overlapped":
+            self.env_runner_group.foreach_env_runner_async(_play, tag=PLAY)
+            updates = self._learn()
+            self._store(*self._collected())
+        else:
+            self._store(*self._sampled())
+            updates = self._learn()
+        if updates:
+            with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+                self.env_runner_group.sync_weights(
+                    from_worker_or_learner_group=self.learner_group, inference_only=True
+                )
+
+    def _sampled(self) -> tuple[list[Any], list[Any]]:
+        """Plays a round; what the env runners return, and their metrics."""
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             episodes, results = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
@@ -110,7 +142,25 @@ class QMIX(ResumableAlgorithm):
                 _uses_new_env_runners=True,
                 _return_metrics=True,
             )
+        return episodes, results
+
+    def _collected(self) -> tuple[list[Any], list[Any]]:
+        """Waits for a round under way; the games of a runner that is late come with a later one."""
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            played = self.env_runner_group.fetch_ready_async_reqs(
+                tags=PLAY, timeout_seconds=self.config.sample_timeout_s
+            )
+        episodes = [episode for _, (games, _) in played for episode in games]
+        return episodes, [results for _, (_, results) in played]
+
+    def _store(self, episodes: list[Any], results: list[Any]) -> None:
+        """Checks and keeps a round's games, which earn updates."""
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
+        for result in results:
+            # RLlib's Learner numbers its weights by its updates.
+            staleness = int(updates) - int(result[WEIGHTS_SEQ_NO].peek())
+            self.metrics.log_value(keys.STALENESS, staleness, reduce="max")
         for episode in episodes:
             if isinstance(episode, EngineFailed):
                 raise episode
@@ -119,14 +169,17 @@ class QMIX(ResumableAlgorithm):
         self.replay.add(episodes)
         self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
         self.metrics.log_value(keys.REPLAY_BYTES, self.replay.nbytes, reduce="max")
+        if len(self.replay) >= self.config.train_batch_size_episodes:
+            finished = sum(not episode.dropped for episode in episodes)
+            self._updates_due += finished * self.config.updates_per_episode
+
+    def _learn(self) -> int:
+        """Does the updates that are due; how many."""
         batch_size = self.config.train_batch_size_episodes
-        if len(self.replay) < batch_size:
-            return
-        finished = sum(not episode.dropped for episode in episodes)
-        self._updates_due += finished * self.config.updates_per_episode
         updates = int(self._updates_due)
-        if not updates:
-            return
+        if not updates or len(self.replay) < batch_size:
+            return 0
+        self.may_update.wait()
         self._updates_due -= updates
         timesteps = self._played
         for _ in range(updates):
@@ -141,7 +194,8 @@ class QMIX(ResumableAlgorithm):
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
-        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
-            self.env_runner_group.sync_weights(
-                from_worker_or_learner_group=self.learner_group, inference_only=True
-            )
+        return updates
+
+
+def _play(runner: TeamEnvRunner) -> tuple[Any, dict[str, Any]]:
+    return runner.sample(), runner.get_metrics()

@@ -70,6 +70,7 @@ class QMIXConfig(AlgorithmConfig):
         self.double_q = True
         self.tau = 1.0
         self.team_reward = "equal"
+        self.sampling = "lockstep"
         self.replay = "uniform"
         self.priority_exponent = 0.6
         self.importance_exponent = 0.4
@@ -77,6 +78,7 @@ class QMIXConfig(AlgorithmConfig):
         # Networks.
         self.agent = "recurrent"
         self.parameter_sharing = "all"
+        self.precision = "float32"
         self.hidden_size = 64
         self.layer_norm = False
         self.orthogonal_init = False
@@ -100,10 +102,12 @@ class QMIXConfig(AlgorithmConfig):
         updates_per_episode: float | None = NotProvided,
         train_batch_size_episodes: int | None = NotProvided,
         replay_capacity_episodes: int | None = NotProvided,
+        sampling: str | None = NotProvided,
         epsilon: float | list | None = NotProvided,
         team_reward: str | None = NotProvided,
         agent: str | None = NotProvided,
         parameter_sharing: str | None = NotProvided,
+        precision: str | None = NotProvided,
         replay: str | None = NotProvided,
         priority_exponent: float | None = NotProvided,
         importance_exponent: float | list | None = NotProvided,
@@ -136,11 +140,16 @@ class QMIXConfig(AlgorithmConfig):
                 and games; fractions add up.
             train_batch_size_episodes: Episodes in one update.
             replay_capacity_episodes: Episodes kept for replay.
+            sampling: "lockstep": games are played, then learned from; or "overlapped": env runners
+                play a round of games while the updates that the rounds before it earned are done,
+                with weights that are older by these updates.
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
             agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
+            precision: What the agent network multiplies in while learning: "float32", or
+                "bfloat16", which is faster where the processor has it and not the same to the bit.
             replay: "uniform", or "prioritized": episodes with a large mean |TD error| are drawn
                 more often.
             priority_exponent: Alpha of prioritised replay, above 0: how much more often.
@@ -220,6 +229,7 @@ class QMIXConfig(AlgorithmConfig):
     def _model_config_auto_includes(self) -> dict[str, Any]:
         return super()._model_config_auto_includes | {
             "hidden_size": self.hidden_size,
+            "precision": self.precision,
             "double_q": self.double_q,
             "returns": self.returns,
             "standardise_rewards": self.standardise_rewards,

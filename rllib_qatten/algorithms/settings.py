@@ -14,10 +14,12 @@ from rllib_qatten.training.returns import RETURNS
 CHOICES = {
     "returns": RETURNS,
     "replay": ("uniform", "prioritized"),
+    "sampling": ("lockstep", "overlapped"),
     "optimizer_name": ("rmsprop", "adam"),
     "team_reward": ("equal", "sum", "mean"),
     "agent": AGENTS,
     "parameter_sharing": SHARING,
+    "precision": ("float32", "bfloat16"),
 }
 #: Least values of whole numbers; None: the setting may be None, where RLlib lets it.
 LEAST = {
@@ -72,6 +74,11 @@ def check_settings(config: Any) -> None:
     EpsilonSchedule(config.importance_exponent, "importance_exponent")
     check_priority_exponent(config.priority_exponent)
     _check_returns(config)
+    if config.sampling == "overlapped" and not (config.num_env_runners or config.in_evaluation):
+        raise ValueError(
+            "sampling: overlapped needs another process that plays while this one learns, but "
+            "num_env_runners is 0: set it to 1 or more, or take sampling: lockstep."
+        )
     if config.num_learners > 1:
         raise ValueError(
             f"num_learners must be 0 or 1, for now; got {config.num_learners}: RLlib would cut "

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rllib_qatten.products import Linear, linear
+
 
 class Affine(NamedTuple):
     """A weight [..., out, in] and a bias [..., out] that are computed, not learned directly."""
@@ -56,10 +58,10 @@ class Hypernet(nn.Module):
         """Make the network; `hidden` is the width between two layers, None means one layer."""
         super().__init__()
         if hidden is None:
-            self.first, self.last = nn.Linear(state_dim, out_features, out_bias), None
+            self.first, self.last = Linear(state_dim, out_features, out_bias), None
         else:
-            self.first = nn.Linear(state_dim, hidden)
-            self.last = nn.Linear(hidden, out_features, out_bias)
+            self.first = Linear(state_dim, hidden)
+            self.last = Linear(hidden, out_features, out_bias)
 
     def finish(self, first_output: Tensor) -> Tensor:
         """What follows the first layer."""
@@ -90,7 +92,7 @@ class HeadNetwork(nn.Module):
 
 def mlp(*sizes: int) -> nn.Sequential:
     """Linear layers with ReLU between them and none after the last."""
-    layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.ReLU())]
+    layers = [layer for i, o in pairwise(sizes) for layer in (Linear(i, o), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 
@@ -106,4 +108,4 @@ def fused_linear(x: Tensor, *layers: nn.Linear | HeadLinear | Affine) -> tuple[T
     ]
     weight = torch.cat([layer.weight.flatten(0, -2) for layer in layers])
     bias = torch.cat([bias.flatten() for bias in biases])
-    return torch.split(F.linear(x, weight, bias), [bias.numel() for bias in biases], dim=-1)
+    return torch.split(linear(x, weight, bias), [bias.numel() for bias in biases], dim=-1)

@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
 from rllib_qatten.mixers.layers import Affine, Hypernet, fused_linear
+from rllib_qatten.products import linear
 
 
 class QLinear(Mixer):
@@ -62,7 +62,7 @@ class QLinear(Mixer):
         of_unit, of_state = torch.split(first.weight, [self.unit_dim, self.state_dim], 1)
         more = [] if self.state_value is None else [self.state_value.first]
         shared, *value = fused_linear(rows.state, Affine(of_state, first.bias), *more)
-        hidden = F.linear(rows.unit_features, of_unit) + shared.unsqueeze(1)
+        hidden = linear(rows.unit_features, of_unit) + shared.unsqueeze(1)
         weights = self.agent_weight.finish(hidden).squeeze(-1).abs()
         q_tot = (weights * rows.utilities).sum(-1)
         if self.state_value is None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from rllib_qatten.mixers.base import at_least
 from rllib_qatten.mixers.layers import mlp
 from rllib_qatten.mixers.qtran import JointCritic
+from rllib_qatten.products import linear
 
 
 class QTRANAltCritic(JointCritic):
@@ -78,8 +79,8 @@ class QTRANAltCritic(JointCritic):
         weight, bias = self.joint_net[0].parameters()
         sizes = [self.state_dim, self.n_agents, self.hidden_size, self.n_actions]
         of_state, of_id, of_hidden, of_others = torch.split(weight, sizes, 1)
-        shared = F.linear(team, torch.cat([of_state, of_hidden], 1), bias)
-        first = shared + of_id.t() + F.linear(others, of_others)  # [*B, N, 64]
+        shared = linear(team, torch.cat([of_state, of_hidden], 1), bias)
+        first = shared + of_id.t() + linear(others, of_others)  # [*B, N, 64]
         values: Tensor = self.joint_net[1:](first)
         return values
 

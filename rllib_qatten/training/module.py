@@ -70,7 +70,9 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def make_agent(self) -> Agent:
         """The agents' networks, as the settings have them."""
         spec = self.spec
-        return make_agent(self.layout.size, spec.n_actions, spec.n_agents, **self.agent_settings)
+        agent = make_agent(self.layout.size, spec.n_actions, spec.n_agents, **self.agent_settings)
+        agent.precision = getattr(torch, self.model_config["precision"])
+        return agent
 
     @classmethod
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:

@@ -100,6 +100,21 @@ def test_whole_episodes_equal_single_steps(lengths, kind, sharing, layer_norm):
         assert_close(a, b, 1e-10)
 
 
+@every_sharing
+@every_kind
+def test_bfloat16_is_near_and_utilities_stay_float32(kind, sharing):
+    agent, sizes = make(kind, sharing).float(), batch_sizes(LENGTHS["ragged"])
+    inputs, found = inputs_of(LENGTHS["ragged"]).float(), []
+    for agent.precision in (torch.float32, torch.bfloat16):
+        utilities = agent(inputs, sizes)
+        assert utilities.dtype == torch.float32
+        gradients = torch.autograd.grad(utilities.square().sum(), list(agent.parameters()))
+        found.append([utilities, torch.cat([gradient.flatten() for gradient in gradients])])
+    for exact, rounded in zip(*found, strict=True):
+        # bfloat16 keeps 8 bits, so that each of its products is off by 0.004 at most.
+        assert 0 < (rounded - exact).norm() / exact.norm() < 0.02
+
+
 @with_and_without_norm
 @every_sharing
 @every_kind

@@ -27,6 +27,8 @@ from rllib_qatten.mixers import PRESETS
         ({"num_env_runners": -1}, "num_env_runners must be"),
         ({"evaluation_interval": -1}, "evaluation_interval must be"),
         ({"optimizer_name": "adm"}, "'adm'.*'adam'"),
+        ({"sampling": "overlap"}, "sampling: 'overlap'.*'overlapped'"),
+        ({"sampling": "overlapped"}, "num_env_runners is 0: set it to 1 or more"),
         ({"replay": "priority"}, "replay: 'priority'|'prioritized'"),
         ({"priority_exponent": 0}, "priority_exponent must be above 0; got 0.*replay: uniform"),
         ({"importance_exponent": [[0, 2]]}, "importance_exponent must be a number in"),

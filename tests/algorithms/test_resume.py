@@ -40,6 +40,7 @@ CASES = {name: (name, TINY) for name in ALGORITHMS} | {
     "smax": ("Qatten", SMAX),
     "prioritized": ("QMIX", TINY | {"replay": "prioritized"}),
     "runners": ("Qatten", TINY | {"num_env_runners": 2}),
+    "overlapped": ("Qatten", TINY | {"num_env_runners": 1, "sampling": "overlapped"}),
 }
 
 

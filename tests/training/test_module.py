@@ -184,3 +184,15 @@ def test_keys_fall_back_to_observations():
     assert torch.isfinite(loss)
     assert module.mixer.unit_dim == 3
     assert {"head_0_entropy", "head_3_entropy"} < stats.keys()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_bfloat16_is_near_float32(name):
+    packed = pack(episodes())
+    batch = {key: torch.from_numpy(array) for key, array in packed.items()}
+    exact, rounded = (
+        loss_of(build(name, precision=precision).float(), batch, name)[0]
+        for precision in ("float32", "bfloat16")
+    )
+    assert rounded != exact
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=1e-3)

@@ -1,0 +1,132 @@
+"""Matrix products of many rows, and the linear layer made of them, at the processor's full speed.
+
+torch sends its products to MKL, which leaves AVX-512 unused on AMD's processors and reaches half
+their speed. oneDNN, which torch brings along, uses it; `torch.compile` gets there by the operator
+that is called here. oneDNN compiles a kernel for every shape it meets, in about the time of a
+product, and batches of whole episodes have ever new numbers of rows. So rows are worked off in
+spans of few lengths; what remains, and whatever is not float32 on a CPU, is torch's own product.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Rows of a span: powers of two between these. Fewer gain nothing; more leave the cache.
+FEWEST, MOST = 256, 2048
+
+_ONEDNN: Any = None
+if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    _ONEDNN = torch.ops.mkldnn._linear_pointwise.default
+
+
+def by_rows(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, few_lengths: bool = False
+) -> Tensor:
+    """What `F.linear` computes, x @ weight.T + bias, without a gradient.
+
+    Args:
+        x: [M, K].
+        weight: [J, K].
+        bias: [J], or None.
+        few_lengths: Says that M takes few values over a run, so that no spans are needed.
+
+    Returns:
+        [M, J].
+    """
+    if not _suits(x):
+        return F.linear(x, weight, bias)
+    if few_lengths:
+        return _onednn(x, weight, bias)
+    *spans, rest = x.split_with_sizes(_spans(len(x)))
+    parts = [_onednn(span, weight, bias) for span in spans]
+    if len(rest) or not parts:
+        parts.append(F.linear(rest, weight, bias))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def over_rows(a: Tensor, b: Tensor) -> Tensor:
+    """a.T @ b, summed over their M rows, without a gradient.
+
+    Args:
+        a: [M, J].
+        b: [M, K].
+
+    Returns:
+        [J, K].
+    """
+    if not _suits(a):
+        return a.T @ b
+    if a.shape[1] > b.shape[1]:  # the left side is copied to be transposed: the narrower one
+        return over_rows(b, a).T
+    lengths = _spans(len(a))
+    *pairs, (a, b) = zip(a.split_with_sizes(lengths), b.split_with_sizes(lengths), strict=True)
+    total = a.T @ b
+    for x, y in pairs:
+        total += _onednn(x.T, y.T, None)
+    return total
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` with its gradient: x [..., K], weight [J, K], bias [J] or None -> [..., J]."""
+    rows = x.numel() // max(x.shape[-1], 1)
+    if torch.compiler.is_compiling() or rows < FEWEST or not _suits(x) or not _suits(weight):
+        return F.linear(x, weight, bias)
+    result: Tensor = _Linear.apply(x.reshape(rows, -1), weight, bias)
+    return result.view(*x.shape[:-1], -1)
+
+
+class Linear(nn.Linear):
+    """torch's layer, with the same parameters, by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[..., K] -> [..., J]."""
+        return linear(input, self.weight, self.bias)
+
+
+class _Linear(torch.autograd.Function):
+    """`linear` of rows [M, K]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return by_rows(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        to_x, to_weight, to_bias = ctx.needs_input_grad
+        bias = grad.sum(0) if to_bias else None
+        if torch.is_grad_enabled():  # a second derivative is wanted
+            return grad @ weight if to_x else None, grad.T @ x if to_weight else None, bias
+        return (
+            by_rows(grad, weight.T) if to_x else None,
+            over_rows(grad, x) if to_weight else None,
+            bias,
+        )
+
+
+def _suits(x: Tensor) -> bool:
+    """Whether oneDNN's product is for this tensor."""
+    usual = x.dtype == torch.float32 and x.device.type == "cpu"
+    return _ONEDNN is not None and usual and not torch.is_autocast_enabled("cpu")
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    result: Tensor = _ONEDNN(x, weight, bias, "none", [], "")
+    return result
+
+
+def _spans(rows: int) -> list[int]:
+    """Lengths that add up to `rows`; the last, below `FEWEST` and maybe 0, is for torch."""
+    spans = [MOST] * (rows // MOST)
+    rest, length = rows % MOST, MOST // 2
+    while length >= FEWEST:
+        if rest >= length:
+            spans.append(length)
+            rest -= length
+        length //= 2
+    return [*spans, rest]
