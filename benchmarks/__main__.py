@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -46,8 +46,15 @@ def _ray() -> Iterator[None]:
         ray.shutdown()
 
 
-def measure(chosen: list[Task]) -> tuple[list[Row], bool]:
-    """The rows of all tasks, and whether all went well; one that fails is a row that says so."""
+def measure(
+    chosen: list[Task], keep: Callable[[list[Row]], None] = lambda rows: None
+) -> tuple[list[Row], bool]:
+    """The rows of all tasks, and whether all went well; one that fails is a row that says so.
+
+    Args:
+        chosen: What to measure.
+        keep: Called with the rows so far after each task, lest a crash lose them.
+    """
     rows: list[Row] = []
     well = True
     for task in chosen:
@@ -58,6 +65,7 @@ def measure(chosen: list[Task]) -> tuple[list[Row], bool]:
             traceback.print_exc()
             well = False
             rows.append(Row(task.part, task.name, "", None, note=f"failed: {error!r}"[:200]))
+        keep(rows)
     return rows, well
 
 
@@ -106,18 +114,21 @@ def main(
     effort = Effort.of(tiny=names == ["tiny"], quick=quick, full_memory=full_memory)
     peers = Peers(jaxmarl, jaxmarl_python)
     load = f"load average {os.getloadavg()[0]:.1f} before the start"
-    with _ray():
-        rows, well = measure(tasks(parts or list(Part), names, effort, peers))
     below = f"{effort.text}; {report.machine()}; {load}."
+
+    def keep(rows: list[Row]) -> None:
+        if json_file:
+            json_file.write_text(report.to_json(rows, below))
+        if markdown_file:
+            report.save_markdown(report.markdown(rows, below), markdown_file)
+
+    with _ray():
+        rows, well = measure(tasks(parts or list(Part), names, effort, peers), keep)
     console = Console()
     if not console.is_terminal:
         console = Console(width=170)
     console.print(report.table(rows))
     console.print(below)
-    if json_file:
-        json_file.write_text(report.to_json(rows, below))
-    if markdown_file:
-        report.save_markdown(report.markdown(rows, below), markdown_file)
     if write_baseline:
         baseline.write(rows, baseline_file)
     if check:

@@ -45,7 +45,10 @@ class Turns:
         self._begun = time.perf_counter(), time.process_time(), steps, updates
 
     def _say(self, answer):
-        print(json.dumps(answer), file=self._answers, flush=True)
+        try:
+            print(json.dumps(answer), file=self._answers, flush=True)
+        except BrokenPipeError:  # whoever started this is gone
+            os._exit(0)
 
 
 def main():

@@ -90,7 +90,9 @@ def test_a_part_that_fails_leaves_the_others(capsys):
         Task(Part.UPDATE, "broken", lambda: 1 / 0),
         Task(Part.UPDATE, "whole", lambda: [fast(1.5)]),
     ]
-    rows, well = measure(tasks)
+    kept = []
+    rows, well = measure(tasks, lambda rows: kept.append(len(rows)))
+    assert kept == [1, 2]
     assert not well
     assert "ZeroDivisionError" in rows[0].note
     assert rows[1].ratio == Spread.of([1.5])
