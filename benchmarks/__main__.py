@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import json
 import os
+import sys
+import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,53 +16,19 @@ import ray
 import torch
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from benchmarks.teams import SIZES
+from benchmarks import baseline, report
+from benchmarks.parts import Effort, Part, Peers, Task, tasks
 from benchmarks.turns import Row
-
-
-class Part(enum.StrEnum):
-    """What can be measured."""
-
-    SAMPLER = "sampler"
-    UPDATE = "update"
-    TRAIN = "train"
-    SAVE = "save"
 
 
 class SizeName(enum.StrEnum):
     """How large game and batch are, see `SIZES`."""
 
-    FULL = "3s5z"
+    M3 = "3m"
+    S3Z5 = "3s5z"
+    M27 = "27m_vs_30m"
     TINY = "tiny"
-
-
-def table(rows: list[Row]) -> Table:
-    """The rows as they are printed: median [smallest..largest]."""
-    result = Table("", "median [low..high]", "unit", "ratio", "of", "goal")
-    part = ""
-    for row in rows:
-        if row.part != part:
-            part = row.part
-            result.add_section()
-        goal = ""
-        if row.goal is not None and row.ratio is not None:
-            met = row.ratio.median >= row.goal
-            goal = f"{row.goal:g}: {'met' if met else 'missed'}"
-        value = escape(row.value.text(0 if row.value.median > 1000 else 1))
-        ratio = escape(row.ratio.text(2)) if row.ratio else ""
-        result.add_row(row.name, value, row.unit, ratio, row.against, goal)
-    return result
-
-
-def processor() -> str:
-    """The CPU's model as the system names it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(models, "unknown CPU")
 
 
 @contextlib.contextmanager
@@ -70,54 +37,107 @@ def _ray() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    # Room for 4 env runners on any machine: what more of them cost is one of the questions.
+    cpus = max(8, os.cpu_count() or 1)
+    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def measure(
+    chosen: list[Task], keep: Callable[[list[Row]], None] = lambda rows: None
+) -> tuple[list[Row], bool]:
+    """The rows of all tasks, and whether all went well; one that fails is a row that says so.
+
+    Args:
+        chosen: What to measure.
+        keep: Called with the rows so far after each task, lest a crash lose them.
+    """
+    rows: list[Row] = []
+    well = True
+    for task in chosen:
+        print(f"{task.part}: {task.name} ...", file=sys.stderr, flush=True)
+        try:
+            rows += task.run()
+        except Exception as error:  # whatever it is, the other parts still count
+            traceback.print_exc()
+            well = False
+            rows.append(Row(task.part, task.name, "", None, note=f"failed: {error!r}"[:200]))
+        keep(rows)
+    return rows, well
+
+
 def main(
     parts: Annotated[
         list[Part] | None, typer.Argument(help="What to measure; everything if nothing is named.")
     ] = None,
-    quick: Annotated[bool, typer.Option(help="Fewer and shorter turns: noisy, 2 minutes.")] = False,
+    quick: Annotated[bool, typer.Option(help="Fewer and shorter turns: noisy.")] = False,
     size: Annotated[
-        SizeName, typer.Option(help="Sizes of game and batch; tiny only shows that it runs.")
-    ] = SizeName.FULL,
+        list[SizeName] | None,
+        typer.Option(
+            help="Sizes of sampler and update, all three if none is named; tiny only shows "
+            "that everything runs."
+        ),
+    ] = None,
+    jaxmarl: Annotated[
+        Path | None, typer.Option(help="A checkout of JaxMARL, whose QMIX is run as a peer.")
+    ] = None,
+    jaxmarl_python: Annotated[
+        Path, typer.Option(help="A Python that has what JaxMARL's QMIX imports.")
+    ] = Path(sys.executable),
+    full_memory: Annotated[
+        bool, typer.Option(help="Memory with 5000 episodes and 10 minutes once full.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option(help="Exit with 1 if a ratio fell below the stored baseline.")
+    ] = False,
+    write_baseline: Annotated[
+        bool, typer.Option(help="Store the measured ratios as the new baseline.")
+    ] = False,
+    baseline_file: Annotated[Path, typer.Option(help="The baseline.")] = baseline.FILE,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the rows to this file.")
     ] = None,
+    markdown_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown", help="Also write the tables to this file, between marks if it has them."
+        ),
+    ] = None,
 ) -> None:
-    """Measures how fast the package plays, learns, does both, and saves."""
-    # Here, so that `--help` answers at once.
-    from benchmarks import end_to_end, sampler, save, update
-
+    """Measures how fast the package plays, learns, does both, and saves, beside others."""
     warnings.simplefilter("ignore", DeprecationWarning)
     torch.set_num_threads(1)
-    tiny = size is SizeName.TINY
-    rounds, seconds = (1, 0.0) if tiny else (3, 0.3) if quick else (11, 0.6)
-    chosen = parts or list(Part)
-    machine = f"{processor()}, {os.cpu_count()} cores, 1 torch thread, torch {torch.__version__}"
-    busy = f"load average {os.getloadavg()[0]:.1f} before the start"
-    rows: list[Row] = []
+    names = [str(name) for name in size or ("3m", "3s5z", "27m_vs_30m")]
+    effort = Effort.of(tiny=names == ["tiny"], quick=quick, full_memory=full_memory)
+    peers = Peers(jaxmarl, jaxmarl_python)
+    load = f"load average {os.getloadavg()[0]:.1f} before the start"
+    below = f"{effort.text}; {report.machine()}; {load}."
+
+    def keep(rows: list[Row]) -> None:
+        if json_file:
+            json_file.write_text(report.to_json(rows, below))
+        if markdown_file:
+            report.save_markdown(report.markdown(rows, below), markdown_file)
+
     with _ray():
-        if Part.SAMPLER in chosen:
-            rows += sampler.run(SIZES[size], rounds, seconds)
-        if Part.UPDATE in chosen:
-            rows += update.run(SIZES[size], rounds, seconds)
-        if Part.TRAIN in chosen:
-            rows += end_to_end.run(tiny, quick)
-        if Part.SAVE in chosen:
-            rows += save.run(SIZES[size], tiny)
+        rows, well = measure(tasks(parts or list(Part), names, effort, peers), keep)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=150)
-    console.print(table(rows))
-    console.print(f"{rounds} turns of at least {seconds:g} s each. {machine}; {busy}.")
-    if json_file:
-        results = {"machine": machine, "rows": [row.as_dict() for row in rows]}
-        json_file.write_text(json.dumps(results, indent=1) + "\n")
+        console = Console(width=170)
+    console.print(report.table(rows))
+    console.print(below)
+    if write_baseline:
+        baseline.write(rows, baseline_file)
+    if check:
+        complaints = baseline.check(rows, baseline_file)
+        for complaint in complaints:
+            print(complaint, file=sys.stderr)
+        well = well and not complaints
+    if not well:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

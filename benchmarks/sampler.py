@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.tune.registry import register_env
 
+from benchmarks.baseline import STOCK
 from benchmarks.teams import DummyBatch, DummyTeam, Size
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from rllib_qatten import QattenConfig
-from rllib_qatten.envs.smax import installed
+from rllib_qatten.envs.smax import EPISODE_LIMITS, installed
 from rllib_qatten.rollout.runner import TeamEnvRunner
 
-STOCK = "RLlib MultiAgentEnvRunner"
 OURS = "TeamEnvRunner"
 
 
@@ -64,8 +66,15 @@ def team_runner(env: object, env_config: dict, games: int) -> Work:
     return play
 
 
-def run(size: Size, rounds: int, seconds: float) -> list[Row]:
-    """Measures RLlib's runner, then ours on Python envs, on arrays and, if installed, on SMAX."""
+def run(name: str, size: Size, rounds: int, seconds: float) -> list[Row]:
+    """Measures RLlib's runner, then ours on Python envs, on arrays and, if installed, on SMAX.
+
+    Args:
+        name: Of the size; a map if SMAX has one of this name.
+        size: Of the invented teams.
+        rounds: See `take_turns`.
+        seconds: See `take_turns`.
+    """
     games, dummy = size.games, {"size": size}
     contenders = {
         f"{STOCK}, {games} Python envs": stock_runner(size, games),
@@ -74,25 +83,19 @@ def run(size: Size, rounds: int, seconds: float) -> list[Row]:
     }
     base, ours, batched = contenders
     clocks = dict.fromkeys(contenders, "cpu")
-    if size.agents == 8 and installed():
-        smax = {"map_name": "3s5z", "engine": "smax"}
+    if name in EPISODE_LIMITS and installed():
+        smax = {"map_name": name, "engine": "smax"}
         for number in (games, 4 * games):
-            name = f"{OURS}, {number} games of SMAX 3s5z"
-            contenders[name], clocks[name] = team_runner("smac", smax, number), "wall"
+            who = f"{OURS}, {number} games of SMAX"
+            contenders[who], clocks[who] = team_runner("smac", smax, number), "wall"
     taken = take_turns(contenders, rounds, seconds)
-    speeds = {name: rates(turns, clocks[name]) for name, turns in taken.items()}
+    speeds = {who: rates(turns, clocks[who]) for who, turns in taken.items()}
+    goals = {ours: {"goal": 12.0, "good": 20.0}}
     rows = []
-    for name, speed in speeds.items():
-        compared = name in (ours, batched)
-        rows.append(
-            Row(
-                "sampler",
-                name,
-                f"env steps/s ({clocks[name]})",
-                Spread.of(speed),
-                ratios(speed, speeds[base]) if compared else None,
-                STOCK if compared else "",
-                12.0 if name == ours else None,
-            )
-        )
+    for who, speed in speeds.items():
+        more: dict[str, Any] = {}
+        if who in (ours, batched):
+            more = {"ratio": ratios(speed, speeds[base]), "against": STOCK, **goals.get(who, {})}
+        unit = f"env steps/s ({clocks[who]})"
+        rows.append(Row("sampler", f"{name} {who}", unit, Spread.of(speed), **more))
     return rows

@@ -51,9 +51,11 @@ class Size:
         )
 
 
-#: "3s5z" has the shapes of SMAC's map of that name; "tiny" is for the tests.
+#: The shapes of SMAC's maps of these names; "tiny" is for the tests.
 SIZES = {
+    "3m": Size(3, 30, 48, 9, 4, steps=60, batch=32, games=8),
     "3s5z": Size(8, 128, 216, 14, 7, steps=60, batch=32, games=8),
+    "27m_vs_30m": Size(27, 285, 1170, 36, 4, steps=180, batch=8, games=8),
     "tiny": Size(3, 5, 12, 4, 2, steps=7, batch=4, games=2),
 }
 

@@ -1,7 +1,8 @@
 """The update as it is usually written: padded, step by step, head by head.
 
 It is what `update` compares the package with. Everything reads the parameters of the package's own
-module, so that gradients can be compared one by one. Letters as in the package; here batches are
+module, so that gradients can be compared one by one, and computes with torch's own operators only,
+never with the package's. Letters as in the package; here batches are
 [B, T+1, ...], the last entry without a transition, and shorter episodes are padded.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from rllib_qatten.agents import RecurrentAgent
 from rllib_qatten.mixers import QMIX, Qatten
@@ -59,32 +60,29 @@ def unroll(agent: RecurrentAgent, batch: Batch) -> Tensor:
     """Utilities [B, T+1, N, A], one step after the other."""
     observations = batch["observations"]
     b, steps, n, _ = observations.shape
-    hidden = agent.initial_hidden(b * n)
+    encoder, gru, head = agent.encoder, agent.gru, agent.head
+    cell = gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh
+    hidden = observations.new_zeros(b * n, gru.hidden_size)
     utilities = []
     for t in range(steps):
         inputs = torch.cat([observations[:, t], batch["last_actions"][:, t], batch["ids"]], -1)
-        encoded = F.relu(_linear(agent.encoder, inputs.flatten(0, 1)))
-        hidden = agent.gru(encoded, hidden)
-        values = _linear(agent.head, hidden)
-        utilities.append(values.view(b, n, -1))
+        features = F.relu(F.linear(inputs.flatten(0, 1), encoder.weight, encoder.bias))
+        hidden = torch.gru_cell(features, hidden, *cell)
+        utilities.append(F.linear(hidden, head.weight, head.bias).view(b, n, -1))
     return torch.stack(utilities, 1)
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The product of torch itself: the package's layers have another."""
-    return F.linear(x, layer.weight, layer.bias)
-
-
-def _hypernet(net: Hypernet, state: Tensor) -> Tensor:
-    output = _linear(net.first, state)
-    return output if net.last is None else _linear(net.last, F.relu(output))
+def network(net: Hypernet, state: Tensor) -> Tensor:
+    """One or two layers of the state."""
+    output = F.linear(state, net.first.weight, net.first.bias)
+    return output if net.last is None else F.linear(F.relu(output), net.last.weight, net.last.bias)
 
 
 def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
     """Q_tot [M] and the regulariser, one head after the other (the authors' form)."""
     assert mixer.query_hidden is not None
     assert mixer.state_value is not None
-    q_tot, regulariser = _hypernet(mixer.state_value, state).squeeze(-1), torch.zeros(())
+    q_tot, regulariser = network(mixer.state_value, state).squeeze(-1), torch.zeros(())
     for h in range(mixer.n_heads):
         hidden = F.relu(F.linear(state, mixer.query_hidden.weight[h], mixer.query_hidden.bias[h]))
         query = F.linear(hidden, mixer.query.weight[h])
@@ -98,11 +96,12 @@ def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask:
 
 def qmix(mixer: QMIX, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
     """Q_tot [M], one hypernetwork after the other, and no regulariser."""
-    w1 = _hypernet(mixer.hyper_w1, state).abs().unflatten(-1, (mixer.n_agents, -1))
-    b1 = _hypernet(mixer.hyper_b1, state)
-    hidden = F.elu(torch.bmm(utilities.unsqueeze(1), w1).squeeze(1) + b1)
-    q_tot = (hidden * _hypernet(mixer.hyper_w2, state).abs()).sum(-1)
-    return q_tot + _hypernet(mixer.state_value, state).squeeze(-1), torch.zeros(())
+    w1 = network(mixer.hyper_w1, state).abs().unflatten(-1, (mixer.n_agents, -1))
+    hidden = F.elu(
+        torch.bmm(utilities.unsqueeze(1), w1).squeeze(1) + network(mixer.hyper_b1, state)
+    )
+    q_tot = (hidden * network(mixer.hyper_w2, state).abs()).sum(-1)
+    return q_tot + network(mixer.state_value, state).squeeze(-1), torch.zeros(())
 
 
 def loss(module: QMIXRLModule, batch: Batch, gamma: float) -> Tensor:

@@ -42,9 +42,13 @@ class Spread:
         return cls(statistics.median(numbers), min(numbers), max(numbers))
 
     def text(self, digits: int = 1) -> str:
-        """For the table: "median [low..high]"."""
-        numbers = (f"{x:,.{digits}f}" for x in (self.median, self.low, self.high))
-        return "{} [{}..{}]".format(*numbers)
+        """For the table: "median [low..high]", or the number alone if all are one."""
+        numbers = [f"{x:,.{digits}f}" for x in (self.median, self.low, self.high)]
+        return numbers[0] if self.low == self.high else "{} [{}..{}]".format(*numbers)
+
+    def times(self, factor: float) -> Spread:
+        """The same in another unit."""
+        return Spread(factor * self.median, factor * self.low, factor * self.high)
 
 
 @dataclass(frozen=True)
@@ -55,19 +59,23 @@ class Row:
         part: Which benchmark.
         name: What was measured.
         unit: Of `value`.
-        value: The measurement, a single number if it was taken once.
+        value: The measurement, a single number if it was taken once; None if there is none.
         ratio: How many times faster than `against`, or a share of it.
         against: What `ratio` compares with.
         goal: What the ratio's median should at least be.
+        good: What would be good.
+        note: Why there is no value, or what else to know.
     """
 
     part: str
     name: str
     unit: str
-    value: Spread
+    value: Spread | None
     ratio: Spread | None = None
     against: str = ""
     goal: float | None = None
+    good: float | None = None
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

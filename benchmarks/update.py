@@ -1,175 +1,133 @@
-"""One gradient update, beside the textbook form of the same and inside RLlib's Learner."""
+"""One gradient update, beside the textbook form of the same, TorchRL's, and RLlib's Learner."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
-import gymnasium as gym
-import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.learner.torch.torch_learner import TorchLearner
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_EPISODES_LIFETIME
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import textbook
+from benchmarks import torchrl_peer
+from benchmarks.peak import products
 from benchmarks.teams import Size, random_episodes
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
+from benchmarks.updaters import (
+    assert_equal,
+    build_learner,
+    flops,
+    learner_update,
+    package_loss,
+    textbook_loss,
+    updater,
+)
 from rllib_qatten import QattenConfig, QMIXConfig
-from rllib_qatten.envs.team import TeamSpace
 from rllib_qatten.training.batch import pack
-from rllib_qatten.training.learner import make_optimizer
-from rllib_qatten.training.losses import td_loss
-from rllib_qatten.training.module import QMIXRLModule
 
-Loss = Callable[[QMIXRLModule], Tensor]
-TEXTBOOK, PACKAGE, LEARNER, PACK = "textbook", "package", "Learner.update", "pack"
-
-
-def build_learner(config: QMIXConfig, size: Size) -> TorchLearner:
-    """The config's own Learner, module and target networks, in this process."""
-    actions = gym.spaces.MultiDiscrete([size.actions] * size.agents)
-    config = config.copy(copy_frozen=False).debugging(seed=0)
-    learner = config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(size.spec), actions)})
-    learner.build()
-    module = learner.module[DEFAULT_MODULE_ID]
-    with torch.no_grad():  # targets that differ from the live networks, as in training
-        for _, target in module.get_target_network_pairs():
-            for parameter in target.parameters():
-                parameter.add_(0.01 * torch.randn_like(parameter))
-    return learner
+KINDS = "full", "ragged"
+TORCHRL = "TorchRL"
+#: How many textbook updates of 3s5z one of theirs takes, with the least and a good speed-up over
+#: them. Measured on one machine, not in this run; the README says how.
+TRANSLATED = {
+    "Qatten": {"PyMARL2": (1.2, 1.5, 1.7), "its authors' code": (1.6, 2.0, 2.4)},
+    "QMIX": {"PyMARL2": (1.2, 1.3, 1.5)},
+}
 
 
-def package_loss(config: QMIXConfig, episodes: list) -> Loss:
-    """The package's loss on an already packed batch."""
-    batch = {name: torch.from_numpy(array) for name, array in pack(episodes).items()}
-
-    def loss(module: QMIXRLModule) -> Tensor:
-        forward = module.forward_train(batch)
-        return td_loss(forward, batch, config)[0]
-
-    return loss
-
-
-def textbook_loss(config: QMIXConfig, episodes: list, size: Size) -> Loss:
-    """The textbook's loss on an already padded batch."""
-    batch = textbook.padded_batch(episodes, size.unit)
-    return lambda module: textbook.loss(module, batch, config.gamma)
-
-
-def assert_equal(module: QMIXRLModule, first: Loss, second: Loss, tolerance: float = 1e-5) -> None:
-    """Both must give the same loss and gradients.
-
-    Raises:
-        AssertionError: If the loss, or a parameter's gradient in relation to its length, differs.
-    """
-    parameters = dict(module.named_parameters())
-    parameters = {name: p for name, p in parameters.items() if p.requires_grad}
-    losses = [loss(module) for loss in (first, second)]
-    a, b = (torch.autograd.grad(loss, list(parameters.values())) for loss in losses)
-    torch.testing.assert_close(*losses, rtol=tolerance, atol=0)
-    for name, x, y in zip(parameters, a, b, strict=True):
-        error = float((x - y).norm() / y.norm().clamp_min(1e-12))
-        assert error < tolerance, f"gradients of {name} differ by {error:.1e}"
-
-
-def updater(config: QMIXConfig, module: QMIXRLModule, loss: Loss) -> Work:
-    """One update after another: forward, loss, backward, clipping, optimiser step."""
-    module = copy.deepcopy(module)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = make_optimizer(config.optimizer_name, parameters, config.lr)
-
-    def update() -> float:
-        optimizer.zero_grad()
-        loss(module).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, config.grad_clip)
-        optimizer.step()
-        return 1
-
-    return update
-
-
-def flops(module: QMIXRLModule, loss: Loss) -> float:
-    """Floating-point operations of matrix products in one update, as torch counts them."""
-    with FlopCounterMode(display=False) as counter:
-        loss(copy.deepcopy(module)).backward()
-    return counter.get_total_flops()
-
-
-def gemm(width: int) -> Work:
-    """Square float32 matrix products, whose speed is the machine's peak; counts FLOP."""
-    a, b = torch.randn(width, width), torch.randn(width, width)
-    out = torch.empty(width, width)
-
-    def multiply() -> float:
-        torch.mm(a, b, out=out)
-        return 2.0 * width**3
-
-    return multiply
-
-
-def run(size: Size, rounds: int, seconds: float) -> list[Row]:
-    """Measures Qatten and QMIX."""
-    rows = []
-    for config in (QattenConfig(), QMIXConfig()):
-        rows += _algorithm(config, size, rounds, seconds)
-    return rows
-
-
-def _algorithm(config: QMIXConfig, size: Size, rounds: int, seconds: float) -> list[Row]:
-    learner = build_learner(config, size)
-    module = learner.module[DEFAULT_MODULE_ID]
+def run(name: str, size: Size, rounds: int, seconds: float) -> list[Row]:
+    """Measures Qatten and QMIX on full and ragged batches of one size, all in the same rounds."""
+    configs = {config.name: config for config in (QattenConfig(), QMIXConfig())}
+    episodes = {kind: random_episodes(size, ragged=kind == "ragged") for kind in KINDS}
     contenders: dict[str, Work] = {}
-    for kind in ("full", "ragged"):
-        episodes = random_episodes(size, ragged=kind == "ragged")
-        ours, plain = package_loss(config, episodes), textbook_loss(config, episodes, size)
-        assert_equal(module, ours, plain)
-        contenders[f"{kind} {TEXTBOOK}"] = updater(config, module, plain)
-        contenders[f"{kind} {PACKAGE}"] = updater(config, module, ours)
-        if kind == "full":
-            work = flops(module, plain)
-            full = episodes
-    timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: 0, NUM_EPISODES_LIFETIME: 0}
-
-    def update() -> float:
-        learner.update(episodes=full, timesteps=timesteps)
-        return 1
+    work = {}
+    for algorithm, config in configs.items():
+        learner = build_learner(config, size)
+        module = learner.module[DEFAULT_MODULE_ID]
+        for kind in KINDS:
+            ours = package_loss(config, episodes[kind])
+            plain = textbook_loss(config, episodes[kind], size)
+            assert_equal(module, ours, plain)
+            contenders[f"{algorithm} {kind} textbook"] = updater(config, module, plain)
+            contenders[f"{algorithm} {kind} package"] = updater(config, module, ours)
+            if kind == "full":
+                work[algorithm] = flops(module, plain)
+        contenders[f"{algorithm} Learner.update"] = learner_update(learner, episodes["full"])
+    if torchrl_peer.installed():
+        contenders[TORCHRL] = torchrl_peer.updater(configs["QMIX"], episodes["full"], size)
+    peaks = products(256 if name == "tiny" else 4096)
 
     def packing() -> float:
-        pack(full)
+        pack(episodes["full"])
         return 1
 
-    contenders |= {LEARNER: update, PACK: packing, "peak": gemm(4096 if size.agents == 8 else 64)}
-    taken = take_turns(contenders, rounds, seconds)
-    speeds = {name: rates(turns) for name, turns in taken.items()}
-    milliseconds = {name: [1e3 / x for x in speed] for name, speed in speeds.items()}
-    full, plain = f"full {PACKAGE}", f"full {TEXTBOOK}"
-    beyond = [a - b for a, b in zip(milliseconds[LEARNER], milliseconds[full], strict=True)]
-    reached, peak = ([x / 1e9 for x in speeds[name]] for name in (full, "peak"))
-    reached = [work * x for x in reached]
+    taken = take_turns(contenders | peaks | {"pack": packing}, rounds, seconds)
+    table = _Rows(name, {who: rates(turns) for who, turns in taken.items()})
+    table.peaks = list(peaks)
+    for algorithm in configs:
+        table.add_algorithm(algorithm, size, work[algorithm])
+    table.add_torchrl()
+    table.add("pack: a list of episodes to a batch", table.milliseconds("pack"))
+    return table.rows
 
-    def row(name: str, numbers: list[float], unit: str = "ms (cpu)", **more: Any) -> Row:
-        return Row("update", f"{config.name} {name}", unit, Spread.of(numbers), **more)
 
-    def against(name: str, other: str) -> dict[str, Any]:
-        return {"ratio": ratios(speeds[name], speeds[other]), "against": other, "goal": 1.3}
+class _Rows:
+    """Rows from the speeds of all contenders of one size."""
 
-    def share(numbers: list[float]) -> dict[str, Any]:
-        return {"ratio": ratios(numbers, milliseconds[LEARNER]), "against": LEARNER}
+    def __init__(self, size: str, speeds: dict[str, list[float]]) -> None:
+        self.size, self.speeds = size, speeds
+        self.rows: list[Row] = []
+        self.peaks: list[str] = []
 
-    ragged, ragged_plain = f"ragged {PACKAGE}", f"ragged {TEXTBOOK}"
-    return [
-        row(plain, milliseconds[plain]),
-        row(full, milliseconds[full], **against(full, plain)),
-        row(ragged_plain, milliseconds[ragged_plain]),
-        row(ragged, milliseconds[ragged], **against(ragged, ragged_plain)),
-        row(LEARNER, milliseconds[LEARNER]),
-        row(f"{LEARNER} less the bare update", beyond, **share(beyond)),
-        row("... of which packing", milliseconds[PACK], **share(milliseconds[PACK])),
-        row(
-            f"{full}, {work / 1e9:.2f} GFLOP", reached, "GFLOP/s (cpu)",
-            ratio=ratios(reached, peak), against="torch.mm at its best",
-        ),
-    ]  # fmt: skip
+    def add(self, name: str, numbers: list[float], unit: str = "ms (cpu)", **more: Any) -> None:
+        self.rows.append(Row("update", f"{self.size} {name}", unit, Spread.of(numbers), **more))
+
+    def milliseconds(self, name: str) -> list[float]:
+        return [1e3 / speed for speed in self.speeds[name]]
+
+    def add_algorithm(self, algorithm: str, size: Size, work: float) -> None:
+        for kind in KINDS:
+            plain, ours = f"{algorithm} {kind} textbook", f"{algorithm} {kind} package"
+            times = ratios(self.speeds[ours], self.speeds[plain])
+            self.add(plain, self.milliseconds(plain))
+            self.add(
+                ours, self.milliseconds(ours), ratio=times, against=f"{kind} textbook", goal=1.3
+            )
+            if kind == "full" and self.size == "3s5z":
+                self._add_translated(algorithm, times)
+        ours, learner = f"{algorithm} full package", f"{algorithm} Learner.update"
+        trained = [size.batch * size.steps * speed for speed in self.speeds[learner]]
+        self.add(learner, self.milliseconds(learner))
+        self.add(f"{learner}, trained", trained, "env steps/s (cpu)")
+        both = zip(self.milliseconds(learner), self.milliseconds(ours), strict=True)
+        beyond = [a - b for a, b in both]
+        share = ratios(beyond, self.milliseconds(learner))
+        self.add(f"{learner} less the bare update", beyond, ratio=share, against="Learner.update")
+        reached = [work * speed for speed in self.speeds[ours]]
+        # Per round the fastest library: that is what the machine can do.
+        peak = [max(speeds) for speeds in zip(*(self.speeds[p] for p in self.peaks), strict=True)]
+        best = max(self.peaks, key=lambda p: Spread.of(self.speeds[p]).median)
+        self.add(
+            f"{ours}, {work / 1e9:.2f} GFLOP",
+            [x / 1e9 for x in reached],
+            "GFLOP/s (cpu)",
+            ratio=ratios(reached, peak),
+            against=f"peak: {best}, {Spread.of(peak).median / 1e9:.0f} GFLOP/s",
+        )
+
+    def _add_translated(self, algorithm: str, times: Spread) -> None:
+        for peer, (slower, goal, good) in TRANSLATED[algorithm].items():
+            self.rows.append(
+                Row(
+                    "update", f"{self.size} {algorithm} full package, translated", "", None,
+                    ratio=times.times(slower), against=peer, goal=goal, good=good,
+                    note=f"1 of {peer} = {slower:g} of the textbook",
+                )
+            )  # fmt: skip
+
+    def add_torchrl(self) -> None:
+        name = f"{self.size} QMIX full {TORCHRL}"
+        if TORCHRL not in self.speeds:
+            self.rows.append(Row("update", name, "", None, note=torchrl_peer.HOW_TO_INSTALL))
+            return
+        self.add(f"QMIX full {TORCHRL}", self.milliseconds(TORCHRL))
+        ours = "QMIX full package"
+        times = ratios(self.speeds[ours], self.speeds[TORCHRL])
+        self.add(ours, self.milliseconds(ours), ratio=times, against=TORCHRL, goal=1.3, good=1.5)

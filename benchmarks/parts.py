@@ -1,0 +1,109 @@
+"""What can be measured, and with how much effort."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.turns import Row
+
+
+class Part(enum.StrEnum):
+    """What can be measured."""
+
+    SAMPLER = "sampler"
+    UPDATE = "update"
+    TRAIN = "train"
+    JAXMARL = "jaxmarl"
+    GROWTH = "growth"
+    PROFILE = "profile"
+    MEMORY = "memory"
+    SAVE = "save"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long is measured.
+
+    Attributes:
+        rounds: Of turns, after one to warm up.
+        seconds: A turn lasts at least.
+        tiny: Only show that it runs.
+        quick: Less of everything.
+        full_memory: The replay of a whole run, watched for 10 minutes.
+    """
+
+    rounds: int
+    seconds: float
+    tiny: bool
+    quick: bool
+    full_memory: bool
+
+    @classmethod
+    def of(cls, *, tiny: bool, quick: bool, full_memory: bool) -> Effort:
+        """What the options mean."""
+        rounds, seconds = (1, 0.0) if tiny else (3, 0.3) if quick else (7, 0.6)
+        return cls(rounds, seconds, tiny, quick, full_memory)
+
+    @property
+    def text(self) -> str:
+        """For below the table."""
+        return f"{self.rounds} turns of at least {self.seconds:g} s each"
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Peers that are no packages.
+
+    Attributes:
+        jaxmarl: A checkout of JaxMARL, if there is one.
+        jaxmarl_python: The Python that runs it.
+    """
+
+    jaxmarl: Path | None
+    jaxmarl_python: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of one part that may fail alone."""
+
+    part: Part
+    name: str
+    run: Callable[[], list[Row]]
+
+
+def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> list[Task]:
+    """What the chosen parts consist of, in the order of `Part`."""
+    # Here, so that `--help` answers at once.
+    from benchmarks import end_to_end, growth, jaxmarl_peer, memory, profile, sampler, save, update
+    from benchmarks.teams import SIZES
+
+    times = effort.rounds, effort.seconds
+    middle = SIZES["tiny" if effort.tiny else "3s5z"]
+    found: list[Task] = []
+
+    def add(part: Part, name: str, run: Callable[[], list[Row]]) -> None:
+        if part in parts:
+            found.append(Task(part, name, run))
+
+    for name in sizes:
+        add(Part.SAMPLER, name, partial(sampler.run, name, SIZES[name], *times))
+    for name in sizes:
+        add(Part.UPDATE, name, partial(update.run, name, SIZES[name], *times))
+    for name in sizes:
+        add(Part.TRAIN, name, partial(end_to_end.run, name, effort.tiny, effort.quick))
+    for map_name in jaxmarl_peer.MAPS:
+        run = partial(jaxmarl_peer.run, map_name, peers.jaxmarl, peers.jaxmarl_python, effort.quick)
+        add(Part.JAXMARL, map_name, run)
+    for name, run in growth.tasks(middle, effort):
+        add(Part.GROWTH, name, run)
+    add(Part.PROFILE, "update", partial(profile.update, middle, *times))
+    add(Part.PROFILE, "iteration", partial(profile.iteration, effort.tiny))
+    for name in memory.cases(effort):
+        add(Part.MEMORY, name, partial(memory.run, name, effort))
+    add(Part.SAVE, "replay", partial(save.run, middle, effort.tiny))
+    return found
