@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Rows of a span: powers of two between these. Fewer gain nothing; more leave the cache.
+#: Rows of a span: powers of two between these; more leave the cache.
 FEWEST, MOST = 256, 2048
+#: Fewer rows than these are quicker by torch, a call of oneDNN's operator being long.
+WORTH_A_CALL = 80
 
 _ONEDNN: Any = None
 if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
@@ -37,7 +39,7 @@ def by_rows(
     Returns:
         [M, J].
     """
-    if not _suits(x):
+    if len(x) < WORTH_A_CALL or not _suits(x):
         return F.linear(x, weight, bias)
     if few_lengths:
         return _onednn(x, weight, bias)

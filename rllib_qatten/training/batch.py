@@ -57,19 +57,21 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
     )
 
     def entries(arrays: list[np.ndarray]) -> np.ndarray:
-        filled = [_padded(a, span + 1) for a, span in zip(arrays, spans.tolist(), strict=True)]
-        return np.concatenate(filled)[order]
+        if pad or len(arrays[0]) == lengths[0]:  # what has no entry after the last step
+            arrays = [_padded(a, k + 1) for a, k in zip(arrays, spans.tolist(), strict=True)]
+        return np.concatenate(arrays)[order]
 
     def transitions(arrays: list[np.ndarray]) -> np.ndarray:
         return entries(arrays)[now]
 
     actions = [episode.actions.astype(np.int64) for episode in episodes]
+    none_yet = np.full_like(actions[0][:1], -1)
     return {
         Columns.OBS: entries([e.observations for e in episodes]),
         STATE: entries([e.state for e in episodes]),
         LEGAL_ACTIONS: entries([e.legal_actions for e in episodes]),
         ALIVE: entries([e.alive for e in episodes]),
-        LAST_ACTIONS: entries([np.pad(a, ((1, 0), (0, 0)), constant_values=-1) for a in actions]),
+        LAST_ACTIONS: entries([np.concatenate([none_yet, a]) for a in actions]),
         BATCH_SIZES: batch_sizes,
         NOW: now,
         Columns.ACTIONS: transitions(actions),
