@@ -71,7 +71,8 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """The agents' networks, as the settings have them."""
         spec = self.spec
         agent = make_agent(self.layout.size, spec.n_actions, spec.n_agents, **self.agent_settings)
-        agent.precision = getattr(torch, self.model_config["precision"])
+        # Checkpoints from before there was a choice do not name it.
+        agent.precision = getattr(torch, self.model_config.get("precision", "float32"))
         return agent
 
     @classmethod
