@@ -11,24 +11,26 @@ COLUMNS = {"env_steps": STEPS, "greedy_win_rate": GREEDY_WINS, "greedy_return": 
            "seconds": "time_total_s", "updates": NUM_UPDATES}  # fmt: skip
 
 
-def raw(algorithm, task, seed=1):
-    """The rows of a kept curve."""
-    with open(CURVES / f"{algorithm.lower()}_{task}.csv") as file:
-        return [row for row in csv.DictReader(file) if row["seed"] == str(seed)]
+def kept(algorithm, task, seed=1):
+    """The rows of a kept run: its whole progress.csv, or its part of a curve."""
+    run = f"compare_{task}/*/{algorithm}_*_seed={seed}_*/progress.csv"
+    for file in CURVES.glob(run):
+        with open(file) as lines:
+            return list(csv.DictReader(lines))
+    with open(CURVES / f"{algorithm.lower()}_{task}.csv") as lines:
+        curve = [row for row in csv.DictReader(lines) if row["seed"] == str(seed)]
+    return [
+        {COLUMNS.get(key, key): value for key, value in row.items()}
+        | {"training_iteration": i, "engine": "smax (jaxmarl 0.2.0)"}
+        for i, row in enumerate(curve, start=1)
+    ]
 
 
 def write_run(folder, algorithm="Qatten", task="3s5z", seed=1, rows=None, *, config=None):
     """A trial's folder with progress.csv and params.json; returns it."""
     trial = folder / f"{algorithm}_smac_abcde_0000{seed}_{task}"
     trial.mkdir(parents=True)
-    if rows is None:
-        rows = [
-            {COLUMNS.get(k, k): v for k, v in row.items()} for row in raw(algorithm, task, seed)
-        ]
-        for i, row in enumerate(rows):
-            before = float(rows[i - 1]["time_total_s"]) if i else 0
-            row |= {"training_iteration": i + 1, "engine": "smax (jaxmarl 0.2.0)"}
-            row |= {"time_this_iter_s": float(row["time_total_s"]) - before}
+    rows = rows or kept(algorithm, task, seed)
     with open(trial / "progress.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

@@ -69,7 +69,7 @@ def test_the_report(report, tmp_path, width, dark):
     check(seen, report, dark)
     figures = {figure["name"]: figure for figure in seen.found["figures"]}
     assert figures.keys() >= {"win_rate_3s5z", "return_2s3z", "probability_of_improvement"}
-    assert len(figures) == 8
+    assert len(figures) == 9
     for figure in figures.values():
         assert figure["width"] > 0.6 * min(width, 400), figure
         assert figure["height"] > 60, figure

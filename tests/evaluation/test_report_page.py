@@ -9,10 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from rllib_qatten.cli import app
-from tests.evaluation.reported import raw, rows, write_run
+from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, STEPS
+from tests.evaluation.reported import kept, rows, write_run
 
 FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z", "sample_efficiency",
-           "performance_profile", "probability_of_improvement", "throughput")  # fmt: skip
+           "performance_profile", "probability_of_improvement", "throughput",
+           "time_split")  # fmt: skip
 
 
 class Tables(HTMLParser):
@@ -78,7 +80,7 @@ def test_it_says_what_it_wrote_and_what_it_left_out(made, page):
 
 
 def last_five(key, *names):
-    values = [float(row[key]) for row in raw(*names)][-5:]
+    values = [float(row[key]) for row in kept(*names)][-5:]
     return sum(values) / 5
 
 
@@ -89,19 +91,19 @@ def test_final_numbers_are_those_of_the_files(page):
     for (task, algorithm), row in lines.items():
         seeds = (1, 2) if (task, algorithm) == ("3s5z", "Qatten") else (1,)
         assert row[2] == str(len(seeds))
-        for key, cell in (("greedy_win_rate", row[4]), ("greedy_return", row[6])):
+        for key, cell in ((GREEDY_WINS, row[4]), (GREEDY_RETURN, row[6])):
             finals = [last_five(key, algorithm, task, seed) for seed in seeds]
             assert float(cell) == pytest.approx(sum(finals) / len(finals), abs=0.0051)
     # Of two runs, the 95 % interval is from the one to the other.
-    ends = sorted(last_five("greedy_win_rate", "qatten", "3s5z", seed) for seed in (1, 2))
+    ends = sorted(last_five(GREEDY_WINS, "Qatten", "3s5z", seed) for seed in (1, 2))
     assert lines["3s5z", "Qatten"][5] == f"{ends[0]:.3f} .. {ends[1]:.3f}"
     assert lines["3s5z", "VDN"][5] == "-"
     assert len(each) == 1 + 5
     [vdn] = [row for row in each if row[1] == "VDN"]
-    kept = raw("vdn", "3s5z")
-    assert vdn[3] == f"{int(kept[-1]['env_steps']):,}"
-    assert float(vdn[4]) == pytest.approx(last_five("greedy_win_rate", "vdn", "3s5z"), abs=6e-4)
-    assert vdn[7] == f"{float(kept[-1]['seconds']) / 60:.1f} min"
+    last = kept("VDN", "3s5z")[-1]
+    assert vdn[3] == f"{int(float(last[STEPS])):,}"
+    assert float(vdn[4]) == pytest.approx(last_five(GREEDY_WINS, "VDN", "3s5z"), abs=6e-4)
+    assert vdn[7] == f"{float(last['time_total_s']) / 60:.1f} min"
     assert vdn[8] == "not recorded; experiment runs"
 
 

@@ -8,8 +8,8 @@ import pytest
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation import marl_eval
 from rllib_qatten.evaluation.runs import COMMAND_FILE, read_all
-from rllib_qatten.metrics import GREEDY_RETURN, STEPS
-from tests.evaluation.reported import raw, rows, write_run
+from rllib_qatten.metrics import GREEDY_RETURN, GREEDY_WINS, STEPS
+from tests.evaluation.reported import kept, rows, write_run
 
 
 def test_a_run_is_what_its_files_say(tmp_path):
@@ -24,10 +24,10 @@ def test_a_run_is_what_its_files_say(tmp_path):
     assert (run.label, run.environment, run.task) == ("Qatten", "smax (jaxmarl 0.2.0)", "3s5z")
     assert (run.name, run.command) == ("seed 2", "rllib train -f a.yaml")
     assert run.versions == "rllib_qatten 0.1, ray 2.60.0"
-    kept = raw("qatten", "3s5z", 2)
-    assert run.steps.tolist() == [float(row["env_steps"]) for row in kept]
-    assert run.scores["win_rate"].tolist() == [float(row["greedy_win_rate"]) for row in kept]
-    last = [float(row["greedy_return"]) for row in kept][-5:]
+    whole = kept("Qatten", "3s5z", 2)
+    assert run.steps.tolist() == [float(row[STEPS]) for row in whole]
+    assert run.scores["win_rate"].tolist() == [float(row[GREEDY_WINS]) for row in whole]
+    last = [float(row[GREEDY_RETURN]) for row in whole][-5:]
     assert run.final("return") == pytest.approx(sum(last) / 5)
 
 
