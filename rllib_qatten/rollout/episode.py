@@ -10,6 +10,9 @@ import numpy as np
 
 from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamView
 
+#: Names of an episode's arrays.
+ARRAYS = ("observations", "state", "legal_actions", "alive", "actions", "rewards")
+
 
 @dataclass(eq=False, slots=True)
 class TeamEpisode:
@@ -61,17 +64,7 @@ class TeamEpisode:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(
-            array.nbytes
-            for array in (
-                self.observations,
-                self.state,
-                self.legal_actions,
-                self.alive,
-                self.actions,
-                self.rewards,
-            )
-        )
+        return sum(getattr(self, name).nbytes for name in ARRAYS)
 
 
 def assert_finite(episode: TeamEpisode, engine: str) -> None:

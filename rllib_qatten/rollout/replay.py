@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.rollout.episode import TeamEpisode, bytes_per_entry
+from rllib_qatten.rollout.episode import ARRAYS, TeamEpisode, bytes_per_entry
+
+#: Bytes that are taken from the system at once.
+CHUNK = 16 << 20
+#: Where arrays begin, in bytes: a line of the processor's cache.
+ALIGNED = 64
 
 
 class Drawn(NamedTuple):
@@ -36,6 +43,11 @@ class Drawn(NamedTuple):
 class EpisodeReplay:
     """The newest episodes, drawn uniformly and without replacement within a batch.
 
+    They are copied side by side into large chunks of memory. Episodes come and go in the same
+    order, so a chunk is given back with its last episode, and memory stays flat however long games
+    are; as arrays of their own they would leave holes. Also what a remote env runner sent lies in
+    Ray's object store, which would fill up.
+
     Args:
         capacity: Episodes kept; the oldest make room for new ones.
         seed: Of the draws.
@@ -48,6 +60,8 @@ class EpisodeReplay:
         self._oldest = 0  # number of the first episode held
         self._rng = np.random.default_rng(seed)
         self.nbytes = 0
+        self._chunk = np.empty(0, np.uint8)
+        self._used = 0  # bytes of it
 
     def __len__(self) -> int:
         """Number of episodes held."""
@@ -64,8 +78,20 @@ class EpisodeReplay:
             if len(self._episodes) == self.capacity:
                 self.nbytes -= self._episodes.popleft().nbytes
                 self._oldest += 1
-            self._episodes.append(episode)
+            arrays: dict[str, Any] = {name: self._moved(getattr(episode, name)) for name in ARRAYS}
+            self._episodes.append(replace(episode, **arrays))
             self.nbytes += episode.nbytes
+
+    def _moved(self, array: np.ndarray) -> np.ndarray:
+        """A copy of the array in the replay's own memory."""
+        begin = -(-self._used // ALIGNED) * ALIGNED
+        if begin + array.nbytes > len(self._chunk):
+            self._chunk = _from_the_system(max(CHUNK, array.nbytes))
+            begin = 0
+        self._used = begin + array.nbytes
+        moved = self._chunk[begin : self._used].view(array.dtype).reshape(array.shape)
+        moved[...] = array
+        return moved
 
     def sample(self, batch_size: int, env_steps: int = 0) -> Drawn:
         """Draws episodes.
@@ -101,7 +127,8 @@ class EpisodeReplay:
         """Forgets all episodes."""
         self._oldest += len(self)
         self._episodes.clear()
-        self.nbytes = 0
+        self._chunk = np.empty(0, np.uint8)
+        self._used = self.nbytes = 0
 
     def get_state(self) -> dict[str, Any]:
         """State of the draws; the episodes themselves are not in it, see `replay_file`."""
@@ -111,6 +138,12 @@ class EpisodeReplay:
         """Continues the draws of a saved replay, whose episodes were added before."""
         self._rng.bit_generator.state = state["rng"]
         self._oldest = state["added"] - len(self)
+
+
+def _from_the_system(size: int) -> np.ndarray:
+    """[size] uint8: memory of its own, where malloc would look for room among all else first."""
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return np.frombuffer(mmap.mmap(-1, size, flags=private), np.uint8)
 
 
 def predicted_bytes(spec: TeamSpec, capacity: int) -> int | None:
