@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Rows of a span: powers of two between these; more leave the cache.
+#: Rows of a span: multiples of the one up to the other; more leave the cache.
 FEWEST, MOST = 256, 2048
 #: Fewer rows than these are quicker by torch, a call of oneDNN's operator being long.
 WORTH_A_CALL = 80
@@ -125,10 +125,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _spans(rows: int) -> list[int]:
     """Lengths that add up to `rows`; the last, below `FEWEST` and maybe 0, is for torch."""
     spans = [MOST] * (rows // MOST)
-    rest, length = rows % MOST, MOST // 2
-    while length >= FEWEST:
-        if rest >= length:
-            spans.append(length)
-            rest -= length
-        length //= 2
-    return [*spans, rest]
+    rest = rows % MOST
+    if rest >= FEWEST:
+        spans.append(rest - rest % FEWEST)
+    return [*spans, rest % FEWEST]

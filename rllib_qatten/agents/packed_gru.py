@@ -21,7 +21,6 @@ block is small enough to stay in the processor's cache.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -33,7 +32,7 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """weight_ih [3h, I], weight_hh [3h, h], bias_ih [3h] and bias_hh [3h] of a `torch.nn.GRUCell`."""
 
 
-def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int = 8) -> Tensor:
+def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int = 1536) -> Tensor:
     """Hidden states of all sequences from a zero start, the same numbers as `packed_gru_steps`.
 
     Args:
@@ -41,7 +40,8 @@ def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int
         rows: number of sequences that are alive at each step, never increasing. The sequences
             alive at a step are the first ones of those alive before.
         weights: the cell's parameters in torch's layout, see `Weights`.
-        block: steps per block; it changes the speed, not the result.
+        block: entries per block at most, but at least one step; it changes the speed, not the
+            result.
 
     Returns:
         [M, h]: the hidden state after each entry of `inputs`.
@@ -205,8 +205,10 @@ def _states(hidden: Tensor, rows: Sequence[int]) -> tuple[list[Tensor], list[Ten
 
 def _blocks(rows: Sequence[int], block: int) -> list[tuple[slice, slice]]:
     """The steps and the entries of each block."""
-    ends = [0, *accumulate(rows)]
-    return [
-        (slice(t, t + block), slice(ends[t], ends[min(t + block, len(rows))]))
-        for t in range(0, len(rows), block)
-    ]
+    blocks, first_step, first_entry, end = [], 0, 0, 0
+    for step, alive in enumerate(rows):
+        if end + alive - first_entry > block and step > first_step:
+            blocks.append((slice(first_step, step), slice(first_entry, end)))
+            first_step, first_entry = step, end
+        end += alive
+    return [*blocks, (slice(first_step, len(rows)), slice(first_entry, end))]
