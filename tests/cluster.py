@@ -56,7 +56,7 @@ class Run:
         lines = [f.read_text() for f in self.folder.glob("out/cluster/*/result.json")]
         return [json.loads(line) for line in "".join(lines).splitlines(True) if line[-1] == "\n"]
 
-    def wait_for(self, what, seconds=150):
+    def wait_for(self, what, seconds=240):
         """The first result from now on of which `what` is true."""
         seen, end = len(self.results()), time.monotonic() + seconds
         while time.monotonic() < end:

@@ -1,4 +1,9 @@
+import os
 from pathlib import Path
+
+# Ray runs its workers at nice 15: on a machine that does other work they would wait for minutes.
+# Read by the processes that start them, so also by those that tests start.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import pytest
 import ray

@@ -45,10 +45,11 @@ def test_training_goes_on_without_a_node_and_with_a_new_one(told):
     story, ended = told
     runners = [story[part]["runners"] for part in ("whole", "lost", "later", "back", "end")]
     assert runners == [2, 1, 1, 2, 2]
-    parts = [story[part] for part in ("whole", "lost", "later", "back", "learner_back", "end")]
+    parts = [story[part] for part in ("whole", "lost", "later", "back", "end")]
     for key in ("iteration", "env_steps", "updates"):
         values = [part[key] for part in parts]
         assert values == sorted(set(values)), key
+    parts.append(story["learner_back"])  # which may have repeated an iteration, see below
     assert all(math.isfinite(part["loss"]) for part in parts)
     for part in parts:
         # Within an iteration of the schedule's, whichever runners there were.
