@@ -7,6 +7,7 @@ M = P - B begin a transition. Then the entries *after* the M transitions are sim
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,22 +49,26 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
     lengths = np.array([len(episode) for episode in episodes])
     spans = np.full(len(lengths), lengths[0]) if pad else lengths
     batch_sizes = (spans[None, :] >= np.arange(lengths[0] + 1)[:, None]).sum(1)
-    # Where each packed entry lies when the episodes stand one behind the other.
-    starts = np.concatenate([[0], np.cumsum(spans + 1)[:-1]])
-    order = np.concatenate([starts[:k] + t for t, k in enumerate(batch_sizes.tolist())])
     first = np.cumsum(batch_sizes) - batch_sizes
     now = np.concatenate(
         [np.arange(k) + f for k, f in zip(batch_sizes[1:], first[:-1], strict=True)]
     )
 
-    def entries(arrays: list[np.ndarray]) -> np.ndarray:
-        if pad or len(arrays[0]) == lengths[0]:  # what has no entry after the last step
-            arrays = [_padded(a, k + 1) for a, k in zip(arrays, spans.tolist(), strict=True)]
-        return np.concatenate(arrays)[order]
+    def packing(steps: np.ndarray, alive: np.ndarray) -> Callable[[list[np.ndarray]], np.ndarray]:
+        """For arrays of so many steps each, of which `alive[t]` have a step t."""
+        # Where each packed step lies when the episodes stand one behind the other.
+        starts = np.cumsum(steps) - steps
+        order = np.concatenate([starts[:k] + t for t, k in enumerate(alive.tolist())])
 
-    def transitions(arrays: list[np.ndarray]) -> np.ndarray:
-        return entries(arrays)[now]
+        def packed(arrays: list[np.ndarray]) -> np.ndarray:
+            if pad:
+                arrays = [_padded(a, k) for a, k in zip(arrays, steps.tolist(), strict=True)]
+            return np.concatenate(arrays)[order]
 
+        return packed
+
+    entries = packing(spans + 1, batch_sizes)
+    transitions = packing(spans, batch_sizes[1:])
     actions = [episode.actions.astype(np.int64) for episode in episodes]
     none_yet = np.full_like(actions[0][:1], -1)
     return {
