@@ -28,7 +28,7 @@ TORCHRL = "TorchRL"
 #: them. Measured on one machine, not in this run; the README says how.
 TRANSLATED = {
     "Qatten": {"PyMARL2": (1.2, 1.5, 1.7), "its authors' code": (1.6, 2.0, 2.4)},
-    "QMIX": {"PyMARL2": (1.2, 1.3, 1.5)},
+    "QMIX": {"PyMARL2": (1.2, 1.3, 1.5), "EPyMARL": (1.4, 1.5, 1.8), "RLlib 2.6": (2.0, 2.2, 2.5)},
 }
 
 
