@@ -118,14 +118,13 @@ def _run(
     for steps, entries in _blocks(rows, block):
         gates = by_rows(inputs[entries], weight_ih, bias_ih)
         r, z, n = gates.split_with_sizes([size] * 3, 1)
-        m_of_block = torch.empty_like(n) if keep else n[:0]
         per_step = zip(
             *(x.split_with_sizes(rows[steps]) for x in (gates[:, : 2 * size], r, z, n)),
             before[steps],
             after[steps],
             strict=True,
         )
-        ms = []
+        kept_m = []
         for r_and_z, r, z, n, h, new in per_step:
             from_hidden = by_rows(h, weight_hh, bias_hh, few_lengths=True)
             to_r_and_z, m = from_hidden.split_with_sizes([2 * size, size], 1)
@@ -133,9 +132,10 @@ def _run(
             # tanh(a) = 2 sigmoid(2 a) - 1, at a fraction of the time torch's tanh takes on a CPU.
             n.addcmul_(r, m).mul_(2).sigmoid_().mul_(2).sub_(1)
             torch.lerp(n, h, z, out=new)
-            ms.append(m)
+            if keep:
+                kept_m.append(m)
         if keep:
-            kept += [gates, torch.cat(ms, out=m_of_block)]
+            kept += [gates, torch.cat(kept_m)]
     return hidden, kept
 
 
