@@ -13,10 +13,9 @@ from ray.rllib.utils.metrics import (
 )
 
 from benchmarks.turns import Row, Spread, rates, ratios, take_turns
-from rllib_qatten import QattenConfig
+from rllib_qatten import QattenConfig, keys
 from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.envs.smax import installed
-from rllib_qatten.metrics import NUM_UPDATES
+from rllib_qatten.envs.battles.smax import installed
 
 #: Ways to share the work between processes; the first is what the others are compared with.
 WAYS: dict[str, dict[str, Any]] = {
@@ -155,4 +154,4 @@ def _steps(algorithm: QMIX) -> float:
 def _counts(result: dict[str, Any]) -> tuple[float, float]:
     """Env steps and updates so far."""
     steps = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED_LIFETIME]
-    return steps, result.get(NUM_UPDATES, 0)
+    return steps, result.get(keys.NUM_UPDATES, 0)

@@ -17,7 +17,7 @@ from benchmarks.teams import DummyBatch, Size, random_episodes
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from benchmarks.updaters import build_learner, package_loss, updater
 from rllib_qatten import QattenConfig
-from rllib_qatten.envs.smax import installed
+from rllib_qatten.envs.battles.smax import installed
 
 if TYPE_CHECKING:
     from benchmarks.parts import Effort

@@ -31,10 +31,9 @@ from ray.rllib.utils.metrics import (
 )
 
 from benchmarks.turns import Row, Spread, Turn, rates, ratios
-from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten import QattenConfig, QMIXConfig, keys
 from rllib_qatten.algorithms.recipes import RECIPES
-from rllib_qatten.envs.smax import installed
-from rllib_qatten.metrics import NUM_UPDATES
+from rllib_qatten.envs.battles.smax import installed
 
 SCRIPT = Path(__file__).with_name("jaxmarl_script.py")
 EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
@@ -118,7 +117,7 @@ class Ours:
         result = self.algorithm.train()
         played = result[ENV_RUNNER_RESULTS]
         steps, games = played[NUM_ENV_STEPS_SAMPLED_LIFETIME], played[NUM_EPISODES_LIFETIME]
-        return steps, games, result.get(NUM_UPDATES, 0)
+        return steps, games, result.get(keys.NUM_UPDATES, 0)
 
     def close(self) -> None:
         """Ends it."""

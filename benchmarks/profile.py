@@ -14,7 +14,7 @@ from benchmarks.teams import Size, random_episodes
 from benchmarks.turns import Row, Spread, rates, ratios, take_turns
 from benchmarks.updaters import build_learner, learner_update, package_loss, updater
 from rllib_qatten import QattenConfig
-from rllib_qatten.envs.smax import installed
+from rllib_qatten.envs.battles.smax import installed
 
 UPDATES = 20
 #: Parts of torch's operator names, in the order they are looked for.

@@ -13,8 +13,8 @@ from benchmarks.baseline import STOCK
 from benchmarks.teams import DummyBatch, DummyTeam, Size
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from rllib_qatten import QattenConfig
-from rllib_qatten.envs.smax import EPISODE_LIMITS, installed
-from rllib_qatten.rollout.runner import TeamEnvRunner
+from rllib_qatten.envs.battles.smax import EPISODE_LIMITS, installed
+from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
 OURS = "TeamEnvRunner"
 

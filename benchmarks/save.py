@@ -13,12 +13,12 @@ import pyarrow.fs
 
 from benchmarks.teams import Size, random_episodes
 from benchmarks.turns import Row, Spread
-from rllib_qatten.algorithms import checkpoint
+from rllib_qatten.checkpoints import folder as checkpoint
+from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import make_teams
-from rllib_qatten.envs.smax import installed
+from rllib_qatten.envs.battles.smax import installed
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
-from rllib_qatten.rollout.replay_file import read_episodes, write_episodes
 
 #: As many as the replay holds.
 EPISODES = 5000

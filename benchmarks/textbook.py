@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rllib_qatten.agents import RecurrentAgent
-from rllib_qatten.mixers import QMIX, Qatten
+from rllib_qatten.mixers import QattenMixer, QMixer
 from rllib_qatten.mixers.layers import Hypernet
 from rllib_qatten.rollout.episode import TeamEpisode
-from rllib_qatten.training.module import QMIXRLModule
+from rllib_qatten.training.rl_module import QMIXRLModule
 
 Batch = dict[str, Tensor]
 
@@ -78,11 +78,13 @@ def network(net: Hypernet, state: Tensor) -> Tensor:
     return output if net.last is None else F.linear(F.relu(output), net.last.weight, net.last.bias)
 
 
-def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
-    """Q_tot [M] and the regulariser, one head after the other (the authors' form)."""
+def qatten(
+    mixer: QattenMixer, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor
+) -> tuple:
+    """Q_tot [M] and the regularizer, one head after the other (the authors' form)."""
     assert mixer.query_hidden is not None
     assert mixer.state_value is not None
-    q_tot, regulariser = network(mixer.state_value, state).squeeze(-1), torch.zeros(())
+    q_tot, regularizer = network(mixer.state_value, state).squeeze(-1), torch.zeros(())
     for h in range(mixer.n_heads):
         hidden = F.relu(F.linear(state, mixer.query_hidden.weight[h], mixer.query_hidden.bias[h]))
         query = F.linear(hidden, mixer.query.weight[h])
@@ -90,12 +92,12 @@ def qatten(mixer: Qatten, utilities: Tensor, state: Tensor, units: Tensor, mask:
         logits = torch.matmul(query.unsqueeze(1), key.transpose(1, 2)).squeeze(1)
         attention = F.softmax(logits * mixer.scale, -1)
         q_tot = q_tot + (attention * utilities).sum(-1)
-        regulariser = regulariser + logits[mask].square().mean()
-    return q_tot, mixer.attend_reg_coef * regulariser
+        regularizer = regularizer + logits[mask].square().mean()
+    return q_tot, mixer.attend_reg_coef * regularizer
 
 
-def qmix(mixer: QMIX, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
-    """Q_tot [M], one hypernetwork after the other, and no regulariser."""
+def qmix(mixer: QMixer, utilities: Tensor, state: Tensor, units: Tensor, mask: Tensor) -> tuple:
+    """Q_tot [M], one hypernetwork after the other, and no regularizer."""
     w1 = network(mixer.hyper_w1, state).abs().unflatten(-1, (mixer.n_agents, -1))
     hidden = F.elu(
         torch.bmm(utilities.unsqueeze(1), w1).squeeze(1) + network(mixer.hyper_b1, state)
@@ -105,8 +107,8 @@ def qmix(mixer: QMIX, utilities: Tensor, state: Tensor, units: Tensor, mask: Ten
 
 
 def loss(module: QMIXRLModule, batch: Batch, gamma: float) -> Tensor:
-    """Mean squared one-step TD error with double Q, plus the regulariser."""
-    mix = {Qatten: qatten, QMIX: qmix}[type(module.mixer)]
+    """Mean squared one-step TD error with double Q, plus the regularizer."""
+    mix = {QattenMixer: qatten, QMixer: qmix}[type(module.mixer)]
     mask, actions = batch["mask"], batch["actions"]
     utilities = unroll(module.agent, batch)
     with torch.no_grad():
@@ -119,9 +121,9 @@ def loss(module: QMIXRLModule, batch: Batch, gamma: float) -> Tensor:
         target = batch["rewards"] + gamma * (1 - batch["terminated"]) * next_q
     taken = utilities[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
     now = batch["state"][:, :-1], batch["units"][:, :-1], mask
-    q_tot, regulariser = mix(module.mixer, *_rows(taken, *now))
+    q_tot, regularizer = mix(module.mixer, *_rows(taken, *now))
     error = (q_tot.view_as(mask) - target) * mask
-    return error.square().sum() / mask.sum() + regulariser
+    return error.square().sum() / mask.sum() + regularizer
 
 
 def _rows(*tensors: Tensor) -> list[Tensor]:

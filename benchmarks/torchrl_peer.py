@@ -44,7 +44,7 @@ class FoldedGRU(nn.Module):
 
 
 def updater(config: QMIXConfig, episodes: list[TeamEpisode], size: Size) -> Work:
-    """One update after another on full episodes, with the config's optimiser and clipping."""
+    """One update after another on full episodes, with the config's optimizer and clipping."""
     from tensordict import TensorDict
     from tensordict.nn import TensorDictModule
     from torchrl.modules import QMixer, QValueModule, SafeSequential

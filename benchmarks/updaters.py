@@ -21,7 +21,7 @@ from rllib_qatten.envs.team import TeamSpace
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.learner import make_optimizer
 from rllib_qatten.training.losses import td_loss
-from rllib_qatten.training.module import QMIXRLModule
+from rllib_qatten.training.rl_module import QMIXRLModule
 
 Loss = Callable[[QMIXRLModule], Tensor]
 
@@ -74,7 +74,7 @@ def assert_equal(module: QMIXRLModule, first: Loss, second: Loss, tolerance: flo
 
 
 def updater(config: QMIXConfig, module: QMIXRLModule, loss: Loss) -> Work:
-    """One update after another: forward, loss, backward, clipping, optimiser step."""
+    """One update after another: forward, loss, backward, clipping, optimizer step."""
     module = copy.deepcopy(module)
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = make_optimizer(config.optimizer_name, parameters, config.lr)

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
         WQMIXConfig,
     )
     from rllib_qatten.envs import as_parallel_env, check_env
-    from rllib_qatten.evaluation.policy import AgentPolicy, TeamPolicy
+    from rllib_qatten.evaluation.team_policy import AgentPolicy, TeamPolicy
 
-__version__ = "0.1.0"
+from rllib_qatten.version import __version__
 
 #: Public name -> where it is. A name with a "...Config" beside it is an algorithm.
 _HOMES = {
@@ -63,7 +63,7 @@ _HOMES = {
         "rllib_qatten.algorithms",
     ),
     **dict.fromkeys(("as_parallel_env", "check_env"), "rllib_qatten.envs"),
-    **dict.fromkeys(("AgentPolicy", "TeamPolicy"), "rllib_qatten.evaluation.policy"),
+    **dict.fromkeys(("AgentPolicy", "TeamPolicy"), "rllib_qatten.evaluation.team_policy"),
 }
 _ENVS = ("smac", "matrix_game", "two_step_game", "pettingzoo", "gymnasium")
 

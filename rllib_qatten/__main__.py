@@ -1,6 +1,6 @@
 """`python -m rllib_qatten` is the `rllib` command."""
 
-from rllib_qatten.cli import main
+from rllib_qatten.commands.cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,36 @@
-"""The one error that is the user's, in every layer."""
+"""The user's mistake as one exception, and messages for a name that is none of those accepted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+#: Up to so many accepted names are listed.
+FEW = 40
 
 
 class BadInput(ValueError):
     """What the user gave cannot be run; the message says where, what came and what is accepted."""
+
+
+def one_of(name: str, accepted: Iterable[str], what: str) -> str:
+    """Returns `name` if it is accepted.
+
+    Args:
+        name: What came.
+        accepted: The names that exist.
+        what: What the name stands for, to begin the message with.
+
+    Raises:
+        ValueError: If it isn't, with the nearest names and, if they are few, all others.
+    """
+    accepted = list(accepted)
+    if name in accepted:
+        return name
+    by_lower = {other.lower(): other for other in accepted}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
+    nearest = [by_lower[other] for other in close]
+    hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+    # A list that fills the screen would bury the hint.
+    listed = f" Accepted: {', '.join(sorted(accepted))}." if 0 < len(accepted) <= FEW else ""
+    raise ValueError(f"Unknown {what}: {name!r}.{hint}{listed}")

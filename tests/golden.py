@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rllib_qatten.mixers import MIXERS, Mixer, Qatten, QTRANCritic
+from rllib_qatten.mixers import MIXERS, Mixer, QattenMixer, QTRANCritic
 from rllib_qatten.mixers.layers import HeadNetwork, Hypernet
 
 NAMES = {"wqmix_central": "central", "qtran_base": "qtran"}  # theirs -> ours
@@ -67,7 +67,7 @@ def layers(mixer: nn.Module, leaf=lambda p: None if p is None else p.detach()) -
     if isinstance(mixer, QTRANCritic):
         found = {theirs: getattr(mixer, ours) for theirs, ours in PARTS.items()}
         return {name: network(net) for name, net in found.items() if net is not None}
-    if isinstance(mixer, Qatten):
+    if isinstance(mixer, QattenMixer):
         query = [layer for layer in (mixer.query_hidden, mixer.query) if layer is not None]
         heads = range(mixer.n_heads)
         parts = {

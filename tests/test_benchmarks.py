@@ -15,7 +15,8 @@ from benchmarks.parts import Part, Task
 from benchmarks.teams import SIZES, DummyBatch, DummyTeam, random_episodes
 from benchmarks.turns import Row, Spread, Turn, rates, ratios, take_turns
 from benchmarks.updaters import assert_equal, build_learner, package_loss, textbook_loss
-from rllib_qatten import QattenConfig, QMIXConfig, products
+from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten import fast_linear as products
 from rllib_qatten.agents import InputLayout
 
 TINY = SIZES["tiny"]

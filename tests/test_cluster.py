@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rllib_qatten.cli import app
-from tests.test_sweeps import none_is_left
+from rllib_qatten.commands.cli import app
+from tests.experiment.test_sweeps import none_is_left
 
 ROOT = Path(__file__).parents[1]
 

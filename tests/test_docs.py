@@ -12,9 +12,9 @@ import yaml
 
 from rllib_qatten import QMIXConfig
 from rllib_qatten.envs import ENVS, make_teams
-from rllib_qatten.envs.load import load_attribute
-from rllib_qatten.experiment import BadInput
-from rllib_qatten.experiment_file import read
+from rllib_qatten.envs.import_path import load_attribute
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.file import read
 
 ROOT = Path(__file__).parents[1]
 OWN_ENV = (ROOT / "docs" / "your_own_env.md").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rllib_qatten import ALGORITHMS
-from rllib_qatten.experiment_file import read
+from rllib_qatten.experiment.file import read
 
 pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
 pytestmark = [pytest.mark.learning, pytest.mark.usefixtures("ray_session")]

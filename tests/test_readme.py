@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rllib_qatten.experiment_file import read
-from rllib_qatten.metrics import KEYS
+from rllib_qatten import keys
+from rllib_qatten.experiment.file import read
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -25,7 +25,7 @@ def test_files_it_names_exist():
 
 def test_its_table_has_the_promised_keys():
     table = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", TEXT.split("## Results' keys")[1], re.M))
-    assert {k: v for k, v in table.items() if k in KEYS} == KEYS
+    assert {k: v for k, v in table.items() if k in keys.KEYS} == keys.KEYS
 
 
 def test_nothing_was_left_to_fill_in():

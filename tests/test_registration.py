@@ -23,7 +23,7 @@ assert type(env).__name__ == "MatrixGame", env
     [
         "import rllib_qatten; from ray import tune",
         "import ray.rllib.algorithms; import rllib_qatten",
-        "from rllib_qatten.rollout.runner import TeamEnvRunner",
+        "from rllib_qatten.rollout.env_runner import TeamEnvRunner",
     ],
 )
 def test_tune_knows_our_names(first):

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rllib_qatten.agents.inputs import InputLayout
-from rllib_qatten.agents.make import make_agent
+from rllib_qatten.agents.registry import make_agent
 
 
 class ActingNetwork(nn.Module):

@@ -112,6 +112,6 @@ def unroll(
     return utilities, target_utilities
 
 
-def normalised(layer_norm: bool, size: int) -> nn.Module:
+def normalized(layer_norm: bool, size: int) -> nn.Module:
     """What stands between a hidden layer and its ReLU: a layer norm, or nothing."""
     return nn.LayerNorm(size) if layer_norm else nn.Identity()

@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-from rllib_qatten.agents.base import Agent, normalised
-from rllib_qatten.products import Linear
+from rllib_qatten.agents.base import Agent, normalized
+from rllib_qatten.fast_linear import Linear
 
 
 class FeedForwardAgent(Agent):
     """Linear, ReLU, Linear, ReLU, Linear: no memory, for teams that see all they need.
 
     What it hands on as hidden state are the features [..., h] before its head, which it never
-    reads again. Letters as in `Agent`. Parameters have torch's default initialisation.
+    reads again. Letters as in `Agent`. Parameters have torch's default initialization.
     """
 
     def __init__(
@@ -23,13 +23,13 @@ class FeedForwardAgent(Agent):
             input_size: I.
             n_actions: A.
             hidden_size: h, of both hidden layers.
-            layer_norm: Whether hidden layers are normalised before their ReLU.
+            layer_norm: Whether hidden layers are normalized before their ReLU.
         """
         super().__init__(input_size, hidden_size)
         self.encoder = Linear(input_size, hidden_size)
-        self.encoder_norm = normalised(layer_norm, hidden_size)
+        self.encoder_norm = normalized(layer_norm, hidden_size)
         self.second = Linear(hidden_size, hidden_size)
-        self.second_norm = normalised(layer_norm, hidden_size)
+        self.second_norm = normalized(layer_norm, hidden_size)
         self.head = Linear(hidden_size, n_actions)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:

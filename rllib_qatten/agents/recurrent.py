@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from rllib_qatten.agents.base import Agent, normalised
+from rllib_qatten.agents.base import Agent, normalized
 from rllib_qatten.agents.packed_gru import packed_gru
-from rllib_qatten.products import Linear
+from rllib_qatten.fast_linear import Linear
 
 
 class RecurrentAgent(Agent):
     """Linear, ReLU, GRU, Linear: the agent network of PyMARL and of the Qatten paper.
 
     Every row of its inputs is an agent of its own, so that it takes any number of agents. Letters
-    as in `Agent`. Parameters have torch's default initialisation.
+    as in `Agent`. Parameters have torch's default initialization.
     """
 
     def __init__(
@@ -24,11 +24,11 @@ class RecurrentAgent(Agent):
             input_size: I.
             n_actions: A.
             hidden_size: h, of the encoder's output and of the GRU.
-            layer_norm: Whether the encoder's output is normalised before its ReLU.
+            layer_norm: Whether the encoder's output is normalized before its ReLU.
         """
         super().__init__(input_size, hidden_size)
         self.encoder = Linear(input_size, hidden_size)
-        self.encoder_norm = normalised(layer_norm, hidden_size)
+        self.encoder_norm = normalized(layer_norm, hidden_size)
         self.gru = nn.GRUCell(hidden_size, hidden_size)
         self.head = Linear(hidden_size, n_actions)
 

@@ -2,11 +2,11 @@
 
 from ray.tune.registry import register_trainable
 
+from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.independent_q import IndependentQ, IndependentQConfig
 from rllib_qatten.algorithms.qatten import Qatten, QattenConfig
 from rllib_qatten.algorithms.qlinear import QLinear, QLinearConfig
 from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.algorithms.qplex import QPLEX, QPLEXConfig
 from rllib_qatten.algorithms.qtran import QTRAN, QTRANConfig
 from rllib_qatten.algorithms.vdn import VDN, VDNConfig

@@ -11,11 +11,11 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
+from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.mixers import Mixed
-from rllib_qatten.training.module import QMIXRLModule, utilities_of
+from rllib_qatten.training.rl_module import QMIXRLModule, utilities_of
 
 
 class IndependentQRLModule(QMIXRLModule):

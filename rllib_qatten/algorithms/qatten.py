@@ -9,10 +9,10 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.utils.annotations import override
 
+from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.algorithms.qmix_config import QMIXConfig
 from rllib_qatten.mixers import PRESETS
-from rllib_qatten.training.module import QMIXRLModule
+from rllib_qatten.training.rl_module import QMIXRLModule
 
 
 class QattenRLModule(QMIXRLModule):
@@ -99,7 +99,7 @@ class QattenConfig(QMIXConfig):
 
     @property
     def counts_padding(self) -> bool:
-        """Whether the attention regulariser's mean runs over padding too."""
+        """Whether the attention regularizer's mean runs over padding too."""
         return self.reg_over_padding and self.attend_reg_coef > 0
 
 

@@ -29,14 +29,14 @@ from ray.rllib.utils.metrics import (
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
-from rllib_qatten import metrics as keys
+from rllib_qatten import keys
+from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
-from rllib_qatten.algorithms.qmix_config import QMIXConfig
-from rllib_qatten.algorithms.resume import ResumableAlgorithm
+from rllib_qatten.checkpoints.resume import ResumableAlgorithm
 from rllib_qatten.envs import EngineFailed
+from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.replay import Drawn, predicted_bytes
-from rllib_qatten.rollout.runner import TeamEnvRunner
 from rllib_qatten.training.effective_weights import report
 
 #: Requests to env runners for a round of games.

@@ -11,25 +11,18 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
-from rllib_qatten import metrics as keys
+from rllib_qatten import columns, keys
+from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.algorithms.qmix_config import QMIXConfig
-from rllib_qatten.algorithms.settings import in_range
+from rllib_qatten.algorithms.validation import in_range
 from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.errors import one_of
 from rllib_qatten.mixers import Mixed
 from rllib_qatten.mixers.qtran import QTRANCritic
 from rllib_qatten.mixers.qtran_alt import QTRANAltCritic
-from rllib_qatten.suggest import one_of
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import QMIXTorchLearner
 from rllib_qatten.training.losses import td_loss, weighted_mean
-from rllib_qatten.training.module import (
-    ILLEGAL,
-    Q_TOT,
-    QMIXRLModule,
-    greedy_actions,
-    utilities_of,
-)
+from rllib_qatten.training.rl_module import ILLEGAL, QMIXRLModule, greedy_actions, utilities_of
 
 HIDDEN = "hidden"
 TARGET_HIDDEN = "target_hidden"
@@ -105,7 +98,7 @@ class QTRANRLModule(QMIXRLModule):
         total = utilities_of(utilities, now, best).sum(-1)
         if isinstance(critic, QTRANCritic):
             value = critic.state_value(state)
-            gap = taken.sum(-1) - forward[Q_TOT].detach() + value
+            gap = taken.sum(-1) - forward[columns.Q_TOT].detach() + value
             forward[NOPT_GAP] = gap.clamp(max=0)
             with torch.no_grad():
                 joint = _value(critic, state, hidden, best)

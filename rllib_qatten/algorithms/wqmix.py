@@ -12,16 +12,15 @@ from ray.rllib.core.learner.utils import make_target_network
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
-from rllib_qatten import metrics as keys
+from rllib_qatten import columns, keys
+from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.algorithms.qmix_config import QMIXConfig
-from rllib_qatten.algorithms.settings import in_range
+from rllib_qatten.algorithms.validation import in_range
+from rllib_qatten.errors import one_of
 from rllib_qatten.mixers import MIXERS, Mixed
-from rllib_qatten.suggest import one_of
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import QMIXTorchLearner
 from rllib_qatten.training.losses import masked_mean, targets_of, td_loss, weighted_mean
-from rllib_qatten.training.module import Q_TOT, QMIXRLModule, greedy_actions, unroll
+from rllib_qatten.training.rl_module import QMIXRLModule, greedy_actions, unroll
 
 CENTRAL_UTILITIES = "central_utilities"
 TARGET_CENTRAL_UTILITIES = "target_central_utilities"
@@ -129,7 +128,7 @@ class WQMIXTorchLearner(QMIXTorchLearner):
         """
         targets = targets_of(forward, batch, config)
         if config.weighting == "ow":
-            full = forward[Q_TOT] < targets
+            full = forward[columns.Q_TOT] < targets
         else:
             full = forward[TOOK_GREEDY] | (targets > forward[GREEDY_CENTRAL_Q])
         weights = torch.where(full, 1.0, config.alpha)

@@ -1,11 +1,11 @@
 """What a team plays: the contract, its checker, and the environments."""
 
-from rllib_qatten.envs.as_parallel import as_parallel_env
-from rllib_qatten.envs.check import check_env
-from rllib_qatten.envs.looped import LoopedTeams
-from rllib_qatten.envs.make import ENVS, env_creator, make_teams
-from rllib_qatten.envs.matrix import MatrixGame, TwoStepGame
-from rllib_qatten.envs.smac import make_smac
+from rllib_qatten.envs.adapters.parallel import as_parallel_env
+from rllib_qatten.envs.battles.smac import make_smac
+from rllib_qatten.envs.checker import check_env
+from rllib_qatten.envs.python_teams import LoopedTeams
+from rllib_qatten.envs.registry import ENVS, env_creator, make_teams
+from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.team import (
     EngineFailed,
     TeamContractError,

@@ -12,9 +12,9 @@ from scipy import stats
 
 from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector, make_teams
 from rllib_qatten.errors import BadInput
-from rllib_qatten.evaluation.policy import TeamPolicy
+from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
-from rllib_qatten.rollout.shares import play_shares
+from rllib_qatten.rollout.quotas import play_shares
 
 
 @dataclasses.dataclass

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import torch
 
-from rllib_qatten.errors import BadInput
-from rllib_qatten.evaluation.output import replacing
-from rllib_qatten.evaluation.policy import TeamPolicy
-from rllib_qatten.suggest import one_of
+from rllib_qatten.errors import BadInput, one_of
+from rllib_qatten.evaluation.team_policy import TeamPolicy
+from rllib_qatten.files import replacing
 
 #: Format -> ending of its files.
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}

@@ -5,38 +5,38 @@ stand beside them: they value joint actions without utilities.
 """
 
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, attention_entropy
-from rllib_qatten.mixers.central import Central
+from rllib_qatten.mixers.central import CentralMixer
 from rllib_qatten.mixers.presets import PRESETS
-from rllib_qatten.mixers.qatten import Qatten
-from rllib_qatten.mixers.qlinear import QLinear
-from rllib_qatten.mixers.qmix import QMIX
-from rllib_qatten.mixers.qplex import QPLEX
+from rllib_qatten.mixers.qatten import QattenMixer
+from rllib_qatten.mixers.qlinear import QLinearMixer
+from rllib_qatten.mixers.qmix import QMixer
+from rllib_qatten.mixers.qplex import QPLEXMixer
 from rllib_qatten.mixers.qtran import QTRANCritic
 from rllib_qatten.mixers.qtran_alt import QTRANAltCritic
-from rllib_qatten.mixers.vdn import VDN
+from rllib_qatten.mixers.vdn import VDNMixer
 
 MIXERS: dict[str, type[Mixer]] = {
-    "vdn": VDN,
-    "qmix": QMIX,
-    "qatten": Qatten,
-    "qlinear": QLinear,
-    "qplex": QPLEX,
-    "central": Central,
+    "vdn": VDNMixer,
+    "qmix": QMixer,
+    "qatten": QattenMixer,
+    "qlinear": QLinearMixer,
+    "qplex": QPLEXMixer,
+    "central": CentralMixer,
 }
 
 __all__ = [
     "MIXERS",
     "PRESETS",
-    "QMIX",
-    "QPLEX",
-    "VDN",
-    "Central",
+    "CentralMixer",
     "Mixed",
     "Mixer",
-    "QLinear",
+    "QLinearMixer",
+    "QMixer",
+    "QPLEXMixer",
     "QTRANAltCritic",
     "QTRANCritic",
-    "Qatten",
+    "QattenMixer",
     "Rows",
+    "VDNMixer",
     "attention_entropy",
 ]

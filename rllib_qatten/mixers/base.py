@@ -20,12 +20,12 @@ from torch import Tensor, nn
 class Mixed:
     """What a mixer makes of one batch.
 
-    All but `q_tot` and `regulariser` are for analysis: views, still part of the autograd graph.
+    All but `q_tot` and `regularizer` are for analysis: views, still part of the autograd graph.
     """
 
     q_tot: Tensor
     """[*B] value of the joint action."""
-    regulariser: Tensor = field(default_factory=lambda: torch.zeros(()))
+    regularizer: Tensor = field(default_factory=lambda: torch.zeros(()))
     """Scalar to add to the loss, already multiplied by its coefficient."""
     attention: Tensor | None = None
     """[*B, H, N] weights that sum to 1 over agents."""
@@ -44,7 +44,7 @@ class Mixed:
         """The same with its one axis of rows cut into the axes `batch`."""
         parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
         for name, rows in parts.items():
-            if rows is not None and name != "regulariser":
+            if rows is not None and name != "regularizer":
                 parts[name] = rows.view((*batch, *rows.shape[1:]))
         return Mixed(**parts)
 
@@ -121,14 +121,14 @@ class Mixer(nn.Module, ABC):
             unit_features: [*B, N, U] each agent's own features, for mixers that use them.
             alive: [*B, N] bool, which agents still act; None means all.
             mask: [*B] bool, which rows are real and not padding; None means all. It concerns means
-                over rows (the regulariser); q_tot is computed for every row.
+                over rows (the regularizer); q_tot is computed for every row.
             actions: [*B, N] int64, the actions whose values `utilities` are, for mixers that use
                 them.
             best_utilities: [*B, N] the greatest utility among each agent's legal actions, from the
                 same network as `utilities`, for mixers that use them.
 
         Returns:
-            `Mixed` with the leading axes *B. Under `torch.no_grad` its regulariser is zero.
+            `Mixed` with the leading axes *B. Under `torch.no_grad` its regularizer is zero.
 
         Raises:
             ValueError: a shape or dtype is not as above, or a tensor this mixer needs is missing.

@@ -6,7 +6,7 @@ from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least
 from rllib_qatten.mixers.layers import Hypernet, mlp
 
 
-class Central(Mixer):
+class CentralMixer(Mixer):
     """`Q_hat* = MLP([s; Q_1..Q_N]) + V(s)` of weighted QMIX (Rashid et al. 2020, arXiv 2006.10800).
 
     Three hidden ReLU layers of 256; V(s) is S -> 256 -> ReLU -> 1. Nothing keeps it monotonic, so

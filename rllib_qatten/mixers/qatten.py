@@ -10,7 +10,7 @@ from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_la
 from rllib_qatten.mixers.layers import Affine, HeadLinear, Hypernet, fused_linear
 
 
-class Qatten(Mixer):
+class QattenMixer(Mixer):
     """Qatten (Yang et al. 2020, arXiv 2002.03939).
 
     The global state asks, the agents' own features u_i answer; each head averages the utilities by
@@ -34,10 +34,10 @@ class Qatten(Mixer):
 
     Where this differs from the public codes:
         * Authors' code: it finds dead agents by action == 0, true of StarCraft alone; here `alive`
-          is given. Its regulariser also averages over padded rows; see `reg_over_padding`. It cuts
+          is given. Its regularizer also averages over padded rows; see `reg_over_padding`. It cuts
           u_i from the state; here unit features come in, wherever they are from.
         * PyMARL2: biases in all query and key layers (`attention_bias`), weighted heads, no
-          regulariser; the preset `pymarl2` sets these.
+          regularizer; the preset `pymarl2` sets these.
     """
 
     uses_unit_features: ClassVar[bool] = True
@@ -74,12 +74,12 @@ class Qatten(Mixer):
             q_in_key: let keys see (u_i, Q_i); gives up IGM.
             mask_dead: give agents that are not alive no attention; if none is alive, 1/N each.
             state_bias: add c(s).
-            attend_reg_coef: factor of the regulariser sum_h mean_{rows, i} logit_ih^2, where logits
+            attend_reg_coef: factor of the regularizer sum_h mean_{rows, i} logit_ih^2, where logits
                 are taken before scaling and masking; 0 switches it off.
-            reg_over_padding: let the regulariser's mean run over all rows, as the authors do, and
+            reg_over_padding: let the regularizer's mean run over all rows, as the authors do, and
                 not only over those where `mask` is True.
             attention_bias: biases in all query and key layers. Those of the keys add the same to
-                all agents' logits, so only the regulariser feels them.
+                all agents' logits, so only the regularizer feels them.
 
         Raises:
             ValueError: an argument is out of range.
@@ -133,7 +133,7 @@ class Qatten(Mixer):
         q_tot = heads.sum(-1)
         return Mixed(
             q_tot if state_value is None else q_tot + state_value,
-            self._regulariser(by_agent, mask, q_tot.dtype),
+            self._regularizer(by_agent, mask, q_tot.dtype),
             attention.permute(1, 2, 0),
             logits,
             head_values,
@@ -180,7 +180,7 @@ class Qatten(Mixer):
             parts.append(torch.ones_like(unit_features[..., :1]))
         return torch.cat(parts, -1) if len(parts) > 1 else unit_features
 
-    def _regulariser(self, logits: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def _regularizer(self, logits: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Logits [N, M, H] -> coefficient times the sum over heads of the mean square, scalar."""
         if not self.attend_reg_coef or not torch.is_grad_enabled():
             return logits.new_zeros((), dtype=dtype)

@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import torch
 
+from rllib_qatten.fast_linear import linear
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
 from rllib_qatten.mixers.layers import Affine, Hypernet, fused_linear
-from rllib_qatten.products import linear
 
 
-class QLinear(Mixer):
+class QLinearMixer(Mixer):
     """`Q_tot = c(s) + sum_i |f(u_i, s)| Q_i`, the control in the code of Qatten's authors.
 
     One network f, shared by the agents, weighs each utility; there is no softmax and there are no

@@ -7,7 +7,7 @@ from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_la
 from rllib_qatten.mixers.layers import Hypernet, fused_linear
 
 
-class QMIX(Mixer):
+class QMixer(Mixer):
     """`Q_tot = ELU(Q |W_1(s)| + b_1(s)) |w_2(s)| + V(s)` (Rashid et al. 2018).
 
     W_1(s) is [N, E], agent-major; b_1 is linear in s; V(s) is S -> E -> ReLU -> 1. Absolute values

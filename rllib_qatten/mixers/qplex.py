@@ -12,7 +12,7 @@ TINY = 1e-10
 """Keeps weights above zero, as in the authors' code."""
 
 
-class QPLEX(Mixer):
+class QPLEXMixer(Mixer):
     """QPLEX, the duplex dueling mixer (Wang et al. 2021, arXiv 2008.01062).
 
     The state moves each utility, then the joint action weighs what each agent loses by not being

@@ -5,7 +5,7 @@ from typing import ClassVar
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows
 
 
-class VDN(Mixer):
+class VDNMixer(Mixer):
     """`Q_tot = sum_i Q_i` (Sunehag et al. 2018, Value-Decomposition Networks). No parameters."""
 
     uses_state: ClassVar[bool] = False

@@ -29,7 +29,7 @@ class TeamEpisode:
         rewards: [T] float32.
         terminated: Whether the game came to its own end; False if it was cut off.
         won: Whether the team won; None where games are not won or lost.
-        weight: What its loss counts, in (0, 1]: set by the draw of a prioritised replay.
+        weight: What its loss counts, in (0, 1]: set by the draw of a prioritized replay.
         dropped: Whether a fault of the engine ended it: good to learn from, but no result.
     """
 

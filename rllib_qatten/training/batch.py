@@ -16,20 +16,8 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 
+from rllib_qatten import columns
 from rllib_qatten.rollout.episode import TeamEpisode
-
-STATE = "state"
-LEGAL_ACTIONS = "legal_actions"
-LAST_ACTIONS = "last_actions"
-ALIVE = "alive"
-#: [T+1] episodes that have an entry at step t.
-BATCH_SIZES = "batch_sizes"
-#: [M] the entry each transition starts from; it leads to entry B + m.
-NOW = "now"
-#: [M] bool, True for transitions that were played, False for padding.
-MASK = "mask"
-#: [M] what each transition's loss counts: its episode's weight.
-WEIGHTS = "weights"
 
 
 def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndarray]:
@@ -73,17 +61,17 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
     none_yet = np.full_like(actions[0][:1], -1)
     return {
         Columns.OBS: entries([e.observations for e in episodes]),
-        STATE: entries([e.state for e in episodes]),
-        LEGAL_ACTIONS: entries([e.legal_actions for e in episodes]),
-        ALIVE: entries([e.alive for e in episodes]),
-        LAST_ACTIONS: entries([np.concatenate([none_yet, a]) for a in actions]),
-        BATCH_SIZES: batch_sizes,
-        NOW: now,
+        columns.STATE: entries([e.state for e in episodes]),
+        columns.LEGAL_ACTIONS: entries([e.legal_actions for e in episodes]),
+        columns.ALIVE: entries([e.alive for e in episodes]),
+        columns.LAST_ACTIONS: entries([np.concatenate([none_yet, a]) for a in actions]),
+        columns.BATCH_SIZES: batch_sizes,
+        columns.NOW: now,
         Columns.ACTIONS: transitions(actions),
         Columns.REWARDS: transitions([e.rewards for e in episodes]),
         Columns.TERMINATEDS: transitions([_ends(e) for e in episodes]),
-        MASK: transitions([np.ones(len(e), bool) for e in episodes]),
-        WEIGHTS: transitions([np.full(len(e), e.weight, np.float32) for e in episodes]),
+        columns.MASK: transitions([np.ones(len(e), bool) for e in episodes]),
+        columns.WEIGHTS: transitions([np.full(len(e), e.weight, np.float32) for e in episodes]),
     }
 
 
@@ -123,7 +111,7 @@ class PackEpisodes(ConnectorV2):
         return {
             DEFAULT_MODULE_ID: {
                 # Python needs the batch sizes as numbers, wherever the network is.
-                name: torch.from_numpy(array).to("cpu" if name == BATCH_SIZES else device)
+                name: torch.from_numpy(array).to("cpu" if name == columns.BATCH_SIZES else device)
                 for name, array in packed.items()
             }
         }

@@ -9,11 +9,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from torch import Tensor
 
-from rllib_qatten import metrics as keys
+from rllib_qatten import columns, keys
 from rllib_qatten.mixers import Mixed, Mixer
 from rllib_qatten.rollout.episode import TeamEpisode
-from rllib_qatten.training import batch as columns
-from rllib_qatten.training.module import QMIXRLModule, utilities_of
+from rllib_qatten.training.batch import PackEpisodes
+from rllib_qatten.training.rl_module import QMIXRLModule, utilities_of
 
 
 def effective_weights(module: QMIXRLModule, batch: dict[str, Any]) -> tuple[Mixed, Tensor, Tensor]:
@@ -50,7 +50,7 @@ def report(learner: Any, episodes: list[TeamEpisode]) -> dict[str, float]:
     module = learner.module[DEFAULT_MODULE_ID].unwrapped()
     if not isinstance(module.mixer, Mixer):
         return {}
-    pack = columns.PackEpisodes()
+    pack = PackEpisodes()
     batch = pack(rl_module=learner.module, batch={}, episodes=episodes)[DEFAULT_MODULE_ID]
     _, _, weights = effective_weights(module, batch)
     return summary(weights, batch[columns.ALIVE][batch[columns.NOW]])

@@ -1,4 +1,4 @@
-"""The Learner: loss, optimiser and target updates of the value-decomposition family."""
+"""The Learner: loss, optimizer and target updates of the value-decomposition family."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from ray.rllib.utils.metrics import NUM_EPISODES_LIFETIME, TD_ERROR_KEY
 from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
-from rllib_qatten import metrics as keys
-from rllib_qatten.training import batch as columns
+from rllib_qatten import columns, keys
+from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import td_loss
-from rllib_qatten.training.together import from_all_learners
 
 LAST_TARGET_UPDATE = "last_target_update_episodes"
 
@@ -41,7 +40,7 @@ def ease_memory() -> None:
 def make_optimizer(
     name: str, parameters: list[torch.nn.Parameter], lr: float
 ) -> torch.optim.Optimizer:
-    """The optimiser, with the constants published for QMIX and Qatten.
+    """The optimizer, with the constants published for QMIX and Qatten.
 
     Args:
         name: "rmsprop" (alpha 0.99, epsilon 1e-5, as in PyMARL) or "adam".
@@ -54,11 +53,11 @@ def make_optimizer(
 
 
 class QMIXTorchLearner(TorchLearner):
-    """One update: live and target forward, loss, backward, clipping, optimiser step."""
+    """One update: live and target forward, loss, backward, clipping, optimizer step."""
 
     @override(TorchLearner)
     def build(self) -> None:
-        """Adds the target networks, after the optimiser took its parameters."""
+        """Adds the target networks, after the optimizer took its parameters."""
         super().build()
         ease_memory()
         self._last_target_update = 0
@@ -66,7 +65,7 @@ class QMIXTorchLearner(TorchLearner):
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """One optimiser for agent network and mixer together."""
+        """One optimizer for agent network and mixer together."""
         parameters = [p for p in self.module[module_id].parameters() if p.requires_grad]
         config = config or self.config
         self.register_optimizer(
@@ -88,9 +87,9 @@ class QMIXTorchLearner(TorchLearner):
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
         """See `loss`; one that is no number stops training here."""
-        if config.standardise_rewards:
-            standardise = self.module[module_id].unwrapped().standardise_rewards
-            rewards = standardise(batch[Columns.REWARDS], batch[columns.MASK])
+        if config.standardize_rewards:
+            standardize = self.module[module_id].unwrapped().standardize_rewards
+            rewards = standardize(batch[Columns.REWARDS], batch[columns.MASK])
             batch = {**batch, Columns.REWARDS: rewards}
         loss, stats = self.loss(fwd_out, batch, config)
         errors = stats.pop(TD_ERROR_KEY, None)
@@ -140,7 +139,7 @@ class QMIXTorchLearner(TorchLearner):
         """See `get_state`."""
         super().set_state(state)
         self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
-        # The optimiser's state brings its old learning rate; a set number goes first, as when
+        # The optimizer's state brings its old learning rate; a set number goes first, as when
         # population based training changed it.
         for optimizer, schedule in self._optimizer_lr_schedules.items():
             if not schedule.use_schedule:

@@ -9,16 +9,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
-from rllib_qatten import metrics as keys
-from rllib_qatten.training import batch as columns
-from rllib_qatten.training.module import (
-    NEXT_Q_TOT,
-    Q_TOT,
-    REGULARISER,
-    STATS,
-    TARGET_GREEDY_Q_TOT,
-    TARGET_Q_TOT,
-)
+from rllib_qatten import columns, keys
 from rllib_qatten.training.returns import lambda_returns, n_step_returns
 
 
@@ -30,14 +21,14 @@ def targets_of(forward: dict[str, Any], batch: dict[str, Any], config: Any) -> T
         batch: The packed batch.
         config: Has gamma, returns, td_lambda and n_step.
     """
-    rewards, next_values = batch[Columns.REWARDS], forward[NEXT_Q_TOT]
+    rewards, next_values = batch[Columns.REWARDS], forward[columns.NEXT_Q_TOT]
     # Transitions per step: every entry but the first of its episode ends one.
     batch_sizes = batch[columns.BATCH_SIZES].tolist()[1:]
     played = batch[Columns.TERMINATEDS], next_values, batch[columns.MASK], batch_sizes
     if config.returns == "n_step":
         return n_step_returns(rewards, *played, config.gamma, config.n_step)
     if config.returns == "q_lambda":
-        correction = forward[TARGET_GREEDY_Q_TOT] - forward[TARGET_Q_TOT]
+        correction = forward[columns.TARGET_GREEDY_Q_TOT] - forward[columns.TARGET_Q_TOT]
         rewards = rewards.view(-1, *[1] * (correction.dim() - 1)) + correction
     return lambda_returns(rewards, *played, config.gamma, config.td_lambda)
 
@@ -71,7 +62,7 @@ def td_loss(
     targets: Tensor | None = None,
     weights: Tensor | float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean squared TD error of the joint action value over played steps, plus the regulariser.
+    """Mean squared TD error of the joint action value over played steps, plus the regularizer.
 
     Args:
         forward: Output of `QMIXRLModule.mix`. Its Q_TOT may be [M, N] where agents learn apart:
@@ -82,20 +73,20 @@ def td_loss(
         weights: [M], of the squared errors.
 
     Returns:
-        The loss (scalar) and what is logged, all detached; for a prioritised replay with the mean
+        The loss (scalar) and what is logged, all detached; for a prioritized replay with the mean
         errors [B] of the episodes under TD_ERROR_KEY.
     """
-    q_tot, mask = forward[Q_TOT], batch[columns.MASK]
+    q_tot, mask = forward[columns.Q_TOT], batch[columns.MASK]
     if targets is None:
         targets = targets_of(forward, batch, config)
     error = q_tot - targets
-    loss = weighted_mean(weights * error.square(), batch) + forward[REGULARISER]
+    loss = weighted_mean(weights * error.square(), batch) + forward[columns.REGULARIZER]
     with torch.no_grad():
         stats = {
             keys.TD_ERROR_ABS: masked_mean(error.abs(), mask),
             keys.Q_TOT_MEAN: masked_mean(q_tot, mask),
             keys.TARGET_MEAN: masked_mean(targets, mask),
-            **forward[STATS],
+            **forward[columns.STATS],
         }
         if config.replay == "prioritized":
             stats[TD_ERROR_KEY] = episode_errors(error, batch)

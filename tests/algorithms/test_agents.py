@@ -12,7 +12,7 @@ from rllib_qatten.agents import AGENTS, SHARING
 from rllib_qatten.envs.team import TeamSpec
 from tests.algorithms import test_every_algorithm as every
 from tests.teams import ScriptedBattle
-from tests.training import test_module as policy
+from tests.training import test_rl_module as policy
 
 TYPED = TeamSpec(("a", "b"), 4, 3, 5, unit_features=slice(0, 4), unit_types=(1, 0))
 OPTIONS = [

@@ -47,7 +47,7 @@ from rllib_qatten.mixers import PRESETS
         ({"returns": "nstep"}, "'nstep'.*'n_step'"),
         ({"returns": "n_step", "td_lambda": 0.5}, "n_step does not use lambda.*is 0.5"),
         ({"n_step": 3}, "n_step is 3, but returns: td_lambda does not use it"),
-        ({"standardise_rewards": 1}, "standardise_rewards must be true or false; got 1"),
+        ({"standardize_rewards": 1}, "standardize_rewards must be true or false; got 1"),
     ],
 )
 def test_refuses(settings, says):

@@ -8,9 +8,8 @@ from ray.tune.logger.tensorboardx import TBXLoggerCallback
 from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
-from rllib_qatten import ALGORITHMS
+from rllib_qatten import ALGORITHMS, keys
 from rllib_qatten.algorithms import qmix
-from rllib_qatten.metrics import KEYS
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -71,12 +70,15 @@ def test_train_evaluate_save_restore_act(name, tmp_path):
     assert result["replay_episodes"] == 50
     assert result["engine"] == "TwoStepGame"
     found = flatten_dict(result)
-    battle_only = {key for key in KEYS if "win_rate" in key}
+    battle_only = {key for key in keys.KEYS if "win_rate" in key}
     others = {
-        key for key in KEYS for part, names in OWN_KEYS.items() if part in key and name not in names
+        key
+        for key in keys.KEYS
+        for part, names in OWN_KEYS.items()
+        if part in key and name not in names
     }
     by_tune = {"training_iteration", "time_total_s"}
-    assert not {k for k in KEYS.keys() - battle_only - others - by_tune if k not in found}
+    assert not {k for k in keys.KEYS.keys() - battle_only - others - by_tune if k not in found}
     assert not others & found.keys()
     assert result["evaluation"]["env_runners"]["num_episodes"] == 5
     assert "win_rate" not in result["env_runners"]  # no battle
@@ -171,12 +173,12 @@ def test_priorities_follow_the_errors(name):
     algorithm.stop()
 
 
-def test_standardised_rewards_are_counted_and_restored(tmp_path):
-    algorithm = build("QMIX", standardise_rewards=True, returns="n_step", n_step=2)
+def test_standardized_rewards_are_counted_and_restored(tmp_path):
+    algorithm = build("QMIX", standardize_rewards=True, returns="n_step", n_step=2)
     algorithm.train()
     seen = weights(algorithm)
-    assert seen["standardise_rewards.count"] > 100
-    assert 0 < seen["standardise_rewards.mean"] < 8  # 0 and at most 8 are the game's rewards
+    assert seen["standardize_rewards.count"] > 100
+    assert 0 < seen["standardize_rewards.mean"] < 8  # 0 and at most 8 are the game's rewards
     restored = Algorithm.from_checkpoint(algorithm.save_to_path(tmp_path / "checkpoint"))
     assert_equal(seen, weights(restored))
     algorithm.stop()

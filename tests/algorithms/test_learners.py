@@ -11,9 +11,9 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
-from rllib_qatten.algorithms import checkpoint
-from rllib_qatten.metrics import KEYS
-from rllib_qatten.training.together import from_all_learners
+from rllib_qatten import keys
+from rllib_qatten.checkpoints import folder as checkpoint
+from rllib_qatten.training.across_learners import from_all_learners
 from tests.algorithms.test_every_algorithm import assert_equal, build, weights
 from tests.teams import ScriptedBattle
 
@@ -21,7 +21,7 @@ RAGGED = {
     "env": "scripted_battle",
     "env_config": {"lengths": [2, 9, 5, 1, 7]},
     "replay": "prioritized",
-    "standardise_rewards": True,
+    "standardize_rewards": True,
     "num_cpus_per_learner": 0.5,
     "updates_per_episode": 1.0,
     "lr": [[0, 0.001], [200, 0.0001]],
@@ -35,7 +35,9 @@ def priorities(algorithm):
 def numbers(algorithm):
     """What the next iteration's result says, but of the clock."""
     result = flatten_dict(algorithm.train())
-    return {k: result[k] for k in KEYS if k in result and "second" not in k and "time" not in k}
+    return {
+        k: result[k] for k in keys.KEYS if k in result and "second" not in k and "time" not in k
+    }
 
 
 @pytest.mark.timeout(600)  # four processes that import torch, on a machine that may be busy

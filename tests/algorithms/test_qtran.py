@@ -6,11 +6,10 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
-from rllib_qatten import QTRANConfig
+from rllib_qatten import QTRANConfig, columns
 from rllib_qatten.algorithms.qtran import HIDDEN, NOPT_GAP, OPT_GAP, TARGET_HIDDEN
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.batch import pack
-from tests.training.test_module import SPEC, build, episodes, tensors
+from tests.training.test_rl_module import SPEC, build, episodes, tensors
 
 N, A = SPEC.n_agents, SPEC.n_actions
 

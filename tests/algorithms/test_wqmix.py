@@ -4,13 +4,11 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
-from rllib_qatten import WQMIXConfig
+from rllib_qatten import WQMIXConfig, columns
 from rllib_qatten.algorithms.wqmix import CENTRAL_Q, WQMIXTorchLearner
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.losses import targets_of
-from rllib_qatten.training.module import NEXT_Q_TOT, Q_TOT
-from tests.training.test_module import build, episodes, tensors
+from tests.training.test_rl_module import build, episodes, tensors
 
 
 def greedy(utilities, legal):
@@ -32,17 +30,17 @@ def test_weights(weighting):
         forward = module.forward_train(batch)
         at_best = central.gather(-1, best.unsqueeze(-1)).squeeze(-1)
         central_best = module.target_mixer(at_best, batch[columns.STATE]).q_tot
-        torch.testing.assert_close(forward[NEXT_Q_TOT], central_best[4:])
+        torch.testing.assert_close(forward[columns.NEXT_Q_TOT], central_best[4:])
         targets = targets_of(forward, batch, config)
         total, kinds = 0.0, set()
         for m, row in enumerate(now.tolist()):
             if weighting == "ow":
-                full = forward[Q_TOT][m] < targets[m]
+                full = forward[columns.Q_TOT][m] < targets[m]
             else:
                 took = (batch[Columns.ACTIONS][m] == best[row]).all()
                 full = took or targets[m] > central_best[row]
             kinds.add(bool(full))
-            total += (1.0 if full else 0.25) * (forward[Q_TOT][m] - targets[m]) ** 2
+            total += (1.0 if full else 0.25) * (forward[columns.Q_TOT][m] - targets[m]) ** 2
             total += (forward[CENTRAL_Q][m] - targets[m]) ** 2
         assert kinds == {True, False}
         loss, _ = WQMIXTorchLearner.loss(forward, batch, config)

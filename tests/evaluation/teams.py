@@ -2,7 +2,8 @@
 
 import torch
 
-from rllib_qatten.agents import ActingNetwork, InputLayout, stored
+from rllib_qatten.agents import ActingNetwork, InputLayout
+from rllib_qatten.checkpoints import team_files as stored
 
 AGENT = {"hidden_size": 8}
 

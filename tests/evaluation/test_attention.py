@@ -13,19 +13,19 @@ from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
 from rllib_qatten import ALGORITHMS
-from rllib_qatten.cli import app
+from rllib_qatten.commands.cli import app
 from rllib_qatten.envs import make_teams
-from rllib_qatten.evaluation.attention import MODULE, WeighedGame, load_module, weigh
-from rllib_qatten.evaluation.battle import Battle
+from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.evaluation.evaluate import evaluate, make_games
-from rllib_qatten.evaluation.policy import TeamPolicy
+from rllib_qatten.evaluation.mixer_weights import MODULE, WeighedGame, load_module, weigh
+from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.rollout.episode import Recorder
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
 EXTRA = "the extra report is not installed"
-figures = pytest.importorskip("rllib_qatten.evaluation.attention_figures", reason=EXTRA)
-pages = pytest.importorskip("rllib_qatten.evaluation.battle_page", reason=EXTRA)
+figures = pytest.importorskip("rllib_qatten.drawing.attention", reason=EXTRA)
+pages = pytest.importorskip("rllib_qatten.drawing.battle_page", reason=EXTRA)
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 #: The second of three agents dies after step 2.
@@ -183,7 +183,7 @@ def test_effective_weights_of_mixers_without_attention(checkpoint, tmp_path, nam
 
 
 def panels(game):
-    """Titles of a figure's panels; colour bars have none."""
+    """Titles of a figure's panels; color bars have none."""
     return [axes.get_title() for axes in figures.draw(game).axes if axes.get_title()]
 
 

@@ -14,15 +14,16 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
-from rllib_qatten.agents import stored
-from rllib_qatten.cli import app
-from rllib_qatten.envs import make_teams, sc2
-from rllib_qatten.evaluation import video
-from rllib_qatten.evaluation.battle import Battle
+from rllib_qatten.checkpoints import team_files as stored
+from rllib_qatten.commands.cli import app
+from rllib_qatten.drawing import video
+from rllib_qatten.drawing.palette import DARK
+from rllib_qatten.envs import make_teams
+from rllib_qatten.envs.battles import sc2
+from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.evaluation.evaluate import evaluate, make_games
-from rllib_qatten.evaluation.palette import DARK
-from rllib_qatten.evaluation.policy import TeamPolicy
-from tests import fake_sc2
+from rllib_qatten.evaluation.team_policy import TeamPolicy
+from tests.envs.battles import fake_sc2
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
@@ -51,10 +52,10 @@ def test_numbers_of_known_games(folder):
     assert [len(e) for e in games.episodes].count(2) == wins
     # Wilson's interval as in Wilson 1927, with the normal quantile written out.
     z = 1.959963984540054
-    centre, margin = wins + z**2 / 2, z * math.sqrt(wins * (n - wins) / n + z**2 / 4)
+    center, margin = wins + z**2 / 2, z * math.sqrt(wins * (n - wins) / n + z**2 / 4)
     assert games.win_rate.mean == wins / n
-    assert games.win_rate.low == pytest.approx((centre - margin) / (n + z**2))
-    assert games.win_rate.high == pytest.approx((centre + margin) / (n + z**2))
+    assert games.win_rate.low == pytest.approx((center - margin) / (n + z**2))
+    assert games.win_rate.high == pytest.approx((center + margin) / (n + z**2))
     # Student's, with the table's quantile for nine degrees of freedom.
     lengths = np.array([2] * wins + [10] * (n - wins))
     half = 2.262157 * lengths.std(ddof=1) / math.sqrt(n)
@@ -225,7 +226,7 @@ def battle(tmp_path_factory):
 
 
 def amounts(image):
-    """How many pixels are of the team's and of its enemies' colours."""
+    """How many pixels are of the team's and of its enemies' colors."""
     pixels = np.asarray(image.convert("RGB")).astype(int)
     return [
         (np.abs(pixels - [int(DARK[who][i : i + 2], 16) for i in (1, 3, 5)]).max(-1) < 40).sum()
@@ -258,7 +259,7 @@ def test_a_battle_is_drawn(battle, tmp_path, ending):
 
 
 def test_frames_show_who_attacks_whom_and_who_died(battle):
-    """A line in the shooter's or a shot's colour, and a cross where a unit died."""
+    """A line in the shooter's or a shot's color, and a cross where a unit died."""
     _, episode = battle
     spec = make_teams("smac", {"map_name": "3m", "engine": "smax"}, 8).spec
     units = Battle.of(episode, spec)
@@ -269,7 +270,7 @@ def test_frames_show_who_attacks_whom_and_who_died(battle):
     assert shots.any()
     assert not shots.all()
     assert ((np.array(yellow) > 0) == shots).all()
-    # Where the first one died, its team's colour is seen, though it stands there no more.
+    # Where the first one died, its team's color is seen, though it stands there no more.
     fell = np.argwhere(~units.alive)[0]
     assert amounts(images[fell[0]])[int(fell[1] >= 3)] > 0
 

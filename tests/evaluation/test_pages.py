@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from rllib_qatten.drawing.palette import DARK, LIGHT
+from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.evaluation.attention import WeighedGame, Weights
-from rllib_qatten.evaluation.battle import Battle
-from rllib_qatten.evaluation.palette import DARK, LIGHT
+from rllib_qatten.evaluation.mixer_weights import WeighedGame, Weights
 from tests.evaluation.browser import look
-from tests.evaluation.reported import write_run
+from tests.report.reported import write_run
 from tests.training.test_batch import make_episode
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def check(seen, file, dark):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    pages = pytest.importorskip("rllib_qatten.evaluation.page", reason="no extra report")
+    pages = pytest.importorskip("rllib_qatten.report.page", reason="no extra report")
     folder = tmp_path_factory.mktemp("report")
     for algorithm, task, seed in (("Qatten", "3s5z", 1), ("Qatten", "3s5z", 2), ("QMIX", "3s5z", 1),
                                   ("VDN", "3s5z", 1), ("Qatten", "2s3z", 1)):  # fmt: skip
@@ -113,7 +113,7 @@ def game():
 
 @SCREENS
 def test_the_slider_moves_battle_and_heat_maps_together(game, tmp_path, width, dark):
-    pages = pytest.importorskip("rllib_qatten.evaluation.battle_page", reason="no extra report")
+    pages = pytest.importorskip("rllib_qatten.drawing.battle_page", reason="no extra report")
     pages.write(game, tmp_path / "game_1.html")
     script = (
         LOOKS

@@ -11,7 +11,17 @@ import torch
 from torch.testing import assert_close
 
 import rllib_qatten.mixers as package
-from rllib_qatten.mixers import MIXERS, PRESETS, QMIX, QPLEX, VDN, Central, Mixer, Qatten, QLinear
+from rllib_qatten.mixers import (
+    MIXERS,
+    PRESETS,
+    CentralMixer,
+    Mixer,
+    QattenMixer,
+    QLinearMixer,
+    QMixer,
+    QPLEXMixer,
+    VDNMixer,
+)
 from rllib_qatten.mixers.layers import HeadLinear
 from tests.mixers.batches import VARIANTS, A, N, S, U, batch, build
 
@@ -36,19 +46,19 @@ def test_any_leading_axes(name, options, n, shape):
         if value is not None:
             assert value.shape == (*shape, *tails[part]), part
             assert_close(value.reshape(getattr(rows, part).shape), getattr(rows, part))
-    assert_close(mixed.regulariser, rows.regulariser)
-    assert mixed.regulariser.shape == ()
-    (mixed.q_tot.sum() + mixed.regulariser).backward()
+    assert_close(mixed.regularizer, rows.regularizer)
+    assert mixed.regularizer.shape == ()
+    (mixed.q_tot.sum() + mixed.regularizer).backward()
     assert inputs["utilities"].grad.isfinite().all()
 
 
 @every_variant
-def test_without_gradients_the_same_and_no_regulariser(name, options):
+def test_without_gradients_the_same_and_no_regularizer(name, options):
     mixer, inputs = build(name, options), batch((5,))
     with torch.no_grad():
         quiet = mixer(**inputs)
     assert_close(quiet.q_tot, mixer(**inputs).q_tot)
-    assert quiet.regulariser == 0
+    assert quiet.regularizer == 0
 
 
 @every_variant
@@ -59,8 +69,8 @@ def test_bfloat16_autocast(name, options):
         mixed = mixer(**inputs)
     assert mixed.q_tot.dtype == torch.float32
     assert_close(mixed.q_tot, exact.q_tot, atol=0.1, rtol=0.05)
-    assert_close(mixed.regulariser, exact.regulariser, atol=1e-3, rtol=0.05)
-    (mixed.q_tot.sum() + mixed.regulariser).backward()
+    assert_close(mixed.regularizer, exact.regularizer, atol=1e-3, rtol=0.05)
+    (mixed.q_tot.sum() + mixed.regularizer).backward()
     assert all(p.grad.isfinite().all() for p in mixer.parameters() if p.grad is not None)
 
 
@@ -79,7 +89,7 @@ def test_copies_and_state_dicts(name, options):
 def test_every_parameter_learns(name, options):
     mixer, inputs = build(name, options), batch((5,))
     mixed = mixer(**inputs)
-    (mixed.q_tot.square().sum() + mixed.regulariser).backward()
+    (mixed.q_tot.square().sum() + mixed.regularizer).backward()
     assert all(p.grad is not None for p in mixer.parameters())
 
 
@@ -135,33 +145,33 @@ def test_missing_inputs_are_refused_in_words():
 def test_mixers_ignore_what_they_do_not_use():
     inputs = batch((4,))
     nothing = torch.zeros(4, 0)
-    assert_close(VDN(N)(inputs["utilities"], nothing).q_tot, inputs["utilities"].sum(-1))
+    assert_close(VDNMixer(N)(inputs["utilities"], nothing).q_tot, inputs["utilities"].sum(-1))
     odd = torch.zeros(1)
     build("qmix", {})(inputs["utilities"], inputs["state"], unit_features=odd, actions=odd)
 
 
 BAD_OPTIONS = [
-    (Qatten, {"n_heads": 0}, "n_heads must be an integer >= 1, came 0"),
-    (Qatten, {"mixing_embed_dim": 2.5}, "mixing_embed_dim must be an integer >= 1, came 2.5"),
-    (Qatten, {"hypernet_embed": -1}, "hypernet_embed must be an integer >= 1, came -1"),
-    (Qatten, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
-    (Qatten, {"attend_reg_coef": -0.1}, "attend_reg_coef must be finite and >= 0, came -0.1"),
-    (Qatten, {"attend_reg_coef": float("nan")}, "attend_reg_coef must be finite and >= 0"),
-    (Qatten, {"n_agents": 0}, "n_agents must be an integer >= 1, came 0"),
-    (Qatten, {"state_dim": 0}, "state_dim must be an integer >= 1, came 0"),
-    (Qatten, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
-    (QMIX, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
-    (QMIX, {"hypernet_layers": 0}, "hypernet_layers must be 1 or 2, came 0"),
-    (QMIX, {"state_dim": True}, "state_dim must be an integer >= 1, came True"),
-    (VDN, {"n_agents": -2}, "n_agents must be an integer >= 1, came -2"),
-    (QLinear, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
-    (QLinear, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
-    (Central, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
-    (QPLEX, {"n_actions": 0}, "n_actions must be an integer >= 1, came 0"),
-    (QPLEX, {"n_kernels": 0}, "n_kernels must be an integer >= 1, came 0"),
-    (QPLEX, {"hypernet_embed": 0}, "hypernet_embed must be an integer >= 1, came 0"),
-    (QPLEX, {"adv_hypernet_embed": 0}, "adv_hypernet_embed must be an integer >= 1, came 0"),
-    (QPLEX, {"adv_hypernet_layers": 4}, "adv_hypernet_layers must be 1, 2 or 3, came 4"),
+    (QattenMixer, {"n_heads": 0}, "n_heads must be an integer >= 1, came 0"),
+    (QattenMixer, {"mixing_embed_dim": 2.5}, "mixing_embed_dim must be an integer >= 1, came 2.5"),
+    (QattenMixer, {"hypernet_embed": -1}, "hypernet_embed must be an integer >= 1, came -1"),
+    (QattenMixer, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
+    (QattenMixer, {"attend_reg_coef": -0.1}, "attend_reg_coef must be finite and >= 0, came -0.1"),
+    (QattenMixer, {"attend_reg_coef": float("nan")}, "attend_reg_coef must be finite and >= 0"),
+    (QattenMixer, {"n_agents": 0}, "n_agents must be an integer >= 1, came 0"),
+    (QattenMixer, {"state_dim": 0}, "state_dim must be an integer >= 1, came 0"),
+    (QattenMixer, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
+    (QMixer, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
+    (QMixer, {"hypernet_layers": 0}, "hypernet_layers must be 1 or 2, came 0"),
+    (QMixer, {"state_dim": True}, "state_dim must be an integer >= 1, came True"),
+    (VDNMixer, {"n_agents": -2}, "n_agents must be an integer >= 1, came -2"),
+    (QLinearMixer, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
+    (QLinearMixer, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
+    (CentralMixer, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
+    (QPLEXMixer, {"n_actions": 0}, "n_actions must be an integer >= 1, came 0"),
+    (QPLEXMixer, {"n_kernels": 0}, "n_kernels must be an integer >= 1, came 0"),
+    (QPLEXMixer, {"hypernet_embed": 0}, "hypernet_embed must be an integer >= 1, came 0"),
+    (QPLEXMixer, {"adv_hypernet_embed": 0}, "adv_hypernet_embed must be an integer >= 1, came 0"),
+    (QPLEXMixer, {"adv_hypernet_layers": 4}, "adv_hypernet_layers must be 1, 2 or 3, came 4"),
 ]
 
 
@@ -177,10 +187,10 @@ def test_registry_and_presets():
     assert all(issubclass(mixer, Mixer) for mixer in MIXERS.values())
     assert {m.uses_state for m in MIXERS.values()} == {True, False}
     assert [name for name, mixer in MIXERS.items() if mixer.uses_actions] == ["qplex"]
-    defaults = {k: p.default for k, p in inspect.signature(Qatten).parameters.items()}
+    defaults = {k: p.default for k, p in inspect.signature(QattenMixer).parameters.items()}
     for name, preset in PRESETS.items():
         assert preset.keys() == defaults.keys() - {"n_agents", "state_dim", "unit_dim"}
-        assert Qatten(N, S, U, **preset).claims_igm == (name != "paper_mmm2")
+        assert QattenMixer(N, S, U, **preset).claims_igm == (name != "paper_mmm2")
     assert PRESETS["paper"] == {k: defaults[k] for k in PRESETS["paper"]} | {
         "reg_over_padding": True
     }
@@ -204,5 +214,5 @@ def test_nothing_but_torch_is_imported():
                 names = [node.module] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 assert name.split(".")[0] in allowed, f"{file.name} imports {name}"
-                ours = name.startswith("rllib_qatten.mixers") or name == "rllib_qatten.products"
+                ours = name.startswith("rllib_qatten.mixers") or name == "rllib_qatten.fast_linear"
                 assert ours or "rllib_qatten" not in name

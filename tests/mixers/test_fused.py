@@ -24,14 +24,14 @@ def test_qatten(options):
     inputs["alive"][0] = False
     fast = mixer(**inputs)
     used = ("utilities", "state", "unit_features", "alive", "mask")
-    q_tot, attention, logits, regulariser = textbook.qatten(mixer, *(inputs[k] for k in used))
+    q_tot, attention, logits, regularizer = textbook.qatten(mixer, *(inputs[k] for k in used))
     assert_close(fast.q_tot, q_tot)
     assert_close(fast.attention, attention)
     assert_close(fast.logits, logits)
-    assert_close(fast.regulariser, regulariser)
+    assert_close(fast.regularizer, regularizer)
     weights = torch.linspace(-1, 1, 6).double()
-    ours = gradients(mixer, (fast.q_tot * weights).sum() + fast.regulariser, inputs["utilities"])
-    theirs = gradients(mixer, (q_tot * weights).sum() + regulariser, inputs["utilities"])
+    ours = gradients(mixer, (fast.q_tot * weights).sum() + fast.regularizer, inputs["utilities"])
+    theirs = gradients(mixer, (q_tot * weights).sum() + regularizer, inputs["utilities"])
     assert_close(ours, theirs)
 
 
@@ -80,6 +80,6 @@ def test_autograd_agrees_with_finite_differences():
 
     def scalar(utilities):
         mixed = mixer(**inputs | {"utilities": utilities})
-        return mixed.q_tot.sum() + mixed.regulariser
+        return mixed.q_tot.sum() + mixed.regularizer
 
     assert torch.autograd.gradcheck(scalar, inputs["utilities"])

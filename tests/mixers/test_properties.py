@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from rllib_qatten.mixers import Central, Qatten, attention_entropy
+from rllib_qatten.mixers import CentralMixer, QattenMixer, attention_entropy
 from tests import golden
 from tests.conftest import GOLDEN
 from tests.mixers.batches import VARIANTS, A, S, U, batch, build
@@ -48,7 +48,7 @@ def one_row(n, seed):
 def q_in_key_loses():
     """Attention flees the agent with the larger utility: choosing 0.5 beats choosing 2."""
     options = dict(n_heads=1, mixing_embed_dim=1, hypernet_layers=1, state_bias=False)
-    mixer = Qatten(2, 1, 1, q_in_key=True, **options).double()
+    mixer = QattenMixer(2, 1, 1, q_in_key=True, **options).double()
     query, key = [[[1.0]]], [[[0.0, -1.0]]]
     mixer.load_state_dict({"query.weight": torch.tensor(query), "key.weight": torch.tensor(key)})
     table = torch.tensor([[2.0, 0.5], [0.0, -9.0]]).double()
@@ -58,7 +58,7 @@ def q_in_key_loses():
 
 def central_loses():
     """An unrestricted value may as well fall with the utilities: 20 - Q_1 - Q_2."""
-    mixer = Central(2, 1, mixing_embed_dim=1).double()
+    mixer = CentralMixer(2, 1, mixing_embed_dim=1).double()
     with torch.no_grad():
         for parameter in mixer.parameters():
             parameter.zero_()
@@ -105,7 +105,7 @@ def every_game_keeps_igm(name, options):
 def test_monotonic_where_igm_is_claimed_and_finite_everywhere(name, options, seed, n, scale):
     mixer, inputs = build(name, options, n, seed), batch((4,), n, seed, scale=scale)
     mixed = mixer(**inputs)
-    (mixed.q_tot.sum() + mixed.regulariser).backward()
+    (mixed.q_tot.sum() + mixed.regularizer).backward()
     slope = inputs["utilities"].grad
     assert (slope >= 0).all() or not mixer.claims_igm
     found = [slope, mixed.q_tot, *(p.grad for p in mixer.parameters() if p.grad is not None)]
@@ -187,7 +187,7 @@ def reordered(mixer, order):
     """A copy of a QPLEX or Central whose weights know the agents in another order."""
     mixer, order = copy.deepcopy(mixer), torch.tensor(order)
     with torch.no_grad():
-        if isinstance(mixer, Central):
+        if isinstance(mixer, CentralMixer):
             of_agents = mixer.net[0].weight[:, S:]
             of_agents.copy_(of_agents[:, order].clone())
             return mixer
@@ -213,14 +213,14 @@ def test_agents_are_told_apart_by_weights_alone(name, options, seed, order):
     assert_close(after.q_tot, mixer(**inputs).q_tot)
 
 
-def test_key_bias_changes_nothing_but_the_regulariser_and_query_bias_does():
+def test_key_bias_changes_nothing_but_the_regularizer_and_query_bias_does():
     mixer, inputs = build("qatten", {"attention_bias": True}), batch((4,))
     before = mixer(**inputs)
     with torch.no_grad():
         mixer.key.bias.add_(torch.randn_like(mixer.key.bias))
     after = mixer(**inputs)
     assert_close(after.q_tot, before.q_tot)
-    assert not torch.isclose(after.regulariser, before.regulariser)
+    assert not torch.isclose(after.regularizer, before.regularizer)
     with torch.no_grad():
         mixer.query.bias.add_(torch.randn_like(mixer.query.bias))
     assert not torch.isclose(mixer(**inputs).q_tot, before.q_tot).any()
@@ -234,7 +234,7 @@ def test_dead_agents_get_nothing_and_a_dead_team_shares_evenly():
     assert_close(attention[0], torch.full_like(attention[0], 1 / 3))
     assert (attention[1, :, 1] == 0).all()
     unmasked = build("qatten", {})(**inputs)  # same seed, same weights
-    assert_close(unmasked.regulariser, mixer(**inputs).regulariser)
+    assert_close(unmasked.regularizer, mixer(**inputs).regularizer)
 
 
 def test_a_dead_agent_without_features_has_logit_zero():
@@ -255,7 +255,7 @@ def test_masked_rows_leave_no_trace_in_the_gradient():
 
     def gradients(inputs):
         mixed = mixer(**inputs)
-        loss = (mixed.q_tot.square() * mask).sum() + mixed.regulariser
+        loss = (mixed.q_tot.square() * mask).sum() + mixed.regularizer
         return torch.autograd.grad(loss, [inputs["utilities"], *mixer.parameters()])
 
     first = gradients(inputs)
@@ -269,17 +269,17 @@ def test_masked_rows_leave_no_trace_in_the_gradient():
         assert torch.equal(before, after)
 
 
-def test_regulariser_over_padding_ignores_the_mask():
+def test_regularizer_over_padding_ignores_the_mask():
     inputs = batch((8,))
     inputs["mask"] = torch.arange(8) < 5
     kept = {k: v[:5] for k, v in inputs.items()}
     strict, loose = (build("qatten", {"reg_over_padding": o}) for o in (False, True))
-    assert_close(strict(**inputs).regulariser, strict(**kept).regulariser)
-    assert_close(loose(**inputs).regulariser, strict(**inputs | {"mask": None}).regulariser)
+    assert_close(strict(**inputs).regularizer, strict(**kept).regularizer)
+    assert_close(loose(**inputs).regularizer, strict(**inputs | {"mask": None}).regularizer)
     inputs["mask"] = torch.zeros(8, dtype=torch.bool)
     nothing = strict(**inputs)
-    assert nothing.regulariser == 0
-    nothing.regulariser.backward()
+    assert nothing.regularizer == 0
+    nothing.regularizer.backward()
     assert (inputs["utilities"].grad is None) or (inputs["utilities"].grad == 0).all()
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def qatten(mixer, utilities, state, unit_features, alive=None, mask=None):
-    """One row at a time: q_tot [M], attention [M, H, N], logits [M, H, N], regulariser."""
+    """One row at a time: q_tot [M], attention [M, H, N], logits [M, H, N], regularizer."""
     heads, n = mixer.n_heads, mixer.n_agents
     embed = mixer.query.weight.shape[1]
     q_tot, attention, logits = [], [], []
@@ -38,8 +38,8 @@ def qatten(mixer, utilities, state, unit_features, alive=None, mask=None):
         logits.append(torch.stack(row_logits))
     logits = torch.stack(logits)
     counted = logits if mask is None or mixer.reg_over_padding else logits[mask]
-    regulariser = sum(mixer.attend_reg_coef * counted[:, h].square().mean() for h in range(heads))
-    return torch.stack(q_tot), torch.stack(attention), logits, regulariser
+    regularizer = sum(mixer.attend_reg_coef * counted[:, h].square().mean() for h in range(heads))
+    return torch.stack(q_tot), torch.stack(attention), logits, regularizer
 
 
 def qmix(mixer, utilities, state):

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.rllib.core.columns import Columns
 
+from rllib_qatten import columns
 from rllib_qatten.rollout.episode import TeamEpisode
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.batch import pack
 
 

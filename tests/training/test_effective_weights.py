@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from rllib_qatten import columns
 from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.mixers import Mixer
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.effective_weights import effective_weights, summary
-from tests.training.test_module import build, episodes, tensors
+from tests.training.test_rl_module import build, episodes, tensors
 
 MIXED = [name for name in ALGORITHMS if isinstance(build(name).mixer, Mixer)]
 

@@ -5,15 +5,13 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.torch_utils import clip_gradients, compute_global_norm
 
-from rllib_qatten import metrics as keys
+from rllib_qatten import columns, keys
 from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.algorithms.qtran import HIDDEN, TARGET_HIDDEN
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.rollout.exploration import EpsilonSchedule
-from rllib_qatten.training import batch as columns
 from rllib_qatten.training.learner import make_optimizer
 from rllib_qatten.training.losses import targets_of
-from rllib_qatten.training.module import NEXT_Q_TOT, TARGET_GREEDY_Q_TOT, TARGET_Q_TOT
 from rllib_qatten.training.returns import lambda_returns
 from tests import golden
 
@@ -167,15 +165,15 @@ def test_training_step(case):
     assert {"loss", "grad_norm", "td_error_abs"} <= logged.keys()
     for name in logged.keys() & ours.keys():
         close(ours[name], logged[name], name)
-    if "regulariser" in expected:
-        close(forward["regulariser"], expected["regulariser"], "regulariser")
+    if "regularizer" in expected:
+        close(forward["regularizer"], expected["regularizer"], "regularizer")
     taken = golden.tensor(expected.get("q_tot_taken", expected.get("joint_q_taken")))
     mask = golden.tensor(expected["mask"])
     mask = mask.view(*mask.shape, *[1] * (taken.dim() - 2))
     close(grid(forward["q_tot"], episodes) * mask, taken * mask, "q_tot_taken")
     targets = grid(targets_of(forward, batch, settings), episodes)
     close(targets * mask, golden.tensor(expected["targets"]).view_as(targets) * mask, "targets")
-    optimizer = make_optimizer("rmsprop", parameters, lr=config["optimiser"]["lr"])
+    optimizer = make_optimizer("rmsprop", parameters, lr=config["optimizer"]["lr"])
     for name, entries in free.items():
         gradient = torch.zeros_like(entries) if entries.grad is None else entries.grad
         close(grid(gradient, episodes), expected[f"clipped_gradient_{name}"], name)
@@ -213,9 +211,9 @@ def test_q_lambda_returns(case):
     episodes, steps = len(inputs["reward"]), len(inputs["reward"][0])
     best, taken = (by_time(inputs[f"target_{k}_q_tot"]) for k in ("max", "taken"))
     forward = {
-        NEXT_Q_TOT: best[episodes:],
-        TARGET_GREEDY_Q_TOT: best[:-episodes],
-        TARGET_Q_TOT: taken[: episodes * steps],
+        columns.NEXT_Q_TOT: best[episodes:],
+        columns.TARGET_GREEDY_Q_TOT: best[:-episodes],
+        columns.TARGET_Q_TOT: taken[: episodes * steps],
     }
     batch = {
         Columns.REWARDS: by_time(inputs["reward"]),

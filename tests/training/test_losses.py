@@ -1,11 +1,10 @@
 import pytest
 import torch
 
-from rllib_qatten import ALGORITHMS
-from rllib_qatten.training import batch as columns
+from rllib_qatten import ALGORITHMS, columns
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.losses import episode_errors
-from tests.training.test_module import build, episodes, loss_of, tensors
+from tests.training.test_rl_module import build, episodes, loss_of, tensors
 
 
 @pytest.mark.parametrize("pad", [False, True])

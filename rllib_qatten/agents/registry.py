@@ -1,0 +1,85 @@
+"""From plain settings to the agent networks of a team."""
+
+from collections.abc import Sequence
+
+from rllib_qatten.agents.base import Agent
+from rllib_qatten.agents.feed_forward import FeedForwardAgent
+from rllib_qatten.agents.grouped import GroupedAgent
+from rllib_qatten.agents.orthogonal import orthogonal_init_
+from rllib_qatten.agents.recurrent import RecurrentAgent
+from rllib_qatten.errors import one_of
+
+#: The kinds of agent network by name.
+AGENTS: dict[str, type[RecurrentAgent] | type[FeedForwardAgent]] = {
+    "recurrent": RecurrentAgent,
+    "feed_forward": FeedForwardAgent,
+}
+#: Which agents of a team share a network: all, those of a unit type, or none.
+SHARING = ("all", "unit_type", "none")
+
+
+def sharing_groups(sharing: str, n_agents: int, unit_types: Sequence[int] | None) -> list[int]:
+    """For each agent the index of the network that it uses.
+
+    Args:
+        sharing: One of `SHARING`.
+        n_agents: N.
+        unit_types: The type of each agent, or None if there are none.
+
+    Raises:
+        ValueError: For another `sharing`, or if it needs unit types that there aren't.
+    """
+    one_of(sharing, SHARING, "parameter_sharing")
+    kinds = {"all": [0] * n_agents, "unit_type": unit_types, "none": range(n_agents)}[sharing]
+    if kinds is None:
+        raise ValueError(
+            "parameter_sharing 'unit_type' needs the unit type of each agent, but this team "
+            "declares none that stays the same in every game: give the env an attribute "
+            "unit_types, a whole number per agent, or take 'all' or 'none'."
+        )
+    networks = sorted(set(kinds))
+    return [networks.index(kind) for kind in kinds]
+
+
+def make_agent(
+    input_size: int,
+    n_actions: int,
+    n_agents: int,
+    *,
+    unit_types: Sequence[int] | None = None,
+    kind: str = "recurrent",
+    sharing: str = "all",
+    hidden_size: int = 64,
+    layer_norm: bool = False,
+    orthogonal_init: bool = False,
+) -> Agent:
+    """Makes the agent networks of a team; each network has initial weights of its own.
+
+    Args:
+        input_size: I.
+        n_actions: A.
+        n_agents: N.
+        unit_types: [N], the type of each agent, where it is the same in every game.
+        kind: One of `AGENTS`.
+        sharing: One of `SHARING`.
+        hidden_size: h.
+        layer_norm: Whether hidden layers are normalized before their ReLU.
+        orthogonal_init: Whether weights start orthogonal instead of as torch has them.
+
+    Returns:
+        The one network if all agents share it, also if they happen to be of one type, else a
+        `GroupedAgent`.
+
+    Raises:
+        ValueError: For an unknown kind or sharing, or if unit types are needed and missing.
+    """
+    network_class = AGENTS[one_of(kind, AGENTS, "agent")]
+    groups = sharing_groups(sharing, n_agents, unit_types)
+    networks = [
+        network_class(input_size, n_actions, hidden_size, layer_norm)
+        for _ in range(max(groups) + 1)
+    ]
+    if orthogonal_init:
+        for network in networks:
+            orthogonal_init_(network)
+    return networks[0] if len(networks) == 1 else GroupedAgent(networks, groups)

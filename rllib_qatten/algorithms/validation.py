@@ -1,0 +1,126 @@
+"""What settings may be, and what they may not be together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rllib_qatten.agents import AGENTS, SHARING
+from rllib_qatten.errors import one_of
+from rllib_qatten.rollout.exploration import EpsilonSchedule
+from rllib_qatten.rollout.prioritized_replay import check_priority_exponent
+from rllib_qatten.training.returns import RETURNS
+
+#: Settings that are one of a few names.
+CHOICES = {
+    "returns": RETURNS,
+    "replay": ("uniform", "prioritized"),
+    "sampling": ("lockstep", "overlapped"),
+    "optimizer_name": ("rmsprop", "adam"),
+    "team_reward": ("equal", "sum", "mean"),
+    "agent": AGENTS,
+    "parameter_sharing": SHARING,
+    "precision": ("float32", "bfloat16"),
+}
+#: Least values of whole numbers; None: the setting may be None, where RLlib lets it.
+LEAST = {
+    "seed": None,
+    "num_env_runners": 0,
+    "num_learners": 0,
+    "min_sample_timesteps_per_iteration": 0,
+    "evaluation_interval": None,
+    "train_batch_size_episodes": 1,
+    "replay_capacity_episodes": 1,
+    "target_update_episodes": 1,
+    "num_envs_per_env_runner": 1,
+    "n_step": 1,
+    "hidden_size": 1,
+}
+RANGES = {
+    "gamma": (0.0, 1.0),
+    "td_lambda": (0.0, 1.0),
+    "tau": (1e-6, 1.0),
+    "updates_per_episode": (1e-6, 1e6),
+}
+SWITCHES = ("double_q", "standardize_rewards", "layer_norm", "orthogonal_init")
+
+
+def check_settings(config: Any) -> None:
+    """Checks the settings that all algorithms of the family share.
+
+    Raises:
+        ValueError: For the first fault, with key, value and what is accepted.
+    """
+    least = LEAST | {"replay_capacity_episodes": config.train_batch_size_episodes}
+    for name, low in LEAST.items():
+        value = getattr(config, name)
+        if value is None and low is None:
+            continue
+        low = least[name] or 0
+        if not isinstance(value, int) or value < low:
+            raise ValueError(f"{name} must be a whole number, {low} or more; got {value!r}.")
+    for name, (bottom, top) in RANGES.items():
+        in_range(config, name, bottom, top)
+    for name, values in (
+        ("lr", [v for _, v in config.lr] if isinstance(config.lr, list) else [config.lr]),
+        ("grad_clip", [] if config.grad_clip is None else [config.grad_clip]),
+    ):
+        if not all(isinstance(value, int | float) and value > 0 for value in values):
+            raise ValueError(f"{name} must be positive; got {getattr(config, name)!r}.")
+    for name, choices in CHOICES.items():
+        one_of(getattr(config, name), choices, name)
+    for name in SWITCHES:
+        if not isinstance(getattr(config, name), bool):
+            raise ValueError(f"{name} must be true or false; got {getattr(config, name)!r}.")
+    EpsilonSchedule(config.epsilon)
+    EpsilonSchedule(config.importance_exponent, "importance_exponent")
+    check_priority_exponent(config.priority_exponent)
+    _check_returns(config)
+    _check_learners(config)
+    if config.sampling == "overlapped" and not (config.num_env_runners or config.in_evaluation):
+        raise ValueError(
+            "sampling: overlapped needs another process that plays while this one learns, but "
+            "num_env_runners is 0: set it to 1 or more, or take sampling: lockstep."
+        )
+    if not config.enable_rl_module_and_learner or config.framework_str != "torch":
+        raise ValueError(f"{config.name} runs on RLlib's new API stack with framework: torch.")
+
+
+def in_range(config: Any, name: str, low: float, high: float) -> None:
+    """Checks one number.
+
+    Raises:
+        ValueError: If it is none or lies outside.
+    """
+    value = getattr(config, name)
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+
+
+def _check_learners(config: Any) -> None:
+    """Refuses what several learners cannot share."""
+    if config.num_learners > config.train_batch_size_episodes:
+        raise ValueError(
+            f"num_learners is {config.num_learners}, but a batch has "
+            f"{config.train_batch_size_episodes} episodes (train_batch_size_episodes): each "
+            "learner needs one."
+        )
+    if config.num_learners > 1 and config.counts_padding:
+        raise ValueError(
+            "reg_over_padding counts padding up to the longest episode of the batch, and each of "
+            f"num_learners: {config.num_learners} pads to its own longest: set reg_over_padding "
+            "to false, or take one learner."
+        )
+
+
+def _check_returns(config: Any) -> None:
+    """Refuses settings of returns that are not the chosen ones."""
+    if config.returns == "n_step" and config.td_lambda:
+        raise ValueError(
+            f"returns: n_step does not use lambda, but td_lambda is {config.td_lambda}: set it "
+            "to 0, or take returns: td_lambda."
+        )
+    if config.returns != "n_step" and config.n_step != 1:
+        raise ValueError(
+            f"n_step is {config.n_step}, but returns: {config.returns} does not use it: take "
+            "returns: n_step."
+        )

@@ -1,0 +1,1 @@
+"""Folders with sums that are whole or not there, and going on from them."""

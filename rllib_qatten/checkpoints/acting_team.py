@@ -1,0 +1,44 @@
+"""What a checkpoint holds beside RLlib's files: the team alone, for acting without Ray."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from rllib_qatten.checkpoints import team_files as stored
+from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.version import __version__
+
+
+def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
+    """The files of the agent network, by name, as the learner has it now; see `agents.stored`."""
+    config: Any = algorithm.config
+    module: Any = algorithm.get_module()
+    assert isinstance(module, QMIXRLModule)
+    learned = algorithm.learner_group.get_weights([DEFAULT_MODULE_ID])[DEFAULT_MODULE_ID]
+    weights = {
+        name: torch.as_tensor(learned[f"agent.{name}"]) for name in module.agent.state_dict()
+    }
+    try:
+        env, env_config = config.env, json.loads(json.dumps(dict(config.env_config)))
+    except TypeError:
+        env, env_config = None, {}
+    environment = {
+        # What is no plain name and plain settings is code, and none is kept here.
+        "env": env if isinstance(env, str) else None,
+        "env_config": env_config,
+        "team_reward": config.team_reward,
+        "num_games": config.get_evaluation_config_object().num_envs_per_env_runner,
+        "engine": module.spec.engine,
+    }
+    about = {
+        "rllib_qatten": __version__,
+        "algorithm": config.name,
+        "environment": environment,
+        "agents": module.spec.agents,
+    }
+    return stored.files(weights, module.layout, module.agent_settings, about)

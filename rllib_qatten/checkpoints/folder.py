@@ -1,0 +1,251 @@
+"""Checkpoint folders that are whole or not there, and that say what is wrong with them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.fs
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import (
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
+
+from rllib_qatten.version import __version__
+
+#: Every file and its sum, in the format of the command `sha256sum`.
+SUMS = "SHA256SUMS"
+#: The replay's episodes: the only file that a checkpoint can do without.
+REPLAY = "replay.zip"
+#: Keys of RLlib's metadata file that are ours.
+ALGORITHM, VERSION = "algorithm", "rllib_qatten_version"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be loaded or saved; the message says why and what to do."""
+
+
+def metadata(name: str) -> dict[str, str]:
+    """What a checkpoint of the algorithm `name` says about itself besides RLlib's own."""
+    return {ALGORITHM: name, VERSION: __version__}
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Iterator[Path]:
+    """A new folder that, once written to its end, takes the place of `path`.
+
+    Args:
+        path: A folder that need not exist, or an address like s3://bucket/folder.
+        filesystem: Of the path; found from the path if None.
+
+    Raises:
+        CheckpointError: If it cannot be written; what was at `path` is as before.
+    """
+    filesystem, local = _resolve(path, filesystem)
+    beside = Path(local).parent if _is_local(filesystem) else None
+    try:
+        if beside:
+            beside.mkdir(parents=True, exist_ok=True)
+        # Hidden, so that nobody takes it for a checkpoint after a crash.
+        folder = Path(tempfile.mkdtemp(prefix=".saving_", dir=beside))
+    except OSError as error:
+        raise not_saved(path, error) from error
+    try:
+        yield folder
+        _seal(folder)
+        if not beside:
+            pyarrow.fs.copy_files(str(folder), local, destination_filesystem=filesystem)
+        else:
+            _swap(folder, Path(local))
+    except OSError as error:
+        raise not_saved(path, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def on_this_machine(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Iterator[Path]:
+    """The checkpoint at `path` as a local folder, fetched if need be."""
+    filesystem, local = _resolve(path, filesystem)
+    if _is_local(filesystem):
+        yield Path(local)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pyarrow.fs.copy_files(local, folder, source_filesystem=filesystem)
+        yield Path(folder)
+
+
+def verify(folder: Path, algorithm: str) -> dict[str, str]:
+    """Makes sure that a checkpoint is one of `algorithm`, complete and unaltered.
+
+    Returns:
+        Its metadata.
+
+    Raises:
+        CheckpointError: If it is not, with the first fault.
+    """
+    about = read_metadata(folder)
+    name = about.get(ALGORITHM)
+    if name != algorithm:
+        whose = f"a checkpoint of {name}" if name else "no checkpoint of this package"
+        raise CheckpointError(f"{folder} is {whose}; expected one of {algorithm}.")
+    verify_sums(folder)
+    return about
+
+
+def verify_sums(folder: Path) -> None:
+    """Makes sure that every file of a checkpoint is there and as it was saved.
+
+    Raises:
+        CheckpointError: If not, with the first fault.
+    """
+    try:
+        sums = _read_sums(folder)
+    except (OSError, ValueError):
+        raise CheckpointError(
+            f"{folder} is incomplete: its last file, {SUMS}, is missing or damaged. Saving was "
+            "cut short; take an earlier checkpoint."
+        ) from None
+    for file, digest in sums.items():
+        path = folder / file
+        if file == REPLAY and not path.exists():
+            continue
+        if not path.is_file():
+            raise CheckpointError(f"{folder} is incomplete: {file} is missing.")
+        if _sum(path) != digest:
+            raise CheckpointError(
+                f"{path} is damaged: it was cut short or altered since it was saved. Nothing was "
+                "loaded; take another checkpoint."
+            )
+
+
+def read_metadata(folder: Path) -> dict[str, str]:
+    """What a checkpoint says about itself.
+
+    Raises:
+        CheckpointError: If the folder is no checkpoint of RLlib.
+    """
+    file = folder / Algorithm.METADATA_FILE_NAME
+    try:
+        about = json.loads(file.read_text())
+    except FileNotFoundError:
+        fault = f"{file.name} is missing" if folder.is_dir() else "no such folder"
+        raise CheckpointError(f"{folder} is no checkpoint: {fault}.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged: {error}.") from None
+    return about if isinstance(about, dict) else {}
+
+
+def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
+    """Compares the weights of a checkpoint with those of the algorithm it is to go into.
+
+    Raises:
+        CheckpointError: If names or shapes differ, naming all that do.
+    """
+    faults = [f"{name} is missing in it" for name in here if name not in saved]
+    faults += [f"{name} is unknown here" for name in saved if name not in here]
+    for name in here.keys() & saved.keys():
+        theirs, ours = np.shape(saved[name]), np.shape(here[name])
+        if theirs != ours:
+            faults.append(f"{name} has shape {theirs} in it and {ours} here")
+    if faults:
+        raise CheckpointError(
+            "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
+            f"changed? {'; '.join(sorted(faults))}."
+        )
+
+
+def assert_learner_wrote(folder: Path) -> None:
+    """Reads what a remote learner wrote into a checkpoint; RLlib overlooks its errors.
+
+    Raises:
+        OSError: If a file is missing or cut short.
+    """
+    module = Path(COMPONENT_RL_MODULE) / DEFAULT_MODULE_ID / "module_state.pkl"
+    for file in (Path("state.pkl"), module):
+        try:
+            with (folder / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / file).open("rb") as opened:
+                pickle.load(opened)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            raise OSError(f"the learner could not write its {file}") from error
+
+
+def not_saved(path: str | Path, error: OSError) -> CheckpointError:
+    """The error that says why nothing was saved."""
+    why = os.strerror(error.errno) if error.errno else error
+    return CheckpointError(
+        f"No checkpoint could be saved at {path}: {why}. Earlier checkpoints are intact."
+    )
+
+
+def forget_replays(filesystem: pyarrow.fs.FileSystem, trial: str, newest: str) -> None:
+    """Removes the replay from all checkpoints of a trial but the newest, to keep them small."""
+    folders = filesystem.get_file_info(pyarrow.fs.FileSelector(trial))
+    for folder in folders:
+        if not folder.base_name.startswith("checkpoint_") or folder.path == newest:
+            continue
+        file = f"{folder.path}/{REPLAY}"
+        if filesystem.get_file_info(file).is_file:
+            filesystem.delete_file(file)
+
+
+def _seal(folder: Path) -> None:
+    """Writes the sums of all files, last of all."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    lines = [f"{_sum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    """File -> sum."""
+    lines = (folder / SUMS).read_text().splitlines()
+    return {file: digest for digest, file in (line.split("  ", 1) for line in lines)}
+
+
+def _swap(new: Path, old: Path) -> None:
+    """Puts a folder in the place of another, which is there until the new one is."""
+    new.chmod(0o755)
+    if not old.is_dir() or not any(old.iterdir()):
+        new.rename(old)  # an empty folder gives way
+        return
+    away = new.with_name(new.name + ".old")
+    old.rename(away)
+    new.rename(old)
+    # What was in there and is no part of the earlier checkpoint stays.
+    sums = _read_sums(away) if (away / SUMS).exists() else {}
+    ours = {SUMS, *(Path(file).parts[0] for file in sums)}
+    for entry in away.iterdir():
+        if entry.name not in ours and not (old / entry.name).exists():
+            entry.rename(old / entry.name)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def _resolve(
+    path: str | Path, filesystem: pyarrow.fs.FileSystem | None
+) -> tuple[pyarrow.fs.FileSystem, str]:
+    if filesystem:
+        return filesystem, str(path)
+    if "://" in str(path):
+        return pyarrow.fs.FileSystem.from_uri(str(path))
+    return pyarrow.fs.LocalFileSystem(), str(Path(path).absolute())
+
+
+def _is_local(filesystem: pyarrow.fs.FileSystem) -> bool:
+    return isinstance(filesystem, pyarrow.fs.LocalFileSystem)

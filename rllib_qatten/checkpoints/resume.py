@@ -1,0 +1,246 @@
+"""An algorithm that goes on from its checkpoints as if it had never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import (
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES_LIFETIME,
+)
+
+from rllib_qatten import keys
+from rllib_qatten.checkpoints import folder as checkpoint
+from rllib_qatten.checkpoints import team_files as stored
+from rllib_qatten.checkpoints.acting_team import team_policy_files
+from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
+from rllib_qatten.envs import TeamSpec
+from rllib_qatten.rollout import global_rng
+from rllib_qatten.rollout.env_runner import TeamEnvRunner
+from rllib_qatten.rollout.replay import EpisodeReplay
+from rllib_qatten.version import __version__
+
+#: Our part of an algorithm's state.
+LOOP = "loop"
+
+
+class ResumableAlgorithm(Algorithm):
+    """Adds to RLlib's checkpoints what it leaves out: replay, games under way, random draws.
+
+    Attributes:
+        replay: Set by the subclass before RLlib's `setup`.
+    """
+
+    replay: EpisodeReplay
+    # Updates owed for games played; fractions wait for the next games.
+    _updates_due = 0.0
+
+    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+        """See base class; a config out of a checkpoint does without GPUs that are not here."""
+        if isinstance(config, dict) and "class" in config and config["num_gpus_per_learner"]:
+            # A remote learner is wherever the cluster has a GPU.
+            remote = config["num_learners"] and ray.is_initialized()
+            if not (ray.cluster_resources().get("GPU") if remote else torch.cuda.device_count()):
+                say("The checkpoint was trained on a GPU and none is here: going on without.")
+                config = config | {"num_gpus_per_learner": 0}
+        super().__init__(config, **kwargs)
+
+    @property
+    def spec(self) -> TeamSpec:
+        """The team's sizes and names."""
+        return self.spaces[DEFAULT_MODULE_ID][0].spec
+
+    @override(Algorithm)
+    def get_metadata(self) -> dict[str, Any]:
+        """Adds the algorithm's name and the package's version."""
+        return super().get_metadata() | checkpoint.metadata(self.config.name)
+
+    @override(Algorithm)
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Adds what the loop itself remembers; the replay's episodes are only in checkpoints."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(LOOP, components, not_components):
+            state[LOOP] = {
+                "updates_due": self._updates_due,
+                "time_total_s": self._time_total,
+                "replay": self.replay.get_state(),
+                "global_rng": global_rng.get_state(),
+                "games": {
+                    name: {g["worker_index"]: g for g in group.foreach_env_runner(_get_games)}
+                    for name, group in self._runner_groups.items()
+                },
+            }
+        return state
+
+    @override(Algorithm)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `get_state`."""
+        super().set_state(state)
+        if LOOP not in state:
+            return
+        loop = state[LOOP]
+        self._updates_due = loop["updates_due"]
+        self._time_total = loop["time_total_s"]
+        self.replay.set_state(loop["replay"])
+        played = self._played[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+        # After RLlib, which broadcasts the step count before it restores it.
+        for name, group in self._runner_groups.items():
+            saved = loop["games"].get(name, {})
+            set_games = functools.partial(_set_games, saved=saved, env_steps=played)
+            went_on = group.foreach_env_runner(set_games)
+            gone = {i for i, games in saved.items() if games["begun"]} - {i for i, _ in went_on}
+            if name == keys.ENV_RUNNERS and (gone or not all(same for _, same in went_on)):
+                say(
+                    "Games under way start anew: other env runners, games or engine than in the "
+                    "checkpoint, or an env that cannot be saved."
+                )
+        global_rng.set_state(loop["global_rng"])
+
+    @override(Algorithm)
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+        """Env runners that were started again do not repeat the games they began with."""
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        if restored:
+            played = self._played[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+            env_runner_group.foreach_env_runner(
+                functools.partial(_set_games, saved={}, env_steps=played),
+                remote_worker_ids=restored,
+                local_env_runner=False,
+            )
+        return restored
+
+    @property
+    def _runner_groups(self) -> dict[str, EnvRunnerGroup]:
+        groups = {keys.ENV_RUNNERS: self.env_runner_group}
+        groups[keys.EVALUATION] = self.eval_env_runner_group
+        return {name: group for name, group in groups.items() if group}
+
+    @property
+    def _played(self) -> dict[str, int]:
+        """Env steps and episodes so far, by RLlib's names."""
+        names = (NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_EPISODES_LIFETIME)
+        return {n: int(self.metrics.peek((ENV_RUNNER_RESULTS, n), default=0)) for n in names}
+
+    @override(Algorithm)
+    def save_to_path(
+        self, path: str | Path | None = None, *, filesystem: Any = None, **kwargs: Any
+    ) -> str:
+        """Adds the team for acting, and the replay; the folder is there in whole or not at all.
+
+        Raises:
+            CheckpointError: If it cannot be written; an earlier one at `path` is then intact.
+        """
+        path = path or tempfile.mkdtemp()
+        with checkpoint.replacing(path, filesystem) as folder:
+            super().save_to_path(folder, **kwargs)
+            if self.config.num_learners:
+                checkpoint.assert_learner_wrote(folder)
+            (folder / stored.FOLDER).mkdir()
+            for name, content in team_policy_files(self).items():
+                (folder / stored.FOLDER / name).write_bytes(content)
+            if self.config.checkpoint_replay_buffer:
+                write_episodes(folder / checkpoint.REPLAY, self.replay.episodes, self.spec)
+        return str(path)
+
+    @override(Algorithm)
+    def restore_from_path(
+        self,
+        path: str | Path,
+        *,
+        component: str | None = None,
+        filesystem: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Checks the whole checkpoint before it changes anything.
+
+        Raises:
+            CheckpointError: If it is damaged, incomplete, or does not fit this algorithm.
+        """
+        if component is not None:
+            super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
+            return
+        with checkpoint.on_this_machine(path, filesystem) as folder:
+            about = checkpoint.verify(folder, self.config.name)
+            self._check_weights(folder, about)
+            file = folder / checkpoint.REPLAY
+            episodes = read_episodes(file, self.spec) if file.exists() else []
+            self.replay.clear()
+            self.replay.add(episodes)
+            super().restore_from_path(folder, **kwargs)
+        if not episodes and self._played[NUM_EPISODES_LIFETIME]:
+            say(
+                "The checkpoint holds no replay (only the newest one of a run does, and none with "
+                "checkpoint_replay_buffer: false): the replay fills anew."
+            )
+
+    def _check_weights(self, folder: Path, about: dict[str, str]) -> None:
+        theirs, ours = about[checkpoint.VERSION], __version__
+        if theirs != ours:
+            say(f"The checkpoint was saved by rllib_qatten {theirs}; this is {ours}.")
+        module = COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE
+        here = self.learner_group.get_state(components=module)[COMPONENT_LEARNER]
+        saved = folder / COMPONENT_LEARNER_GROUP / module / DEFAULT_MODULE_ID
+        with next(saved.glob("module_state.*")).open("rb") as file:
+            weights = pickle.load(file)
+        checkpoint.assert_same_shapes(weights, here[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID])
+
+    @override(Algorithm)
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Lets only the newest checkpoint of a trial keep its replay, once that one is complete.
+
+        Raises:
+            CheckpointError: If it cannot be written; nothing of it is left behind then.
+        """
+        storage = self._storage
+        before = storage.current_checkpoint_index if storage else None
+        try:
+            result = super().save(checkpoint_dir)
+        except OSError as error:
+            # Tune copies what was saved to where results are kept.
+            if storage and storage.current_checkpoint_index != before:
+                with contextlib.suppress(OSError):
+                    storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
+            raise checkpoint.not_saved(storage.trial_fs_path, error) from error
+        if storage:
+            with contextlib.suppress(OSError):  # a large file too many is no reason to stop
+                checkpoint.forget_replays(
+                    storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
+                )
+        return result
+
+
+def say(text: str) -> None:
+    """Prints a line for the user beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _get_games(runner: TeamEnvRunner) -> dict[str, Any]:
+    return runner.get_games()
+
+
+def _set_games(
+    runner: TeamEnvRunner, saved: dict[int, dict[str, Any]], env_steps: int
+) -> tuple[int, bool]:
+    """The runner's index, and whether its games go on."""
+    index = runner.worker_index or 0
+    return index, runner.set_games(saved.get(index), env_steps)

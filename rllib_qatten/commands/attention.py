@@ -1,0 +1,113 @@
+"""`rllib attention`: plays, weighs, writes pictures, pages and numbers, prints a table."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from rllib_qatten.envs.battles.battle import Battle, drawable
+from rllib_qatten.errors import BadInput
+from rllib_qatten.evaluation.evaluate import evaluate, make_games
+from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
+from rllib_qatten.evaluation.team_policy import TeamPolicy
+from rllib_qatten.files import replacing
+from rllib_qatten.rollout.episode import TeamEpisode
+
+
+def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
+    """Shows how a checkpoint's mixer weighs the agents in greedy games.
+
+    Args:
+        checkpoint: Its folder.
+        episodes: How many games.
+        seed: Of the games.
+        folder: Where `game_1.png`, `.html` and `.npz` go, and so on.
+
+    Raises:
+        BadInput: If the checkpoint is no good or has no mixer, or a file can't be written.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise BadInput(
+            "figures need the extra 'report' (matplotlib is not installed): "
+            "pip install 'rllib-qatten[report]'"
+        )
+    from rllib_qatten.drawing import attention as attention_figures
+    from rllib_qatten.drawing import battle_page
+    from rllib_qatten.drawing.style import use_style
+
+    use_style()
+    policy = TeamPolicy.from_checkpoint(checkpoint)
+    module = load_module(checkpoint)
+    teams = make_games(policy, episodes, {})
+    with contextlib.closing(teams):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
+        evaluation = evaluate(policy, teams, episodes, seed)
+    spec = evaluation.spec
+    games = []
+    for number, episode in enumerate(evaluation.episodes, 1):
+        title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
+        battle = Battle.of(episode, spec) if drawable(spec) else None
+        game = WeighedGame(title + _end(episode), spec, episode, weigh(module, episode), battle)
+        games.append(game)
+        with replacing(folder / f"game_{number}.png") as file:
+            attention_figures.draw(game).savefig(file)
+        with replacing(folder / f"game_{number}.html") as file:
+            battle_page.write(game, file)
+        with replacing(folder / f"game_{number}.npz") as file:
+            np.savez_compressed(file, allow_pickle=False, **game.arrays())
+    _print(games, policy)
+    names = "game_1" if episodes == 1 else f"game_1 .. game_{len(games)}"
+    print(f"Wrote {names} (.png, .html, .npz) to {folder}")
+
+
+def _name(policy: TeamPolicy) -> str:
+    """Algorithm, environment and map."""
+    trained = policy.metadata["environment"]
+    game = f"{trained['env']} {trained['env_config'].get('map_name', '')}".strip()
+    return f"{policy.metadata['algorithm']} on {game}"
+
+
+def _end(episode: TeamEpisode) -> str:
+    if episode.won is None:
+        return f"return {episode.episode_return:.4g} in {len(episode)} steps"
+    result = "won" if episode.won else "lost" if episode.terminated else "time over"
+    return f"{result} after {len(episode)} steps"
+
+
+def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
+    """A table of means over the steps that agents began alive."""
+    console, spec = Console(highlight=False), games[0].spec
+    console.print(f"{_name(policy)}, {spec.engine}: {len(games)} greedy games", soft_wrap=True)
+    alive = np.concatenate([game.episode.alive[:-1] for game in games])
+
+    def mean(values: list[np.ndarray]) -> list[str]:
+        sums = (np.concatenate(values) * alive).sum(0)
+        return [f"{x:.3f}" for x in sums / np.maximum(alive.sum(0), 1)]
+
+    cells = {"dQ_tot/dQ_i": mean([game.weights.effective_weights for game in games])}
+    attention = [game.weights.attention for game in games]
+    heads = 0 if attention[0] is None else attention[0].shape[1]
+    for h in range(heads):
+        cells[f"head {h}"] = mean([x[:, h] for x in attention if x is not None])
+    table = Table("mean while alive", box=None, padding=(0, 2))
+    for title in cells:
+        table.add_column(title, justify="right")
+    for agent, *row in zip(games[0].labels, *cells.values(), strict=True):
+        table.add_row(agent, *row)
+    console.print(table)
+    if not heads:
+        console.print("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
+    if games[0].battle is None:
+        console.print(
+            "Games are not drawn: only states of the engine smax say where units stand, and here "
+            f"played {spec.engine}.",
+            soft_wrap=True,
+        )

@@ -1,0 +1,1 @@
+"""A trained team in pictures: battles, attention, video, one style."""

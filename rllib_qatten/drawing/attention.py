@@ -1,0 +1,107 @@
+"""A game's weights as a figure for papers, after figure 4 of Qatten's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
+
+from rllib_qatten.drawing.palette import LIGHT
+from rllib_qatten.drawing.style import HEAT, looks
+from rllib_qatten.drawing.video import frames
+from rllib_qatten.evaluation.mixer_weights import WeighedGame
+
+#: Panels in one row.
+ACROSS = 4
+#: At most so many markers on a line.
+MARKS = 10
+
+
+def draw(game: WeighedGame) -> Figure:
+    """The battle; below, time downwards: attention, effective weights, health, lines."""
+    weights = game.weights
+    heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
+    panels: list[Any] = [(_heat_map, f"attention of head {h}", x) for h, x in enumerate(heads)]
+    effective = r"effective weight $\partial Q_{tot} / \partial Q_i$"
+    panels.append((_heat_map, effective, weights.effective_weights))
+    if game.vitality:
+        panels.append((_shares, *game.vitality))
+    if weights.head_weights is not None:
+        panels.append((_lines, "head weights", weights.head_weights))
+        panels.append((_entropies, "entropy of attention (nats)", weights.entropies))
+    across = min(ACROSS, len(panels))
+    rows = math.ceil(len(panels) / across)
+    width = max(2.4, 0.8 + 0.17 * game.spec.n_agents)
+    height = max(2.9, min(5.0, 1.2 + 0.05 * len(game.episode)))
+    size = across * width, rows * height + 0.4
+    if game.battle is None or across < ACROSS:
+        figure = Figure(size, layout="constrained")
+        grid = figure.subplots(rows, across, squeeze=False)
+    else:
+        images = list(frames(game.episode, game.spec, LIGHT))
+        w, h = images[0].size
+        top = size[0] / 2 * h / w
+        figure = Figure((size[0], size[1] + top), layout="constrained")
+        parts: Any = figure.subfigures(2, 1, height_ratios=(top, size[1]))
+        above, below = parts
+        for axes, share in zip(above.subplots(1, 2), (1 / 3, 2 / 3), strict=True):
+            axes.imshow(images[round(share * len(game.episode))])
+            axes.set_axis_off()
+        grid = below.subplots(rows, across, squeeze=False)
+    for axes, (kind, name, values) in zip(grid.flat, panels, strict=False):
+        kind(axes, values, game)
+        axes.set_title(name, fontsize=9)
+        axes.set_ylim(len(game.episode) - 0.5, -0.5)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.tick_params(labelsize=7)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("step", fontsize=8)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    figure.suptitle(game.title, fontsize=9, wrap=True)
+    return figure
+
+
+def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float) -> None:
+    """[T, N], with a color bar of its own, as heads differ in their range."""
+    axes.grid(False)
+    image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
+    axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
+    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
+    alive = game.episode.alive[:-1]
+    rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
+    for agent in np.flatnonzero(~alive.all(0)).tolist():
+        died = int(alive[:, agent].argmin())
+        axes.plot([agent, agent], [died, len(alive) - 0.5], "w:", linewidth=0.8)
+        axes.plot(agent, died, "wx", markersize=5, markeredgewidth=1.4, path_effects=rim)
+
+
+def _shares(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, N], from 0 to 1 whatever occurs."""
+    _heat_map(axes, values, game, vmin=0, vmax=1)
+
+
+def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, H], one line a head."""
+    steps = np.arange(len(values))
+    heads = [f"head {h}" for h in range(values.shape[1])]
+    for (head, look), line in zip(looks(heads).items(), values.T, strict=True):
+        every = max(1, len(steps) // MARKS)
+        axes.plot(
+            line, steps, label=head, color=look.color, linewidth=1.2,
+            marker=look.marker, markersize=3, markevery=every,
+        )  # fmt: skip
+    axes.legend(fontsize=6)
+
+
+def _entropies(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+    """[T, H], beside the entropy of attention that is the same for all agents."""
+    even = math.log(game.spec.n_agents)
+    axes.axvline(
+        even, color="gray", linestyle="--", linewidth=0.8, label=f"even, ln {game.spec.n_agents}"
+    )
+    _lines(axes, values, game)

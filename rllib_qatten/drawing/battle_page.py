@@ -1,0 +1,82 @@
+"""A game and its weights as one HTML page."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.colors import to_hex
+
+from rllib_qatten.drawing.palette import COLORS
+from rllib_qatten.drawing.style import HEAT
+from rllib_qatten.drawing.templates import render
+from rllib_qatten.evaluation.mixer_weights import WeighedGame
+
+#: Of the numbers in the page, after the point.
+DIGITS = 5
+
+
+def write(game: WeighedGame, file: Path) -> None:
+    """Writes the page.
+
+    Args:
+        game: What it shows; without a drawing where it is not known where units stood.
+        file: Where to.
+    """
+    script = importlib.resources.files(__package__).joinpath("battle_page.js").read_text("utf-8")
+    # Inside a script nothing but its end tag needs care.
+    data = json.dumps(shown(game), separators=(",", ":")).replace("</", "<\\/")
+    content = {"title": game.title, "script": Markup(script), "data": Markup(data)}
+    file.write_text(render("battle_page.html.jinja", content), encoding="utf-8")
+
+
+def shown(game: WeighedGame) -> dict[str, Any]:
+    """What the page is told: heat maps [T, N], lines [T, H], and the battle."""
+    weights, episode, battle = game.weights, game.episode, game.battle
+    heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
+    maps = [_map(f"attention of head {h}", values) for h, values in enumerate(heads)]
+    maps.append(_map("effective weight dQ_tot/dQ_i", weights.effective_weights))
+    if game.vitality:
+        maps.append(_map(*game.vitality, limits=(0, 1)))
+    lines: list[tuple[str, np.ndarray]] = []
+    if weights.head_weights is not None and weights.entropies is not None:
+        lines.append(("head weights", weights.head_weights))
+        lines.append(("entropy of attention (nats)", weights.entropies))
+    lines.append(("Q_tot", weights.q_tot[:, None]))
+    lines.append(("reward", episode.rewards[:, None]))
+    return {
+        "labels": game.labels,
+        "engine": game.spec.engine,
+        "heads": len(heads),
+        "maps": maps,
+        "lines": [{"name": name, "rows": _plain(values)} for name, values in lines],
+        "even": math.log(game.spec.n_agents),
+        "alive": episode.alive.astype(int).tolist(),
+        "actions": episode.actions.tolist(),
+        "heat": [to_hex(color) for color in mpl.colormaps[HEAT](range(256))],
+        "colors": COLORS,
+        "battle": battle
+        and {
+            "health": _plain(battle.health),
+            "positions": _plain(battle.positions),
+            "shoots": battle.shoots.astype(int).tolist(),
+            "targets": battle.targets.tolist(),
+            "types": battle.types,
+            "radii": _plain(battle.radii),
+        },
+    }
+
+
+def _map(name: str, values: np.ndarray, limits: tuple[int, int] | None = None) -> dict[str, Any]:
+    """A heat map; its colors span the limits, else what occurs."""
+    return {"name": name, "rows": _plain(values), "limits": limits}
+
+
+def _plain(values: np.ndarray) -> Any:
+    return np.round(values.astype(np.float64), DIGITS).tolist()

@@ -1,0 +1,67 @@
+"""One look for every figure, in the colors of `palette`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import matplotlib
+import matplotlib.style
+from cycler import cycler
+
+from rllib_qatten.drawing.palette import COLORS, INK
+
+#: Of heat maps: even in lightness, the same for color-blind readers.
+HEAT = "cividis"
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = "osD^vPX<>*"
+
+
+class Look(NamedTuple):
+    """How one line of a figure is drawn."""
+
+    color: str
+    linestyle: str
+    marker: str
+
+
+def looks(names: list[str]) -> dict[str, Look]:
+    """A look for each name: neighbors differ in color and marker, and all in one of three."""
+    return {
+        name: Look(
+            COLORS[i % len(COLORS)],
+            _LINES[i // len(COLORS) % len(_LINES)],
+            _MARKERS[i % len(_MARKERS)],
+        )
+        for i, name in enumerate(names)
+    }
+
+
+def use_style() -> None:
+    """Sets matplotlib's parameters; figures are drawn without a display."""
+    matplotlib.use("agg")
+    text = {key: INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")}
+    look: dict[str, Any] = {
+        **text,
+        "axes.edgecolor": INK,
+        "axes.prop_cycle": cycler(color=COLORS),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.grid": True,
+        "axes.titlesize": "medium",
+        "axes.titleweight": "bold",
+        "figure.dpi": 100,
+        "figure.figsize": (5.2, 3.6),
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "grid.alpha": 0.25,
+        "grid.color": "#808080",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 5,
+        "savefig.dpi": 200,
+        # Text stays text, and the same figure is the same file.
+        "svg.fonttype": "none",
+        "svg.hashsalt": "rllib_qatten",
+    }
+    matplotlib.style.use(look)

@@ -1,0 +1,1 @@
+"""Other libraries' environments as team environments, and the way back."""

@@ -1,0 +1,1 @@
+"""Battles of SMAC's maps, on StarCraft II or on SMAX."""

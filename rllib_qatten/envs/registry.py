@@ -1,0 +1,87 @@
+"""From an env's name and config to a vector of teams."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from pettingzoo import ParallelEnv
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+from ray.tune.registry import ENV_CREATOR, _global_registry
+
+from rllib_qatten.envs.adapters.gymnasium import make_gymnasium
+from rllib_qatten.envs.adapters.pettingzoo import make_pettingzoo
+from rllib_qatten.envs.adapters.team_env import as_team_env
+from rllib_qatten.envs.battles.smac import make_smac
+from rllib_qatten.envs.checker import check_env
+from rllib_qatten.envs.import_path import load_attribute
+from rllib_qatten.envs.python_teams import LoopedTeams
+from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
+from rllib_qatten.envs.team import TeamVector
+from rllib_qatten.errors import one_of
+
+#: The envs that importing the package registers with Tune.
+ENVS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "smac": make_smac,
+    "matrix_game": MatrixGame,
+    "two_step_game": TwoStepGame,
+    "pettingzoo": make_pettingzoo,
+    "gymnasium": make_gymnasium,
+}
+
+
+def env_creator(
+    env: str | Callable[[dict[str, Any]], Any],
+) -> Callable[[dict[str, Any]], MultiAgentEnv]:
+    """The function that makes an env from its config.
+
+    Args:
+        env: A name registered with Tune; a path, "my_package.my_module:MyEnv"; or a class or
+            function. A `ParallelEnv` class gets the config's keys as arguments, as PettingZoo has
+            it; all else gets the config, as RLlib has it.
+
+    Raises:
+        ValueError: For a name that isn't registered, with the nearest one.
+        ModuleNotFoundError: For a path whose module is missing.
+    """
+    make: Callable[[dict[str, Any]], Any]
+    if callable(env):
+        make = env
+    elif env in ENVS:
+        make = ENVS[env]
+    elif ":" in env:
+        make = load_attribute(env)
+    elif _global_registry.contains(ENV_CREATOR, env):
+        make = _global_registry.get(ENV_CREATOR, env)
+    else:
+        one_of(env, ENVS, "env (your own: its path, my_package.my_module:MyEnv)")
+    return functools.partial(_create, make)
+
+
+def _create(make: Callable[..., Any], env_config: dict[str, Any]) -> MultiAgentEnv:
+    if isinstance(make, type) and issubclass(make, ParallelEnv):
+        return as_team_env(make(**env_config))
+    return as_team_env(make(env_config))
+
+
+def make_teams(
+    env: str | Callable[[dict[str, Any]], Any],
+    env_config: dict[str, Any],
+    num_games: int,
+    team_reward: str = "equal",
+) -> TeamVector:
+    """Makes a vector of `num_games` teams.
+
+    An env with a `vectorize(num_games)` brings its own vector; others are checked and looped over.
+
+    Raises:
+        ValueError: If the env is unknown or breaks the team contract.
+    """
+    create = env_creator(env)
+    first = create(env_config)
+    if hasattr(first, "vectorize"):
+        return first.vectorize(num_games)
+    check_env(first, team_reward=team_reward)
+    others = [create(env_config) for _ in range(num_games - 1)]
+    return LoopedTeams([first, *others], team_reward)

@@ -1,0 +1,191 @@
+"""A trained team that acts: no Ray, no mixer, no code from the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from rllib_qatten.agents.acting import ActingNetwork
+from rllib_qatten.checkpoints.team_files import read
+from rllib_qatten.errors import BadInput
+from rllib_qatten.rollout.exploration import greedy
+
+
+class TeamPolicy:
+    """A team that plays greedily, one call per step, and remembers its games' history.
+
+        team = TeamPolicy.from_checkpoint("checkpoint_000010")
+        team.reset()
+        actions = team.act(observations, action_mask)
+
+    Letters: G games, N agents, O observation length, A actions.
+
+    Attributes:
+        network: The agent network.
+        metadata: What the checkpoint says of the policy, as in its `policy.json`.
+        agents: The agents' ids, in the order of axis N.
+        utilities: [N, A] or [G, N, A], of the last step and all actions, legal or not.
+    """
+
+    def __init__(self, network: ActingNetwork, metadata: dict[str, Any]) -> None:
+        """Takes over what `from_checkpoint` reads."""
+        self.network = network
+        self.metadata = metadata
+        self.agents: tuple[str, ...] = tuple(metadata["agents"])
+        self.reset()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> TeamPolicy:
+        """Reads the team from a checkpoint's folder.
+
+        Raises:
+            BadInput: If it is no checkpoint of this package, or was cut short or altered.
+        """
+        return cls(*read(path))
+
+    def agent(self, agent: int | str) -> AgentPolicy:
+        """One of the agents alone, with a history of its own.
+
+        Args:
+            agent: Its place or its id.
+
+        Raises:
+            BadInput: If there is none such.
+        """
+        place = self.agents.index(agent) if agent in self.agents else agent
+        if place not in range(len(self.agents)):
+            raise BadInput(
+                f"No agent {agent!r}: the team has {', '.join(self.agents)}, or 0 to "
+                f"{len(self.agents) - 1}."
+            )
+        return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))
+
+    def reset(self, games: ArrayLike | None = None) -> None:
+        """Begins new games, with no history.
+
+        Args:
+            games: [G] bool, which of the games begin anew; all of them without it.
+
+        Raises:
+            ValueError: If the mask does not fit the games being played.
+        """
+        if games is None:
+            self._last_actions: np.ndarray | None = None
+            self.utilities = np.empty(0, np.float32)
+            return
+        begun = np.asarray(games, bool)
+        if self._last_actions is None:
+            return  # no game has a history yet
+        if begun.shape != self._last_actions.shape[:1]:
+            raise ValueError(
+                f"games must be [G={len(self._last_actions)}], got {list(begun.shape)}"
+            )
+        self._last_actions[begun] = -1
+        self._hidden[torch.from_numpy(begun)] = 0
+
+    def act(self, observations: ArrayLike, action_mask: ArrayLike) -> np.ndarray:
+        """The team's next actions: each agent's best legal one.
+
+        Args:
+            observations: [N, O] of one game, or [G, N, O] of G games that step together; agents
+                with less to see are padded with zeros.
+            action_mask: [N, A] or [G, N, A], what is legal; all ones where everything is.
+
+        Returns:
+            [N] or [G, N] int; an agent without a legal action gets 0.
+
+        Raises:
+            ValueError: For other shapes, or another number of games than since the last `reset`.
+        """
+        seen = np.asarray(observations, np.float32)
+        legal = np.asarray(action_mask, bool)
+        layout = self.network.layout
+        n, sizes = layout.n_agents, (layout.observation_size, layout.n_actions)
+        games = seen.shape[:-2]
+        expected = [(*games, n, size) for size in sizes]
+        if len(games) > 1 or [seen.shape, legal.shape] != expected:
+            raise ValueError(
+                f"observations must be [{n}, {sizes[0]}] and action_mask [{n}, {sizes[1]}], or "
+                "both with one leading axis of games; got "
+                f"{list(seen.shape)} and {list(legal.shape)}"
+            )
+        rows = seen.reshape(-1, n, sizes[0])
+        if self._last_actions is None:
+            self._last_actions = np.full((len(rows), n), -1, np.int64)
+            self._hidden = self.network.initial_hidden(len(rows))
+        elif len(rows) != len(self._last_actions):
+            raise ValueError(
+                f"{len(self._last_actions)} game(s) are being played and {len(rows)} came: call "
+                "reset() before another number of games"
+            )
+        with torch.no_grad():
+            utilities, self._hidden = self.network(
+                torch.tensor(rows), torch.from_numpy(self._last_actions), self._hidden
+            )
+        self.utilities = utilities.numpy().reshape(*games, n, sizes[1])
+        actions = greedy(self.utilities, legal)
+        self._last_actions = actions.reshape(-1, n).copy()
+        return actions
+
+
+class AgentPolicy:
+    """One agent alone, that sees and remembers nothing but its own: decentralised execution.
+
+        agent = AgentPolicy.from_checkpoint("checkpoint_000010", agent="ally_0")
+        action = agent.act(observation, action_mask)
+
+    Attributes:
+        id: The agent's id.
+        place: Its place in the team.
+        utilities: [A] or [G, A], of the last step.
+    """
+
+    def __init__(self, team: TeamPolicy, place: int) -> None:
+        """Takes a team of its own, of which it is one."""
+        self._team = team
+        self.place = place
+        self.id = team.agents[place]
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, agent: int | str) -> AgentPolicy:
+        """Reads one agent, by its place or id, from a checkpoint's folder.
+
+        Raises:
+            BadInput: As `TeamPolicy.from_checkpoint`, or if there is no such agent.
+        """
+        return TeamPolicy.from_checkpoint(path).agent(agent)
+
+    @property
+    def utilities(self) -> np.ndarray:
+        """See class."""
+        return self._team.utilities[..., self.place, :]
+
+    def reset(self, games: ArrayLike | None = None) -> None:
+        """Begins new games; see `TeamPolicy.reset`."""
+        self._team.reset(games)
+
+    def act(self, observation: ArrayLike, action_mask: ArrayLike) -> np.ndarray:
+        """This agent's next action.
+
+        Args:
+            observation: [O] of one game, or [G, O].
+            action_mask: [A] or [G, A].
+
+        Returns:
+            An integer, or [G].
+
+        Raises:
+            ValueError: As `TeamPolicy.act`.
+        """
+        # The others' rows stay blank: no row of an agent network looks at another.
+        return self._team.act(self._alone(observation), self._alone(action_mask))[..., self.place]
+
+    def _alone(self, own: ArrayLike) -> np.ndarray:
+        own = np.asarray(own)
+        team = np.zeros((*own.shape[:-1], len(self._team.agents), own.shape[-1]), own.dtype)
+        team[..., self.place, :] = own
+        return team

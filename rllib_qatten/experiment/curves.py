@@ -1,0 +1,53 @@
+"""Files beside a trial's results: progress.csv and result.json without gaps, and its command."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ray.tune.experiment import Trial
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback
+from ray.tune.result import EXPR_PROGRESS_FILE
+
+from rllib_qatten.report.runs import COMMAND_FILE
+
+
+class _KeepsFile(LoggerCallback):
+    """A trial that goes on keeps the file that is here.
+
+    Tune fetches the stored copy, which lacks what came since the last sync: with population based
+    training a row per exploit.
+    """
+
+    def _restore_from_remote(self, file_name: str, trial: Trial) -> None:
+        if not Path(trial.local_path, file_name).exists():
+            super()._restore_from_remote(file_name, trial)
+
+
+class JSONCurves(_KeepsFile, JsonLoggerCallback):
+    """Tune's result.json without gaps."""
+
+
+class CSVCurves(_KeepsFile, CSVLoggerCallback):
+    """Tune's progress.csv without gaps; its columns stay those of the header."""
+
+    def _setup_trial(self, trial: Trial) -> None:
+        super()._setup_trial(trial)
+        if self._trial_continue[trial]:
+            # Tune would take the columns of the next result, which may be others.
+            with open(Path(trial.local_path, EXPR_PROGRESS_FILE), newline="") as file:
+                columns = next(csv.reader(file))
+            self._trial_csv[trial] = csv.DictWriter(self._trial_files[trial], columns)
+
+
+class Command(LoggerCallback):
+    """The command that started a trial, for reports of it."""
+
+    def __init__(self, command: str) -> None:
+        """Takes the command as a shell would."""
+        self._command = command
+
+    def log_trial_start(self, trial: Trial) -> None:
+        """Writes it beside the results."""
+        trial.init_local_path()
+        Path(trial.local_path, COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Many runs together: read, statistics, figures, page."""

@@ -1,0 +1,170 @@
+"""The figures of a report; each function draws one and returns it."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from rllib_qatten.drawing.palette import INK
+from rllib_qatten.drawing.style import Look
+from rllib_qatten.report.runs import Run
+from rllib_qatten.report.statistics import Estimate
+from rllib_qatten.report.timing import PARTS, TimeSplit
+
+STEPS = "environment steps"
+#: Score -> the label of its axis.
+SCORES = {"win_rate": "win rate", "return": "return"}
+#: At most so many markers on a line.
+MARKS = 10
+
+
+def learning_curves(
+    title: str,
+    score: str,
+    runs: dict[str, list[Run]],
+    estimates: dict[str, Estimate | None],
+    looks: dict[str, Look],
+) -> Figure:
+    """Every run as a thin line; the aggregate of each algorithm's runs with its interval."""
+    figure, axes = plt.subplots()
+    for label, of_label in runs.items():
+        look, estimate = looks[label], estimates[label]
+        for run in of_label:
+            # A single run is its own aggregate.
+            if len(of_label) > 1 or estimate is None:
+                axes.plot(run.steps, run.scores[score], color=look.color, alpha=0.35, linewidth=0.8)
+        if estimate:
+            _line(axes, label, estimate, look)
+    _steps(axes)
+    games = "greedy " if all(run.greedy for of_label in runs.values() for run in of_label) else ""
+    axes.set(title=title, ylabel=games + SCORES[score])
+    if score == "win_rate":
+        _shares(axes)
+    return _with_legend(figure, axes)
+
+
+def sample_efficiency(
+    ylabel: str, estimates: dict[str, Estimate], looks: dict[str, Look]
+) -> Figure:
+    """Normalized scores over all compared tasks along the steps."""
+    figure, axes = plt.subplots()
+    for label, estimate in estimates.items():
+        _line(axes, label, estimate, looks[label])
+    _steps(axes)
+    _shares(axes)
+    axes.set(title="Sample efficiency", ylabel=ylabel)
+    return _with_legend(figure, axes)
+
+
+def performance_profiles(estimates: dict[str, Estimate], looks: dict[str, Look]) -> Figure:
+    """The share of runs that ended above each score."""
+    figure, axes = plt.subplots()
+    for label, estimate in estimates.items():
+        _line(axes, label, estimate, looks[label], drawstyle="steps-post")
+    _shares(axes)
+    axes.set(
+        title="Performance profile",
+        xlabel="normalized final score \N{GREEK SMALL LETTER TAU}",
+        ylabel="share of runs above \N{GREEK SMALL LETTER TAU}",
+    )
+    return _with_legend(figure, axes)
+
+
+def improvement(estimates: dict[tuple[str, str], Estimate]) -> Figure:
+    """A table of P(row > column), shaded, with 95 % intervals where seeds allow them."""
+    labels = list(dict.fromkeys(x for x, _ in estimates))
+    n = len(labels)
+    table = np.full((n, n), np.nan)
+    for (x, y), estimate in estimates.items():
+        table[labels.index(x), labels.index(y)] = estimate.center[0]
+    figure, axes = plt.subplots(figsize=(max(4.2, 2.2 + 0.72 * n), max(2.4, 1.6 + 0.5 * n)))
+    # Purple and orange are told apart by all; without their darkest shades, black text is read.
+    axes.imshow(table, cmap="PuOr_r", vmin=-0.5, vmax=1.5, aspect="auto")
+    for (x, y), estimate in estimates.items():
+        text = f"{estimate.center[0]:.2f}"
+        if np.isfinite(estimate.low[0]):
+            text += f"\n{estimate.low[0]:.2f}\N{EN DASH}{estimate.high[0]:.2f}"
+        # On the shade, whatever the theme.
+        axes.text(
+            labels.index(y), labels.index(x), text, ha="center", va="center", size=8, color="black"
+        )
+    axes.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), labels)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set(title="P(row ends above column)")
+    return figure
+
+
+def throughput(values: dict[str, list[float]], looks: dict[str, Look]) -> Figure:
+    """A bar for each algorithm: env steps per second, a dot for each run."""
+    figure, axes = plt.subplots(figsize=(5.2, 1.3 + 0.32 * len(values)))
+    for row, (label, speeds) in enumerate(values.items()):
+        axes.barh(row, np.mean(speeds), color=looks[label].color, alpha=0.75, height=0.6)
+        axes.plot(speeds, [row] * len(speeds), "o", color=INK, markersize=3)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(title="Throughput", xlabel="environment steps per second")
+    return figure
+
+
+def time_split(splits: dict[str, TimeSplit]) -> Figure:
+    """A bar for each algorithm: what share of its time went where."""
+    figure, axes = plt.subplots(figsize=(5.2, 1.8 + 0.32 * len(splits)))
+    left = np.zeros(len(splits))
+    for part, (color, hatch) in PARTS.items():
+        shares = np.array([split[part] for split in splits.values()])
+        axes.barh(
+            range(len(splits)), shares, left=left, height=0.6, label=part, color=color,
+            hatch=hatch, edgecolor="white", linewidth=0,
+        )  # fmt: skip
+        left += shares
+    axes.set_yticks(range(len(splits)), list(splits))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set(title="Where the time goes", xlabel="share of the time")
+    return _with_legend(figure, axes)
+
+
+def _line(
+    axes: Axes, label: str, estimate: Estimate, look: Look, drawstyle: str = "default"
+) -> None:
+    every = max(1, len(estimate.x) // MARKS)
+    axes.plot(
+        estimate.x, estimate.center, label=label, markevery=every, drawstyle=drawstyle,
+        **look._asdict(),
+    )  # fmt: skip
+    if np.isfinite(estimate.low).all():
+        axes.fill_between(
+            estimate.x, estimate.low, estimate.high, color=look.color, alpha=0.15, linewidth=0,
+            step="post" if drawstyle == "steps-post" else None,
+        )  # fmt: skip
+
+
+def _steps(axes: Axes) -> None:
+    axes.set_xlim(left=0)
+    axes.set_xlabel(STEPS)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _shares(axes: Axes) -> None:
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _with_legend(figure: Figure, axes: Axes) -> Figure:
+    """Below the axes, where it hides no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = max(1, min(4, 72 // (7 + max(map(len, labels), default=1))))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.22 * rows)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
+    return figure

@@ -1,0 +1,294 @@
+"""`rllib report`: one page, its figures as files beside it, and the numbers as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from ray.tune.result import TIME_TOTAL_S
+
+from rllib_qatten.drawing.palette import INK
+from rllib_qatten.drawing.style import Look, looks, use_style
+from rllib_qatten.drawing.templates import render
+from rllib_qatten.errors import BadInput, one_of
+from rllib_qatten.files import replacing
+from rllib_qatten.report import figures, marl_eval, runs, statistics, timing
+from rllib_qatten.report.runs import Run
+from rllib_qatten.report.statistics import TITLES, Estimate
+from rllib_qatten.version import __version__
+
+PAGE = "report.html"
+#: Score -> title, format.
+SCORES = {"win_rate": ("win rate", "{:.3f}"), "return": ("return", "{:.2f}")}
+
+
+class Report:
+    """Draws, and keeps what the page shows."""
+
+    def __init__(self, found: list[Run], folder: Path, aggregate: str) -> None:
+        """Nothing is drawn yet.
+
+        Args:
+            found: The runs.
+            folder: Where figures go.
+            aggregate: "iqm" or "median".
+        """
+        self.runs, self.folder, self.aggregate = found, folder, aggregate
+        self.groups = statistics.by_task(found)
+        self.looks: dict[str, Look] = looks(sorted({run.label for run in found}))
+
+    def content(self) -> dict[str, Any]:
+        """What the template shows; draws and writes all figures."""
+        number = len(self.runs)
+        tasks = ", ".join(map(self._title, self.groups))
+        environments = ", ".join(sorted({environment for environment, _ in self.groups}))
+        return {
+            "title": f"{', '.join(self.looks)} on {tasks}" if number < 4 else "Training report",
+            "subtitle": f"{_count(number, 'run')} of {_count(len(self.looks), 'algorithm')} on "
+            f"{_count(len(self.groups), 'task')}: {tasks}. Played by {environments}.",
+            "aggregate": TITLES[self.aggregate],
+            "final": self._final(),
+            "curves": [(self._title(task), self._curves(task)) for task in self.groups],
+            "compared": self._compared(),
+            "time": self._time(),
+            "each": self._each(),
+            "settings": [
+                {
+                    "title": f"{run.label}, {run.task}, {run.name}: {run.versions}",
+                    "config": json.dumps(run.config, indent=1, default=str),
+                }
+                for run in self.runs
+            ],
+        }
+
+    def _title(self, task: tuple[str, str]) -> str:
+        """The task, with the environment where there are several."""
+        several = len({environment for environment, _ in self.groups}) > 1
+        return f"{task[1]} ({task[0]})" if several and task[0] != task[1] else task[1]
+
+    def _final(self) -> dict[str, Any]:
+        scores = [score for score in SCORES if any(score in run.scores for run in self.runs)]
+        rows = []
+        for task, algorithms in self.groups.items():
+            for label, of_label in algorithms.items():
+                row = [self._title(task), label, str(len(of_label)), _span(of_label)]
+                for score in scores:
+                    if all(score in run.scores for run in of_label):
+                        estimate = statistics.final(of_label, score, self.aggregate)
+                        row += _cells(estimate, SCORES[score][1])
+                    else:
+                        row += ["-", "-"]
+                rows.append(row)
+        head = ["task", "algorithm", "runs", "env steps"]
+        for score in scores:
+            head += [SCORES[score][0], "95 % interval"]
+        return {"head": head, "rows": rows, "numbers": range(2, len(head))}
+
+    def _curves(self, task: tuple[str, str]) -> list[dict[str, str]]:
+        drawn = []
+        for score, (title, _) in SCORES.items():
+            of_score = {
+                label: measured
+                for label, all_runs in self.groups[task].items()
+                if (measured := [run for run in all_runs if score in run.scores])
+            }
+            if of_score:
+                estimates = {
+                    label: statistics.curve(of_label, score, self.aggregate)
+                    for label, of_label in of_score.items()
+                }
+                figure = figures.learning_curves(task[1], score, of_score, estimates, self.looks)
+                caption = f"{title.capitalize()} on {task[1]} against environment steps."
+                drawn.append(self._keep(figure, f"{score}_{self._title(task)}", caption))
+        return drawn
+
+    def _compared(self) -> dict[str, Any]:
+        compared = statistics.comparison(self.runs)
+        if len(self.groups) < 2 and len(compared.runs) < 2:
+            return {}
+        scores = statistics.final_scores(compared)
+        tasks = ", ".join(map(self._title, compared.tasks))
+        sizes = sorted({len(values) for values in scores.values()})
+        many = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))
+        title = TITLES[self.aggregate]
+        drawn = [
+            self._keep(
+                figures.sample_efficiency(
+                    f"normalized score, {title}",
+                    statistics.sample_efficiency(compared, self.aggregate),
+                    self.looks,
+                ),
+                "sample_efficiency",
+                f"The {title} of the normalized score over all runs and tasks.",
+            ),
+            self._keep(
+                figures.performance_profiles(statistics.profiles(scores), self.looks),
+                "performance_profile",
+                "Higher is better; a line that falls late has no bad runs.",
+            ),
+        ]
+        if len(scores) > 1:
+            drawn.append(
+                self._keep(
+                    figures.improvement(statistics.improvements(scores)),
+                    "probability_of_improvement",
+                    "How probable it is that a run of the row's algorithm ends above one of the "
+                    "column's on the same task; 0.5 is no difference.",
+                )
+            )
+        return {
+            "about": f"Tasks: {tasks}; runs of an algorithm on each: {many}. A normalized score is "
+            "the win rate, or, where nothing is won, the return between the task's lowest and "
+            "highest.",
+            "left_out": compared.left_out,
+            "figures": drawn,
+        }
+
+    def _time(self) -> list[dict[str, str]]:
+        speeds: dict[str, list[float]] = {}
+        splits: dict[str, list[timing.TimeSplit]] = {}
+        for run in self.runs:
+            if speed := timing.steps_per_second(run):
+                speeds.setdefault(run.label, []).append(speed)
+            if split := timing.time_split(run):
+                splits.setdefault(run.label, []).append(split)
+        drawn = []
+        if speeds:
+            caption = "Bar: mean over runs; dot: a run. What else the machine did counts, too."
+            speeds = {label: speeds[label] for label in self.looks if label in speeds}
+            drawn.append(self._keep(figures.throughput(speeds, self.looks), "throughput", caption))
+        if splits:
+            means = {
+                label: {
+                    part: float(np.mean([split[part] for split in splits[label]]))
+                    for part in timing.PARTS
+                }
+                for label in self.looks
+                if label in splits
+            }
+            caption = "From RLlib's timers, mean over runs, without the first iteration."
+            drawn.append(self._keep(figures.time_split(means), "time_split", caption))
+        return drawn
+
+    def _each(self) -> dict[str, Any]:
+        head = ["task", "algorithm", "run", "env steps", "win rate", "return", "steps/s", "time"]
+        rows = []
+        for run in self.runs:
+            speed = timing.steps_per_second(run)
+            seconds = run.columns.get(TIME_TOTAL_S)
+            rows.append(
+                [
+                    run.task,
+                    run.label,
+                    run.name,
+                    f"{run.steps[-1]:,.0f}",
+                    *(_number(run.final(score), form) for score, (_, form) in SCORES.items()),
+                    "-" if speed is None else f"{speed:,.0f}",
+                    "-" if seconds is None else f"{np.nanmax(seconds) / 60:.1f} min",
+                    run.command,
+                    str(run.folder),
+                ]
+            )
+        return {"head": [*head, "command", "folder"], "rows": rows, "numbers": range(3, 8)}
+
+    def _keep(self, figure: Figure, name: str, caption: str) -> dict[str, str]:
+        """Writes a figure as PNG and SVG, and returns it for the page."""
+        name = re.sub(r"[\W_]+", "_", name).strip("_").lower()
+        unsaid = ("Date", "Creator", "Format", "Type")
+        bare: Any = {"format": "svg", "metadata": dict.fromkeys(unsaid)}
+        figure.savefig(self.folder / f"{name}.png")
+        figure.savefig(self.folder / f"{name}.svg", **bare)
+        text = io.StringIO()
+        figure.savefig(text, **bare, transparent=True)
+        plt.close(figure)
+        return {
+            "name": name,
+            "caption": caption,
+            "svg": _inline(text.getvalue(), name, caption),
+            # Letters are equally large in all figures.
+            "width": f"{8.5 * figure.get_figwidth():.0f}rem",
+        }
+
+
+def write(
+    paths: Iterable[Path], folder: Path, aggregate: str, json_file: Path | None
+) -> tuple[list[str], Path]:
+    """Reports the runs in and below some folders.
+
+    Args:
+        paths: The folders.
+        folder: Where the page and its figures go; made if need be.
+        aggregate: What joins runs: "iqm" or "median".
+        json_file: Where all evaluations go in marl-eval's layout.
+
+    Returns:
+        Warnings about what could not be shown, and the page.
+
+    Raises:
+        BadInput: If the aggregate is none, there is no usable run, or something cannot be written.
+    """
+    try:
+        one_of(aggregate, statistics.AGGREGATES, "aggregate")
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    found, warnings = runs.read_all(paths)
+    with contextlib.ExitStack() as stack:
+        # What cannot be written is known before anything is drawn.
+        file = stack.enter_context(replacing(json_file)) if json_file else None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder}: cannot be made: {error.strerror}.") from error
+        page = stack.enter_context(replacing(folder / PAGE))
+        if file:
+            file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
+        use_style()
+        content = Report(found, folder, aggregate).content()
+        content |= {"warnings": warnings, "footer": _footer(folder)}
+        page.write_text(render(f"{PAGE}.jinja", content), encoding="utf-8")
+    return warnings, folder / PAGE
+
+
+def _inline(svg: str, name: str, label: str) -> str:
+    """An SVG document as an element: its own ids, the page's color of text, no outer size."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return svg.replace(INK, "currentColor")
+
+
+def _footer(folder: Path) -> str:
+    about = ", ".join(f"{name} {version(name)}" for name in ("ray", "scipy", "matplotlib"))
+    made = f"Made with rllib_qatten {__version__}, {about}."
+    return f"{made} Figures as PNG and SVG: {folder.resolve()}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _span(of_label: list[Run]) -> str:
+    ends = sorted(run.steps[-1] for run in of_label)
+    return " to ".join(dict.fromkeys(f"{end:,.0f}" for end in (ends[0], ends[-1])))
+
+
+def _cells(estimate: Estimate, form: str) -> list[str]:
+    interval = "-"
+    if np.isfinite(estimate.low[0]):
+        interval = f"{form.format(estimate.low[0])} .. {form.format(estimate.high[0])}"
+    return [form.format(estimate.center[0]), interval]
+
+
+def _number(value: float, form: str) -> str:
+    return form.format(value) if np.isfinite(value) else "-"

@@ -1,0 +1,239 @@
+"""The RLModules ("policies"): agent network, mixer and their targets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.utils import make_target_network
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.annotations import override
+from torch import Tensor, nn
+
+from rllib_qatten import columns
+from rllib_qatten.agents import Agent, InputLayout, make_agent, unroll
+from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.mixers import MIXERS, Mixed, attention_entropy
+from rllib_qatten.rollout.exploration import ILLEGAL
+from rllib_qatten.training.reward_standardizer import RewardStandardizer
+
+
+def greedy_actions(utilities: Tensor, legal: Tensor) -> Tensor:
+    """[R, N] the best legal action of each agent, from [R, N, A] utilities and legal actions."""
+    return utilities.add((~legal).to(utilities.dtype), alpha=float(ILLEGAL)).argmax(-1)
+
+
+def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Tensor:
+    """[R, N] utilities of some entries' actions, from [P, N, A], R entries and [R, N]."""
+    if isinstance(rows, slice):
+        return utilities[rows].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+    # One flat look-up: indexing rows first would copy, and scatter back, all A utilities.
+    n, a = utilities.shape[1:]
+    agents = rows.unsqueeze(-1) * n + torch.arange(n, device=rows.device)
+    places = agents * a + actions
+    return utilities.flatten().gather(0, places.flatten()).view_as(places)
+
+
+class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+    """The policy of QMIX: agent networks, by default one that all agents share, and a mixer.
+
+    Built `inference_only`, as on env runners, it holds the agent network alone. A subclass brings
+    another mixer.
+    """
+
+    #: Which of `MIXERS`.
+    mixer_name: ClassVar[str] = "qmix"
+
+    @override(TorchRLModule)
+    def setup(self) -> None:
+        """Builds the networks from the team's space and the model config."""
+        spec = self.spec
+        self.layout = InputLayout(spec.observation_size, spec.n_actions, spec.n_agents)
+        self.agent = self.make_agent()
+        if not self.inference_only:
+            self.mixer = self.make_mixer(spec, self.model_config)
+            if self.model_config["standardize_rewards"]:
+                self.standardize_rewards = RewardStandardizer()
+
+    def make_agent(self) -> Agent:
+        """The agents' networks, as the settings have them."""
+        spec = self.spec
+        agent = make_agent(self.layout.size, spec.n_actions, spec.n_agents, **self.agent_settings)
+        # Checkpoints from before there was a choice do not name it.
+        agent.precision = getattr(torch, self.model_config.get("precision", "float32"))
+        return agent
+
+    @classmethod
+    def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
+        """The mixer for a team.
+
+        Raises:
+            ValueError: One of the mixer's settings is out of range.
+        """
+        kind = MIXERS[cls.mixer_name]
+        sizes = {"n_actions": spec.n_actions} if kind.uses_actions else {}
+        # Keys come from the declared unit features, else from the agent's own observation.
+        unit_size = spec.unit_feature_size or spec.observation_size
+        return kind(spec.n_agents, spec.state_size, unit_size, **sizes, **settings["mixer"])
+
+    @property
+    def spec(self) -> TeamSpec:
+        """The team's sizes."""
+        return self.observation_space.spec
+
+    @property
+    def agent_settings(self) -> dict[str, Any]:
+        """The agent network's settings, of which checkpoints keep a copy for acting."""
+        settings = self.model_config["agent"]
+        types = self.spec.unit_types
+        return {
+            "hidden_size": self.model_config["hidden_size"],
+            "unit_types": None if types is None else list(types),
+            **settings,
+        }
+
+    # Acting.
+
+    def get_initial_state(self) -> dict[str, np.ndarray]:
+        """One game's hidden state: zeros [N, hidden]."""
+        return {"hidden": np.zeros((self.spec.n_agents, self.model_config["hidden_size"]), "f4")}
+
+    def _forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step of G games.
+
+        Args:
+            batch: Columns.OBS [G, N, O], "last_actions" [G, N] (-1: none), Columns.STATE_IN
+                {"hidden": [G, N, hidden]}.
+
+        Returns:
+            "utilities" [G, N, A] of all actions, legal or not, and Columns.STATE_OUT.
+        """
+        inputs = self.layout(
+            torch.as_tensor(batch[Columns.OBS]), torch.as_tensor(batch[columns.LAST_ACTIONS])
+        )
+        hidden = torch.as_tensor(batch[Columns.STATE_IN]["hidden"])
+        utilities, hidden = self.agent.step(inputs, hidden)
+        return {columns.UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}
+
+    # Learning.
+
+    def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Unrolls live and target networks over a packed batch and mixes both.
+
+        See `mix` for what comes out.
+        """
+        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        utilities, target_utilities = unroll(
+            self.agent, self.target_agent, inputs, batch[columns.BATCH_SIZES]
+        )
+        return self.mix(batch, utilities, target_utilities)
+
+    def mix(
+        self, batch: dict[str, Any], utilities: Tensor, target_utilities: Tensor
+    ) -> dict[str, Any]:
+        """Joint action values of the actions taken, and of greedy ones one step later.
+
+        Args:
+            batch: A packed batch, see `rllib_qatten.training.batch.pack`.
+            utilities: [P, N, A] of the live agent network.
+            target_utilities: [P, N, A] of the target network.
+
+        Returns:
+            Q_TOT [M] of the taken actions (with gradient), NEXT_Q_TOT [M] the target mixer's value
+            of the greedy legal actions (of the live network with double Q), REGULARIZER, and STATS.
+            For Q(lambda) also what the target networks say of this step: TARGET_Q_TOT [M] of the
+            taken actions and TARGET_GREEDY_Q_TOT [M] of the greedy ones.
+        """
+        now, mask, actions = batch[columns.NOW], batch[columns.MASK], batch[Columns.ACTIONS]
+        mixed = self.joint_value(self.mixer, batch, now, utilities, actions, mask=mask)
+        following = slice(len(utilities) - len(now), None)
+        with torch.no_grad():
+            judge = utilities if self.model_config["double_q"] else target_utilities
+
+            def target(rows: Tensor | slice, chosen: Tensor | None = None) -> Tensor:
+                if chosen is None:
+                    chosen = greedy_actions(judge[rows], batch[columns.LEGAL_ACTIONS][rows])
+                return self.joint_value(
+                    self.target_mixer, batch, rows, target_utilities, chosen
+                ).q_tot
+
+            forward = {
+                columns.Q_TOT: mixed.q_tot,
+                columns.NEXT_Q_TOT: target(following),
+                columns.REGULARIZER: mixed.regularizer,
+                columns.STATS: {},
+            }
+            if self.model_config["returns"] == "q_lambda":
+                forward[columns.TARGET_Q_TOT] = target(now, actions)
+                forward[columns.TARGET_GREEDY_Q_TOT] = target(now)
+            if mixed.attention is not None:
+                entropies = attention_entropy(mixed.attention, mask).unbind()
+                forward[columns.STATS] = {f"head_{h}_entropy": e for h, e in enumerate(entropies)}
+        return forward
+
+    def joint_value(
+        self,
+        mixer: Any,
+        batch: dict[str, Any],
+        rows: Tensor | slice,
+        utilities: Tensor,
+        actions: Tensor,
+        **options: Tensor,
+    ) -> Mixed:
+        """What a mixer makes of some entries' joint actions.
+
+        Args:
+            mixer: The live or the target mixer.
+            batch: The packed batch.
+            rows: The entries, R of P.
+            utilities: [P, N, A].
+            actions: [R, N].
+            **options: Passed on to the mixer.
+        """
+        inputs: dict[str, Tensor] = self._mixer_inputs(batch, rows)
+        if mixer.uses_actions:
+            legal = batch[columns.LEGAL_ACTIONS][rows]
+            best = (utilities[rows].detach() + (~legal) * ILLEGAL).amax(-1)
+            inputs |= {"actions": actions, "best_utilities": best}
+        mixed: Mixed = mixer(utilities_of(utilities, rows, actions), **inputs, **options)
+        return mixed
+
+    def _mixer_inputs(self, batch: dict[str, Any], rows: Tensor | slice) -> dict[str, Tensor]:
+        """State, unit features and alive mask of some entries."""
+        state = batch[columns.STATE][rows]
+        declared = self.spec.unit_features
+        if declared is None:
+            units = batch[Columns.OBS][rows]
+        else:
+            units = state[:, declared].unflatten(1, (self.spec.n_agents, -1))
+        return {"state": state, "unit_features": units, "alive": batch[columns.ALIVE][rows]}
+
+    # RLlib's interfaces.
+
+    @override(TargetNetworkAPI)
+    def make_target_networks(self) -> None:
+        """Copies the live networks."""
+        self.target_agent = make_target_network(self.agent)
+        self.target_mixer = make_target_network(self.mixer)
+
+    @override(TargetNetworkAPI)
+    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """See base class."""
+        return [(self.agent, self.target_agent), (self.mixer, self.target_mixer)]
+
+    @override(TargetNetworkAPI)
+    def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Target utilities [P, N, A] of a packed batch; training gets them from `forward_train`."""
+        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        with torch.no_grad():
+            return {
+                columns.UTILITIES: self.target_agent(inputs, batch[columns.BATCH_SIZES]),
+            }
+
+    @override(InferenceOnlyAPI)
+    def get_non_inference_attributes(self) -> list[str]:
+        """What env runners go without."""
+        return ["mixer", "target_agent", "target_mixer", "standardize_rewards"]

@@ -1,0 +1,228 @@
+"""Checkpoints that are damaged, do not fit, or cannot be written."""
+
+import contextlib
+import errno
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+from ray import tune
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.train._internal.storage import StorageContext
+
+import rllib_qatten
+from rllib_qatten import ALGORITHMS
+from rllib_qatten.checkpoints import folder as checkpoint
+from rllib_qatten.checkpoints.folder import CheckpointError
+from tests.algorithms.test_every_algorithm import TINY, assert_equal, build, weights
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture(scope="module")
+def saved(ray_session, tmp_path_factory):
+    """A VDN that was trained, and its checkpoint."""
+    algorithm = build("VDN", checkpoint_replay_buffer=True)
+    algorithm.train()
+    path = tmp_path_factory.mktemp("saved") / "checkpoint"
+    algorithm.save_to_path(path)
+    yield algorithm, path
+    algorithm.stop()
+
+
+@pytest.fixture
+def algorithm(ray_session):
+    """Another one, untrained."""
+    algorithm = build("VDN", seed=2)
+    yield algorithm
+    algorithm.stop()
+
+
+@contextlib.contextmanager
+def disk_full_after(n_bytes):
+    """Within, no file of this process can grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def alter(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+STATE = "algorithm_state.pkl"
+WEIGHTS = "learner_group/learner/rl_module/default_policy/module_state.pkl"
+DAMAGES = [
+    ("replay.zip", cut, "replay.zip is damaged"),
+    ("replay.zip", alter, "replay.zip is damaged"),
+    (STATE, cut, f"{STATE} is damaged"),
+    (WEIGHTS, alter, f"{WEIGHTS} is damaged"),
+    (WEIGHTS, lambda file: file.unlink(), f"incomplete: {WEIGHTS} is missing"),
+    ("SHA256SUMS", lambda file: file.unlink(), "incomplete: its last file, SHA256SUMS"),
+    ("SHA256SUMS", alter, "damaged|incomplete"),
+    ("rllib_checkpoint.json", lambda file: file.unlink(), "is no checkpoint"),
+    ("rllib_checkpoint.json", cut, "rllib_checkpoint.json is damaged"),
+]
+
+
+def test_what_is_damaged_is_named_and_nothing_loaded(saved, algorithm, tmp_path):
+    before = weights(algorithm)
+    for i, (file, damage, says) in enumerate(DAMAGES):
+        path = tmp_path / str(i)
+        shutil.copytree(saved[1], path)
+        damage(path / file)
+        with pytest.raises(CheckpointError, match=says):
+            algorithm.restore_from_path(path)
+        assert_equal(before, weights(algorithm))
+        assert len(algorithm.replay) == algorithm.iteration == 0
+    algorithm.restore_from_path(saved[1])
+    assert_equal(weights(saved[0]), weights(algorithm))
+    assert len(algorithm.replay) == len(saved[0].replay)
+
+
+def test_another_algorithms_checkpoint_is_refused(saved):
+    with pytest.raises(CheckpointError, match="is a checkpoint of VDN; expected one of QMIX"):
+        checkpoint.verify(saved[1], "QMIX")
+
+
+def test_weights_that_do_not_fit_are_named(saved):
+    other = build("VDN", hidden_size=8)
+    with pytest.raises(CheckpointError) as error:
+        other.restore_from_path(saved[1])
+    assert "agent.head.weight has shape (2, 16) in it and (2, 8) here" in str(error.value)
+    assert len(other.replay) == 0
+    other.stop()
+    with pytest.raises(CheckpointError, match=r"a is unknown here; b is missing in it"):
+        checkpoint.assert_same_shapes({"a": [1]}, {"b": [1]})
+
+
+def test_another_version_says_so(saved, algorithm, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(rllib_qatten, "__version__", "0.0.1")
+        saved[0].save_to_path(tmp_path / "old")
+    algorithm.restore_from_path(tmp_path / "old")
+    assert "saved by rllib_qatten 0.0.1; this is " in capsys.readouterr().err
+    assert_equal(weights(saved[0]), weights(algorithm))
+
+
+def test_other_numbers_of_games_and_runners_begin_new_games(saved, capfd):
+    for settings in ({"num_envs_per_env_runner": 3}, {"num_env_runners": 1}):
+        other = build("VDN", **settings)
+        other.restore_from_path(saved[1])
+        assert capfd.readouterr().err.count("Games under way start anew") == 1
+        before = saved[0].metrics.peek(("env_runners", "num_env_steps_sampled_lifetime"))
+        assert other.train()["num_env_steps_sampled_lifetime"] >= before + 60
+        other.stop()
+
+
+def test_without_the_replay(saved, algorithm, tmp_path, capsys):
+    lean = build("VDN", checkpoint_replay_buffer=False)
+    lean.restore_from_path(saved[1])
+    assert len(lean.replay) > 0
+    lean.save_to_path(tmp_path / "lean")
+    lean.stop()
+    assert not (tmp_path / "lean" / "replay.zip").exists()
+    capsys.readouterr()
+    algorithm.restore_from_path(tmp_path / "lean")
+    assert len(algorithm.replay) == 0
+    assert "holds no replay" in capsys.readouterr().err
+
+
+def test_without_the_gpu_it_was_trained_on(saved, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    [state], _ = saved[0].get_ctor_args_and_kwargs()
+    algorithm = ALGORITHMS["VDN"](state | {"num_gpus_per_learner": 1})
+    algorithm.restore_from_path(saved[1])
+    assert "none is here" in capsys.readouterr().err
+    algorithm.stop()
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(saved, tmp_path):
+    path = tmp_path / "checkpoint"
+    saved[0].save_to_path(path)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with (
+        disk_full_after(10_000),
+        pytest.raises(CheckpointError, match="No checkpoint could be"),
+    ):
+        saved[0].save_to_path(path)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    assert list(tmp_path.iterdir()) == [path]
+    (path / "notes.txt").write_text("mine")
+    (path / "replay.zip").unlink()
+    saved[0].save_to_path(path)
+    checkpoint.verify(path, "VDN")
+    assert (path / "replay.zip").exists()
+    assert (path / "notes.txt").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written(saved, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"saved at .*file/checkpoint: .*(irectory|exists)"):
+        saved[0].save_to_path(tmp_path / "file" / "checkpoint")
+
+
+def test_a_storage_that_fills_up_keeps_the_last_good_checkpoint(saved, tmp_path, monkeypatch):
+    """Tune copies checkpoints to where results are kept: that may fail half-way."""
+    algorithm = saved[0]
+    storage = StorageContext(str(tmp_path), "run", trial_dir_name="trial")
+    monkeypatch.setattr(algorithm, "_storage", storage)
+    [trial] = algorithm.save().checkpoint.path.rsplit("/", 1)[:1]
+    folders = sorted(Path(trial).glob("checkpoint_*"))
+
+    def half(*, destination, **kwargs):
+        Path(destination, "half").touch()
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ray.train._internal.storage._pyarrow_fs_copy_files", half)
+        with pytest.raises(CheckpointError, match=r"trial: No space left on device. Earlier"):
+            algorithm.save()
+    assert sorted(Path(trial).glob("checkpoint_*")) == folders
+    assert (folders[0] / "replay.zip").exists()
+    checkpoint.verify(folders[0], "VDN")
+    newest = Path(algorithm.save().checkpoint.path)
+    assert (newest / "replay.zip").exists()
+    assert not (folders[0] / "replay.zip").exists()
+
+
+def _fill_the_disk(algorithm, **kwargs):
+    if algorithm.iteration == 3:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+
+
+def test_tune_keeps_one_replay_and_a_full_disk_harms_nothing(tmp_path):
+    config = {"env": "two_step_game", **TINY, "callbacks_on_train_result": _fill_the_disk}
+    [result] = tune.Tuner(
+        "VDN",
+        param_space=config,
+        run_config=tune.RunConfig(
+            name="run",
+            storage_path=str(tmp_path),
+            stop={"training_iteration": 5},
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+            verbose=0,
+        ),
+    ).fit()
+    assert "No checkpoint could be saved" in str(result.error)
+    assert "File too large. Earlier checkpoints are intact" in str(result.error)
+    folders = sorted(tmp_path.glob("run/VDN*/checkpoint_*"))
+    assert [folder.name for folder in folders] == ["checkpoint_000000", "checkpoint_000001"]
+    assert [(folder / "replay.zip").exists() for folder in folders] == [False, True]
+    for folder in folders:
+        checkpoint.verify(folder, "VDN")
+    resumed = Algorithm.from_checkpoint(folders[0])
+    assert resumed.iteration == 1
+    resumed.stop()

@@ -1,0 +1,90 @@
+"""Going on from a checkpoint equals not having stopped."""
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rllib_qatten import ALGORITHMS
+
+TINY = {
+    "env": "two_step_game",
+    "num_envs_per_env_runner": 4,
+    "min_sample_timesteps_per_iteration": 50,
+    "train_batch_size_episodes": 8,
+    "replay_capacity_episodes": 50,
+    "updates_per_episode": 0.3,
+    "evaluation_duration": 5,
+    "hidden_size": 16,
+    "mixing_embed_dim": 8,
+    "hypernet_embed": 8,
+    "seed": 1,
+    # It ends in the middle of the run: a schedule that began anew would show.
+    "epsilon": [[0, 1.0], [150, 0.1]],
+    "lr": [[0, 0.001], [300, 0.0001]],
+}
+SMAX = TINY | {
+    "env": "smac",
+    "env_config": {"map_name": "3m", "engine": "smax"},
+    "num_envs_per_env_runner": 2,
+    "min_sample_timesteps_per_iteration": 220,
+    "train_batch_size_episodes": 2,
+    "evaluation_duration": 2,
+}
+CASES = {name: (name, TINY) for name in ALGORITHMS} | {
+    "smax": ("Qatten", SMAX),
+    "prioritized": ("QMIX", TINY | {"replay": "prioritized"}),
+    "runners": ("Qatten", TINY | {"num_env_runners": 2}),
+    "overlapped": ("Qatten", TINY | {"num_env_runners": 1, "sampling": "overlapped"}),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What two processes left, the first of them killed."""
+    folder = tmp_path_factory.mktemp("resume")
+    for part, code in (("first", -signal.SIGKILL), ("second", 0)):
+        command = [
+            sys.executable,
+            "-m",
+            "tests.checkpoints.resuming",
+            part,
+            folder,
+            json.dumps(CASES),
+        ]
+        # A file: Ray's processes would hold a pipe open for a while after the kill.
+        with open(folder / f"{part}.txt", "w+") as said:
+            root = Path(__file__).parents[2]
+            process = subprocess.run(command, stdout=said, stderr=said, cwd=root, timeout=280)
+            said.seek(0)
+            assert process.returncode == code, said.read()
+    return folder
+
+
+def assert_equal(ours, theirs, path=""):
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys(), path
+        for key, value in ours.items():
+            assert_equal(value, theirs[key], f"{path}/{key}")
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs), path
+        for i, value in enumerate(ours):
+            assert_equal(value, theirs[i], f"{path}/{i}")
+    else:
+        np.testing.assert_array_equal(ours, theirs, err_msg=path)
+
+
+@pytest.mark.timeout(600)  # two processes that start Ray, on a machine that may be busy
+@pytest.mark.parametrize("name", CASES)
+def test_killed_and_resumed_equals_uninterrupted(folder, name):
+    whole, resumed = (
+        pickle.loads((folder / f"{name}.{part}.pkl").read_bytes()) for part in ("first", "second")
+    )
+    assert whole["results"][-1]["/num_updates_lifetime"] > 5
+    assert whole["loop"]["games"]["env_runners"]
+    assert_equal(whole, resumed)

@@ -1,0 +1,378 @@
+"""The `rllib` command: its messages in this process, real runs in processes of their own."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rllib_qatten.commands.cli import app
+from rllib_qatten.envs import MatrixGame
+
+GAME = """\
+game:
+  run: QMIX
+  env: two_step_game
+  stop: {training_iteration: 3}
+  config:
+    lr: 0.001
+    min_sample_timesteps_per_iteration: 128
+    evaluation_duration: 4
+    train_batch_size_episodes: 8
+"""
+OWN = GAME.replace("two_step_game", "tests.teams:ScriptedBattle")
+SMAC = GAME.replace("two_step_game", "smac")
+PBT = GAME + "  scheduler: {type: pbt, hyperparam_mutations: {lr: [0.1, 0.2]}}\n"
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Runs `rllib train` on a text; Ray may not start."""
+
+    def no_ray(*args, **kwargs):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("ray.init", no_ray)
+    file = tmp_path / "exp.yaml"
+
+    def run(text, *arguments):
+        file.write_text(text)
+        words = ["train", "-f", str(file), "--storage-path", str(tmp_path / "results")]
+        return CliRunner().invoke(app, [*words, *arguments])
+
+    return run
+
+
+# Each: what is wrong, a text, arguments, what the message must hold, the nearest name.
+BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
+    ("algorithm", GAME.replace("QMIX", "QMX"), (), "game.run: ", "'QMIX'"),
+    ("env", GAME.replace("two_step", "twostep"), (), "game.env: ", "'two_step_game'"),
+    ("module", OWN.replace("teams", "team"), (), "game.env: No module", "'tests.teams'"),
+    ("class", OWN.replace("dBattle", "dBatle"), (), "game.env: ", "'ScriptedBattle'"),
+    ("own env", OWN, ("--set", "env_config.break_at=2"), "game.config.env_config: ",
+     "agent 'unit_0' got the reward nan: return a finite number"),
+    ("PettingZoo env", GAME.replace("two_step_game", "pettingzoo"), (),
+     "game.config.env_config: ", "env_config.env must name a PettingZoo module"),
+    ("map", SMAC, ("--set", "env_config.map_name=4m"), "env_config.map_name '4m'", "3m"),
+    ("env setting", SMAC, ("--set", "env_config.map_nam=3m"), "config.env_config", "'map_name'"),
+    ("config key", GAME, ("--set", "mixing_embed_dims=3"),
+     "'mixing_embed_dims'", "'mixing_embed_dim'"),
+    ("evaluation key", GAME, ("--set", "evaluation_config.explor=1"), "'explor'", "'explore'"),
+    ("experiment key", GAME.replace("stop", "stopp"), (), "game.stopp: ", "'stop'"),
+    ("stop key", GAME, ("--stop", "evaluation/env_runners/win_rat=1"),
+     "win_rat: ", "'evaluation/env_runners/win_rate'"),
+    ("stop value", GAME, ("--stop", "training_iteration=soon"),
+     "stop.training_iteration: ", "a number; got 'soon'"),
+    ("checkpoint key", GAME + "  checkpoint_config: {num_to_kep: 1}\n", (),
+     "checkpoint_config.num_to_kep", "'num_to_keep'"),
+    ("checkpoint value", GAME + "  checkpoint_config: {num_to_keep: 0}\n", (),
+     "game.checkpoint_config", ">= 1"),
+    ("checkpoint score", GAME + "  checkpoint_config: {checkpoint_score_attribute: win}\n", (),
+     "checkpoint_score_attribute: ", "evaluation/env_runners/win_rate"),
+    ("range", GAME, ("--set", "gamma=2"), "game.config: gamma", "[0, 1]; got 2"),
+    ("range in a grid", GAME, ("--set", "gamma={grid_search: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
+    ("kind", GAME, ("--set", "num_env_runners=two"),
+     "config.num_env_runners: ", "a number; got 'two'"),
+    ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
+    ("unit types", GAME, ("--set", "parameter_sharing=unit_type"),
+     "game.config.parameter_sharing: ", "take 'all' or 'none'"),
+    ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config.lr: ", "a list of values"),
+    ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
+    ("GPUs", GAME, ("--set", "num_gpus_per_learner=99"), "game.config: ", "needs 99 GPUs"),
+    ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),
+    ("syntax", GAME.replace("0.001", "["), (), "exp.yaml: line 8, column 24: ", "no YAML"),
+    ("key twice", GAME.replace("lr: 0.001", "lr: 1\n    lr: 2"), (),
+     "exp.yaml: line 7, column 5: ", "'lr' comes twice"),
+    ("sampled bounds", GAME, ("--set", "lr={loguniform: [1, 0.1]}"),
+     "game.config.lr: loguniform", "lower must be below upper"),
+    ("sampled range", GAME, ("--set", "gamma={uniform: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
+    ("code", GAME, ("--set", "lr={eval: 1}"), "game.config.lr: eval", "loguniform"),
+    ("scheduler", GAME + "  scheduler: {type: ashaa}\n", (), "game.scheduler: ", "'asha'"),
+    ("scheduler option", GAME + "  scheduler: {type: asha, max_tt: 3}\n", (),
+     "game.scheduler: ", "'max_t'"),
+    ("scheduler value", GAME + "  scheduler: {type: asha, grace_period: 200}\n", (),
+     "game.scheduler: ", "grace_period must be <= max_t"),
+    ("scheduler metric", GAME + "  scheduler: {type: asha, metric: a}\n", (),
+     "game.scheduler: ", "metric stands beside"),
+    ("scheduler time", GAME + "  scheduler: {type: asha, time_attr: training_iter}\n", (),
+     "game.scheduler.time_attr: ", "'training_iteration'"),
+    ("search", GAME + "  search_alg: {type: optun}\n", (), "game.search_alg: ", "'optuna'"),
+    ("search without type", GAME + "  search_alg: {seed: 1}\n", (), "search_alg: ", "a type"),
+    ("nothing to search", GAME + "  search_alg: optuna\n", (),
+     "game.search_alg: ", "no value is sampled"),
+    ("grid and search", GAME + "  search_alg: optuna\n", ("--set", "lr={grid_search: [1]}"),
+     "game.search_alg: ", "{choice: [...]}"),
+    ("search of a normal", GAME + "  search_alg: optuna\n", ("--set", "gamma={randn: [0.5, 1]}"),
+     "game.search_alg: ", "Optuna"),
+    ("metric", GAME + "  metric: evaluation/win_rate\n", (),
+     "game.metric: ", "'evaluation/env_runners/win_rate'"),
+    ("metric of battles", GAME + "  metric: evaluation/env_runners/win_rate\n", (),
+     "game.metric: ", "two_step_game is no battle"),
+    ("metric of evaluations", GAME + "  metric: evaluation/env_runners/episode_return_mean\n",
+     ("--set", "evaluation_interval=0"), "game.metric: ", "evaluation_interval is not set"),
+    ("mode", GAME + "  mode: maximum\n", (), "game.mode: ", "'max'"),
+    ("budget", GAME + "  time_budget_s: soon\n", (), "game.time_budget_s: ", "got 'soon'"),
+    ("reuse", GAME + "  reuse_actors: 3\n", (), "game.reuse_actors: ", "got 3"),
+    ("mutations", PBT.replace("{lr: [0.1, 0.2]}", "3"), (), "game.scheduler: ", "got 3"),
+    ("no mutations", PBT.replace("{lr: [0.1, 0.2]}", "{}"), (), "game.scheduler: ", "got {}"),
+    ("mutated key", PBT.replace("{lr:", "{lrr:"), (), "game.config: ", "'lrr'"),
+    ("mutated bounds", PBT.replace("{lr: [0.1, 0.2]}", "{gamma: {uniform: [0.5, 2]}}"), (),
+     "gamma", "[0, 1]; got 2"),
+    ("mutated schedule", PBT.replace("[0.1, 0.2]", "{uniform: [0.1, 0.2]}"),
+     ("--set", "lr=[[0, 0.1], [9, 0.2]]"), "hyperparam_mutations.lr: ", "changes a number"),
+    ("mutated network", PBT.replace("{lr: [0.1, 0.2]}", "{hidden_size: [8, 16]}"), (),
+     "game.scheduler: ", "the same network"),
+    ("population with a search", PBT + "  search_alg: optuna\n",
+     ("--set", "lr={uniform: [0.1, 0.2]}"), "game.search_alg: ", "that mutates"),
+    ("population's checkpoints", PBT + "  checkpoint_config: {num_to_keep: 1}\n", (),
+     "game.checkpoint_config.num_to_keep: ", "3 or more"),
+    ("W&B project", GAME + "  wandb: {mode: offline}\n", (), "game.wandb: ", "wandb"),
+    ("MLflow option", GAME + "  mlflow: {experiment_nam: a}\n", (), "game.mlflow: ", "mlflow"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "where", "accepted"), [b[1:] for b in BAD], ids=[b[0] for b in BAD]
+)
+def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, accepted):
+    result = invoke(text, *arguments)
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith(f"Error: {tmp_path / 'exp.yaml'}: ")
+    assert where in result.output
+    assert accepted in result.output
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "lr"), "--set 'lr': expected KEY=VALUE"),
+        (("--set", "=3"), "--set '=3': expected KEY=VALUE"),
+        (("--set", "lr=["), "--set 'lr=[': the value is no YAML"),
+        (("--set", "lr.high=3"), "--set lr.high: lr is 0.001"),
+        (("--stop", "training_iteration"), "--stop 'training_iteration': expected KEY=VALUE"),
+        (("--resume", "nowhere"), "--resume nowhere is no checkpoint: no such folder"),
+        (("--restore",), "--restore: there is nothing to go on with in "),
+        (("--restore", "--resume", "x"), "--restore and --resume exclude each other"),
+        (("file", "another.yaml"), "give one experiment"),
+    ],
+)
+def test_bad_options_get_one_message(invoke, tmp_path, arguments, message):
+    result = invoke(GAME, *arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith(f"Error: {message}")
+    assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
+
+
+def test_a_missing_file_is_named_with_the_nearest(tmp_path):
+    (tmp_path / "qmix.yaml").write_text(GAME)
+    result = CliRunner().invoke(app, ["train", "file", str(tmp_path / "qmx.yaml")])
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'qmx.yaml'}: no such file" in result.output
+    assert "'qmix.yaml'" in result.output
+
+
+def fake_checkpoint(folder, about):
+    """What a checkpoint looks like from outside; it holds nothing."""
+    folder.mkdir(parents=True)
+    file = folder / "rllib_checkpoint.json"
+    file.write_text(json.dumps(about))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{digest}  {file.name}\n")
+    return folder
+
+
+def test_results_need_a_folder_that_can_be_written(invoke, tmp_path):
+    (tmp_path / "results").write_text("in the way")
+    result = invoke(GAME)
+    assert result.exit_code == 2
+    path = tmp_path / "results"
+    assert f"game.storage_path: no results can be written in {path}: Not a dir" in result.output
+
+
+@pytest.mark.parametrize("name", ["optuna", "wandb", "mlflow"])
+def test_a_missing_package_is_named_with_its_extra(invoke, monkeypatch, name):
+    text = {
+        "optuna": "  search_alg: optuna\n",
+        "wandb": "  wandb: {project: a}\n",
+        "mlflow": "  mlflow: {experiment_name: a}\n",
+    }[name]
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("ray.tune.search.optuna.optuna_search.ot", None)
+    result = invoke(GAME + text, "--set", "lr={uniform: [0.1, 0.2]}")
+    assert result.exit_code == 2
+    assert f"{name} is not installed: pip install 'rllib-qatten[{name}]'" in result.output
+
+
+def test_several_experiments_share_parts_and_take_all_options(invoke, tmp_path):
+    several = GAME.replace("game:", "one: &one") + "two:\n  <<: *one\n  run: QMX\n"
+    result = invoke(several, "--set", "gamma=0.5")
+    assert "two.run: " in result.output
+    result = invoke(several, "--name", "x")
+    assert "--name names one experiment" in result.output
+    result = invoke(several.replace("QMX", "VDN"), "--resume", str(tmp_path))
+    assert result.exit_code == 2
+
+
+def test_resume_names_the_checkpoint_that_was_meant(invoke, tmp_path):
+    checkpoint = fake_checkpoint(tmp_path / "trial" / "checkpoint_000001", {"algorithm": "QMIX"})
+    for near in (tmp_path, tmp_path / "trial", tmp_path / "trial" / "checkpoint_000002"):
+        result = invoke(GAME, "--resume", str(near))
+        assert result.exit_code == 2
+        assert f"Did you mean {checkpoint}?" in result.output
+    result = invoke(GAME, "--resume", str(checkpoint), "--num-samples", "3")
+    assert result.exit_code == 2
+    assert "makes 3" in result.output
+
+
+def test_resume_refuses_what_it_cannot_go_on_from(invoke, tmp_path):
+    good = fake_checkpoint(tmp_path / "good", {"algorithm": "QMIX"})
+    other = fake_checkpoint(tmp_path / "other", {"algorithm": "VDN"})
+    foreign = fake_checkpoint(tmp_path / "foreign", {})
+    damaged = fake_checkpoint(tmp_path / "damaged", {"algorithm": "QMIX"})
+    with (damaged / "rllib_checkpoint.json").open("a") as file:
+        file.write(" ")
+    before = sorted(tmp_path.rglob("*"))
+    for path, says in (
+        (other, "is a checkpoint of VDN; expected one of QMIX."),
+        (foreign, "is no checkpoint of this package; expected one of QMIX."),
+        (damaged, "rllib_checkpoint.json is damaged: it was cut short or altered"),
+    ):
+        result = invoke(GAME, "--resume", str(path))
+        assert result.exit_code == 2
+        assert result.output.startswith(f"Error: --resume {path}")
+        assert says in result.output
+        assert len(result.output.splitlines()) == 1
+    result = invoke(GAME, "--resume", str(damaged))
+    assert f"Did you mean {good}?" in result.output
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "exp.yaml"])
+
+
+def test_an_unwritable_storage_path_is_named(invoke, tmp_path):
+    for path in (tmp_path / "exp.yaml" / "results", Path("/proc/results")):
+        result = invoke(GAME, "--storage-path", str(path))
+        assert result.exit_code == 2
+        assert f"game.storage_path: no results can be written in {path.parent}: " in result.output
+    assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
+
+
+def test_an_env_that_breaks_the_contract_gets_the_checkers_message(invoke, monkeypatch):
+    monkeypatch.setattr(MatrixGame, "possible_agents", property(lambda self: [], lambda *a: None))
+    result = invoke(GAME.replace("two_step_game", "matrix_game"))
+    assert result.exit_code == 2
+    assert "MatrixGame is no team environment" in result.output
+    assert "possible_agents is missing or empty" in result.output
+
+
+@pytest.fixture
+def rllib(tmp_path):
+    """Starts the command in a session of its own; returns the process."""
+    started = []
+
+    def start(*words, text=GAME):
+        (tmp_path / "exp.yaml").write_text(text)
+        command = [sys.executable, "-m", "rllib_qatten", "train", *words]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _steps(output):
+    """The env steps of a table's lines."""
+    rows = (re.match(r" +([\d,]+) ", line) for line in output)
+    return [int(row[1].replace(",", "")) for row in rows if row]
+
+
+def _await_none_of_session(session):
+    """Ray's processes get a moment to end after the command has."""
+    for _ in range(50):
+        command = ["ps", "-s", str(session), "-o", "args="]
+        left = subprocess.run(command, capture_output=True, text=True)
+        if not left.stdout:
+            return
+        time.sleep(0.2)
+    pytest.fail(f"still there: {left.stdout}")
+
+
+def test_a_failing_trial_says_why_and_where(rllib):
+    text = GAME.replace("lr: 0.001", "lr: [[0, 0.001], [200, 0.001], [201, 1.0e30]]")
+    text += "  checkpoint_config: {checkpoint_frequency: 1}\n"
+    process = rllib("file", "exp.yaml", "--storage-path", "out", text=text)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "Error: FloatingPointError: The loss became" in errors
+    assert 'File "' not in errors
+    for title in ("Last good checkpoint: ", "Traceback: "):
+        [path] = re.findall(f"^{title}(.+)$", errors, re.MULTILINE)
+        assert Path(path).exists()
+
+
+def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(rllib, tmp_path):
+    first = rllib("-f", "exp.yaml", "--storage-path", "out")
+    output, errors = first.communicate(timeout=120)
+    assert first.returncode == 0, errors
+    [path] = re.findall(r"^Last checkpoint: +(\S+)$", output, re.MULTILINE)
+    second = rllib("-f", "exp.yaml", "--storage-path", "out", "--name", "wider", "--resume", path,
+                   "--set", "hidden_size=7")  # fmt: skip
+    _, errors = second.communicate(timeout=120)
+    assert second.returncode == 2, errors
+    assert "CheckpointError: " in errors
+    assert "agent.head.weight" in errors
+
+
+def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
+    process = rllib("-f", "exp.yaml", "--storage-path", "out", "--stop", "training_iteration=1000",
+                    text=GAME.replace("3}", "999}"))  # fmt: skip
+    for line in process.stdout:
+        if _steps([line]):
+            break
+    # As the terminal does it: to the whole group, while an iteration runs.
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Stopping after this iteration" in errors
+    [path] = re.findall(r"--resume (\S+)$", errors, re.MULTILINE)
+    [last] = re.findall(r"^Last checkpoint: +(\S+)$", output, re.MULTILINE)
+    assert path == last
+    before = _steps(output.splitlines())[-1]
+    _await_none_of_session(process.pid)
+
+    process = rllib("-f", "exp.yaml", "--storage-path", "out", "--resume", path,
+                    "--set", "lr=5e-4", "--stop", "iterations_since_restore=2",
+                    text=GAME.replace("3}", "999}"))  # fmt: skip
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    [summary] = errors.splitlines()
+    assert re.match(r"QMIX on TwoStepGame: 2 agents, .*; replay of \d+ games", summary)
+    assert _steps(output.splitlines())[0] == before + 128
+    [curves] = re.findall(r"^Curves: +(\S+)$", output, re.MULTILINE)
+    with open(curves) as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    first = int(rows[0]["training_iteration"])
+    assert first > 1
+    assert int(rows[1]["training_iteration"]) == first + 1
+    assert float(rows[0]["num_env_steps_sampled_lifetime"]) == before + 128
+    assert json.loads(Path(curves).with_name("params.json").read_text())["lr"] == 0.0005
+    assert Path(curves).with_name("command.txt").read_text() == (
+        "rllib train -f exp.yaml --stop iterations_since_restore=2 --set lr=5e-4 "
+        f"--storage-path out --resume {path}\n"
+    )

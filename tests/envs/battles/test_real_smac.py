@@ -1,0 +1,114 @@
+"""StarCraft II through the real package `smac`: run with `pytest -m sc2` where it is installed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rllib_qatten.envs import make_smac
+from rllib_qatten.envs.battles import sc2_install
+
+pytestmark = pytest.mark.sc2
+
+#: Agents, observation, state, actions, limit, unit features; as SMAC's own `get_env_info` says.
+SIZES = {
+    "3m": (3, 30, 48, 9, 60, 4),
+    "3s5z": (8, 128, 216, 14, 150, 7),
+    "MMM": (10, 160, 290, 16, 150, 7),
+    "MMM2": (10, 176, 322, 18, 180, 7),
+    "27m_vs_30m": (27, 285, 1170, 36, 180, 4),
+    "corridor": (6, 156, 282, 30, 400, 5),
+    "2c_vs_64zg": (2, 332, 342, 70, 400, 5),
+    "bane_vs_bane": (24, 336, 984, 30, 200, 6),
+}
+#: Plays with SMAC alone what is played with the engine beside it.
+BARE = """
+import json, sys
+import numpy as np
+from smac.env import StarCraft2Env
+seed, *joints = json.loads(sys.argv[1])
+env = StarCraft2Env(map_name="MMM", seed=seed)
+env.reset()
+seen = []
+for joint in joints:
+    reward = env.step(joint)[0]
+    seen.append([reward, np.array(env.get_obs()).tolist(), env.get_state().tolist(),
+                 env.get_avail_actions()])
+env.close()
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _installed():
+    for problem in sc2_install.problems("MMM"):
+        pytest.skip(f"{problem.what}; {problem.mend}")
+
+
+def teams_of(map_name, games=1, **config):
+    return make_smac({"map_name": map_name, "engine": "sc2", **config}).vectorize(games)
+
+
+def random_legal(view, rng):
+    return np.where(view.legal_actions, rng.random(view.legal_actions.shape), -1).argmax(-1)
+
+
+@pytest.mark.parametrize("map_name", SIZES)
+def test_sizes(map_name):
+    spec = teams_of(map_name).spec
+    found = (spec.n_agents, spec.observation_size, spec.state_size, spec.n_actions)
+    assert (*found, spec.episode_limit, spec.unit_feature_size) == SIZES[map_name]
+    assert spec.engine.startswith("sc2 (StarCraft II ")
+
+
+def test_the_same_as_smac_alone():
+    teams = teams_of("MMM")
+    rng = np.random.default_rng(0)
+    view = teams.reset(7)
+    joints, steps = [], []
+    for _ in range(20):
+        actions = random_legal(view, rng)
+        step = teams.step(actions)
+        assert not step.done[0]
+        joints.append(actions[0].tolist())
+        steps.append(step)
+        view = step.view
+    teams.close()
+    child = np.random.SeedSequence(7).spawn(1)[0].generate_state(1)[0] >> 1
+    python = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+    run = subprocess.run(
+        [sys.executable, "-c", BARE, json.dumps([int(child), *joints])],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, **python, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    for step, (reward, seen, state, legal) in zip(
+        steps, json.loads(run.stdout.splitlines()[-1]), strict=True
+    ):
+        np.testing.assert_array_equal(step.final.observations[0], np.float32(seen))
+        np.testing.assert_array_equal(step.final.state[0], np.float32(state))
+        np.testing.assert_array_equal(step.final.legal_actions[0], np.array(legal, bool))
+        assert step.rewards[0] == np.float32(reward)
+
+
+def test_whole_battles_of_both_packages():
+    maps = ["3m"]
+    if not list(sc2_install.problems("protoss_5_vs_5")):
+        maps.append("protoss_5_vs_5")
+    for map_name in maps:
+        teams = teams_of(map_name, 2)
+        rng = np.random.default_rng(0)
+        view, ended = teams.reset(1), 0
+        returns = np.zeros(2)
+        while ended < 4:
+            step = teams.step(random_legal(view, rng))
+            returns += step.rewards
+            assert (returns < 21).all()
+            ended += step.done.sum()
+            returns[step.done] = 0
+            view = step.view
+            assert (view.alive == ~view.legal_actions[..., 0]).all()
+        assert teams.game_restarts == 0
+        teams.close()

@@ -1,0 +1,353 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rllib_qatten.envs import ENVS, MatrixGame, TeamContractError, check_env, env_creator
+from tests.teams import ScriptedBattle
+
+
+class NoAgents(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.agents = self.possible_agents = []
+
+
+class NoSpace(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.observation_spaces = {"unit_0": self.observation_spaces["unit_0"]}
+
+
+class Continuous(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.action_spaces = self.action_spaces | {"unit_1": gym.spaces.Box(-1, 1, (2,))}
+
+
+class EndlessObservations(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.observation_spaces = self.observation_spaces | {
+            "unit_0": gym.spaces.Sequence(gym.spaces.Discrete(3))
+        }
+
+
+class NoStateSpace(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.state_space = None
+
+
+class OddUnitFeatures(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.unit_features = slice(0, 3)
+
+
+class OddUnitTypes(ScriptedBattle):
+    unit_types = ("stalker", "zealot")
+
+
+class FewUnitTypes(ScriptedBattle):
+    unit_types = (1,)
+
+
+class NamelessUnitTypes(ScriptedBattle):
+    unit_types = 2
+
+
+class ShortState(ScriptedBattle):
+    def state(self):
+        return super().state()[:-1]
+
+
+class OldReset(ScriptedBattle):
+    def reset(self, **kwargs):
+        return super().reset(**kwargs)[0]
+
+
+class OldStep(ScriptedBattle):
+    def step(self, action_dict):
+        return super().step(action_dict)[:4]
+
+
+class Leaver(ScriptedBattle):
+    def step(self, action_dict):
+        seen, *rest = super().step(action_dict)
+        del seen["unit_1"]
+        return seen, *rest
+
+
+class WrongShape(ScriptedBattle):
+    def step(self, action_dict):
+        seen, *rest = super().step(action_dict)
+        seen["unit_1"]["observations"] = np.zeros(4, np.float32)
+        return seen, *rest
+
+
+class NoLegalAction(ScriptedBattle):
+    def step(self, action_dict):
+        seen, *rest = super().step(action_dict)
+        seen["unit_0"]["action_mask"] = np.zeros(4, np.int8)
+        return seen, *rest
+
+
+class LongMask(ScriptedBattle):
+    def reset(self, **kwargs):
+        seen, infos = super().reset(**kwargs)
+        seen["unit_0"]["action_mask"] = np.ones(5, np.int8)
+        return seen, infos
+
+
+class Maskless(ScriptedBattle):
+    def reset(self, **kwargs):
+        seen, infos = super().reset(**kwargs)
+        del seen["unit_0"]["action_mask"]
+        return seen, infos
+
+
+class UnlikeRewards(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, *rest = super().step(action_dict)
+        return seen, rewards | {"unit_1": 3.0}, *rest
+
+
+class NoEnd(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, _, *rest = super().step(action_dict)
+        return seen, rewards, dict.fromkeys(self.agents, False), *rest
+
+
+class StrangeInfo(ScriptedBattle):
+    def step(self, action_dict):
+        *rest, infos = super().step(action_dict)
+        return *rest, infos | {"battle_won": True}
+
+
+class TwiceNamed(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.possible_agents = ["unit_0", "unit_0"]
+
+
+class ActionlessAgent(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        self.action_spaces = {"unit_0": gym.spaces.Discrete(4)}
+
+
+class NamelessObservation(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        space = self.observation_spaces["unit_0"]
+        renamed = {"view": space["observations"], "action_mask": space["action_mask"]}
+        self.observation_spaces = self.observation_spaces | {"unit_0": gym.spaces.Dict(renamed)}
+
+
+class ShortMaskSpace(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        space = self.observation_spaces["unit_0"]
+        short = {"observations": space["observations"], "action_mask": gym.spaces.MultiBinary(3)}
+        self.observation_spaces = self.observation_spaces | {"unit_0": gym.spaces.Dict(short)}
+
+
+class FeaturesWithoutState(MatrixGame):
+    def __init__(self):
+        super().__init__()
+        self.unit_features = slice(0, 2)
+
+    def __getattribute__(self, name):
+        if name == "state":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class UndeclaredMask(ScriptedBattle):
+    def __init__(self):
+        super().__init__()
+        space = self.observation_spaces["unit_0"]["observations"]
+        self.observation_spaces = self.observation_spaces | {"unit_0": space}
+
+
+class SeedlessReset(ScriptedBattle):
+    def reset(self):
+        return super().reset()
+
+
+class ForgetfulReset(ScriptedBattle):
+    def reset(self, **kwargs):
+        if self.game >= 0:
+            raise KeyError("unit_0")
+        return super().reset(**kwargs)
+
+
+class CrashingStep(ScriptedBattle):
+    def step(self, action_dict):
+        raise IndexError("list index out of range")
+
+
+class Stranger(ScriptedBattle):
+    def step(self, action_dict):
+        seen, *rest = super().step(action_dict)
+        return seen | {"unit_7": seen["unit_0"]}, *rest
+
+
+class Unrewarded(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, *rest = super().step(action_dict)
+        return seen, {"unit_0": rewards["unit_0"]}, *rest
+
+
+class NoneRewarded(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, *rest = super().step(action_dict)
+        return seen, rewards | {"unit_1": None}, *rest
+
+
+class AllLeave(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, terminateds, *rest = super().step(action_dict)
+        return seen, rewards, terminateds | dict.fromkeys(self.agents, True), *rest
+
+
+class BoolEnd(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, terminateds, _, infos = super().step(action_dict)
+        return seen, rewards, terminateds, False, infos
+
+
+def nan_rewards():
+    return ScriptedBattle({"break_at": 2, "lengths": [5]})
+
+
+def nan_observations():
+    return ScriptedBattle({"agents": 1, "break_at": 2, "lengths": [5], "broken": "observations"})
+
+
+#: Environments that break the contract, and all that the checker says.
+BROKEN = {
+    object: "it is a object, not a MultiAgentEnv: subclass "
+    "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv",
+    gym.Env: "it is a gymnasium environment for one agent: for a team its observation_space and "
+    "action_space are Tuples, one entry an agent; they are None and None. A team of your own is "
+    "best a MultiAgentEnv: subclass it",
+    NoAgents: "possible_agents is missing or empty: set it in __init__ to the list of all agents",
+    TwiceNamed: "possible_agents names an agent twice, ['unit_0', 'unit_0']: name each once",
+    NoSpace: "agent 'unit_1' has no entry in observation_spaces: add its space",
+    ActionlessAgent: "agent 'unit_1' has no entry in action_spaces: add a Discrete",
+    Continuous: "agent 'unit_1' has the action space Box(-1.0, 1.0, (2,), float32): value "
+    "decomposition takes the best of finitely many actions and needs a Discrete starting at 0; "
+    "discretize or flatten the actions",
+    EndlessObservations: "agent 'unit_0' has the observation space Sequence(Discrete(3), "
+    "stack=False), which has no fixed length: use a Box, or a Dict of 'observations' and "
+    "'action_mask'",
+    NamelessObservation: "agent 'unit_0' has an observation space with 'action_mask' beside "
+    "['view']: name the observation 'observations'",
+    ShortMaskSpace: "agent 'unit_0' declares an 'action_mask' of shape (3,) for 4 actions: give it "
+    "one entry an action, MultiBinary(4)",
+    NoStateSpace: "it has a state() but its state_space is None: set state_space to the Box that "
+    "state() returns",
+    OddUnitFeatures: "unit_features is slice(0, 3, None): it must be slice(start, stop) within the "
+    "state's 5 entries, with equally many features for each of the 2 agents",
+    **{
+        broken: f"unit_types is {said}: it must be a whole number for each of the 2 agents, the "
+        "same for agents of one type, or None if types change from game to game"
+        for broken, said in (
+            (OddUnitTypes, "('stalker', 'zealot')"),
+            (FewUnitTypes, "(1,)"),
+            (NamelessUnitTypes, "2"),
+        )
+    },
+    FeaturesWithoutState: "it declares unit_features, a slice of the state, but has no state(): "
+    "add one",
+    ShortState: "state() has shape (4,) after reset(), state_space (5,): make them agree",
+    OldReset: "reset() returned dict: return (observations, infos)",
+    SeedlessReset: "reset() raised TypeError: SeedlessReset.reset() got an unexpected keyword "
+    "argument 'seed'; mend reset()",
+    ForgetfulReset: "reset() raised KeyError: 'unit_0'; mend reset()",
+    OldStep: "step() returned tuple of other than five parts: return (observations, rewards, "
+    "terminateds, truncateds, infos)",
+    CrashingStep: "step({'unit_0': 2, 'unit_1': 2}) raised IndexError: list index out of range; "
+    "mend step(), which gets an action of every agent that has not left",
+    Leaver: "agent 'unit_1' has no observation after step 1 and has not left: return one at every "
+    "step, for a dead agent zeros and one legal action, or set its terminateds entry to True when "
+    "it leaves",
+    Stranger: "observations hold ['unit_7'] after step 1, which are no agents: add them to "
+    "possible_agents or leave them out",
+    WrongShape: "agent 'unit_1' observed shape (4,) after step 1, its space says (3,): return that "
+    "shape or correct observation_spaces",
+    UndeclaredMask: "agent 'unit_0' observed shape () after reset(), its space says (3,): return "
+    "that shape or correct observation_spaces (for a mask, declare a Dict of 'observations' and "
+    "'action_mask')",
+    nan_observations: "agent 'unit_0' observed NaN or infinity after step 2: networks need finite "
+    "observations; look for a division by zero",
+    Maskless: "agent 'unit_0' declares 'observations' and 'action_mask' but after reset() brought "
+    "['observations']: return a dict of both",
+    LongMask: "agent 'unit_0' has an action_mask of shape (5,) after reset(), its action space has "
+    "4 actions: give the mask one entry an action",
+    NoLegalAction: "agent 'unit_0' has no legal action in its action_mask after step 1: leave one, "
+    "for a dead agent a no-op",
+    Unrewarded: "agent 'unit_1' has no entry in rewards: give every agent the team's reward",
+    NoneRewarded: "agent 'unit_1' got the reward None: return a finite number",
+    nan_rewards: "agent 'unit_0' got the reward nan: return a finite number",
+    UnlikeRewards: "the agents got different rewards, {'unit_0': 1.0, 'unit_1': 3.0}, but a team "
+    "has one: give all the same, or set team_reward: sum or mean in the config",
+    NoEnd: "step()'s terminateds lack '__all__': return a dict with it, set to whether the game is "
+    "over",
+    BoolEnd: "step()'s truncateds lack '__all__': return a dict with it, set to whether the game "
+    "is over",
+    AllLeave: "all agents have left, but neither terminateds nor truncateds set '__all__': set it "
+    "to True when the last agent leaves",
+    StrangeInfo: "infos hold ['battle_won'], which are no agents: put what concerns the whole team "
+    "in infos['__common__']",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
+def test_says_what_is_wrong_where_and_the_fix(broken):
+    with pytest.raises(TeamContractError) as error:
+        check_env(broken())
+    title, *faults = str(error.value).splitlines()
+    assert title.endswith(" is no team environment:")
+    assert faults == [f"  - {BROKEN[broken]}"]
+
+
+def test_lists_all_that_is_declared_wrong():
+    env = ScriptedBattle()
+    env.action_spaces, env.observation_spaces, env.state_space = {}, {}, None
+    with pytest.raises(TeamContractError) as error:
+        check_env(env)
+    assert len(str(error.value).splitlines()) == 1 + 2 * 2 + 1
+
+
+def test_a_slow_env_is_not_checked_for_long(monkeypatch):
+    monkeypatch.setattr("rllib_qatten.envs.checker.SECONDS", 0.0)
+    env = ScriptedBattle()
+    check_env(env)
+    assert (env.game, env.t) == (0, 1)
+
+
+@pytest.mark.parametrize("config", [{}, {"limit": 2}, {"deaths": [1], "lengths": [4]}])
+def test_accepts_good_ones(config):
+    check_env(ScriptedBattle(config))
+
+
+@pytest.mark.parametrize("name", [n for n in ENVS if n in ("matrix_game", "two_step_game")])
+def test_accepts_our_own(name):
+    check_env(env_creator(name)({}))
+
+
+def test_unlike_rewards_are_fine_where_joined():
+    check_env(UnlikeRewards(), team_reward="sum")
+
+
+def test_unit_types_are_any_whole_numbers():
+    env = ScriptedBattle()
+    for types in (None, (0, 0), [4, 2], np.array([4, 2], np.uint8)):
+        env.unit_types = types
+        check_env(env)
+
+
+def test_unlike_sizes_are_fine():
+    check_env(MatrixGame({"payoff": [[1, 2, 3], [4, 5, 6]]}))

@@ -1,0 +1,175 @@
+"""`rllib report`: the page shows what the files say, and needs nothing but itself."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from typer.testing import CliRunner
+
+from rllib_qatten import keys
+from rllib_qatten.commands.cli import app
+from tests.report.reported import kept, rows, write_run
+
+FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z", "sample_efficiency",
+           "performance_profile", "probability_of_improvement", "throughput",
+           "time_split")  # fmt: skip
+
+
+class Tables(HTMLParser):
+    """The cells of all tables, and every attribute of the page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.attributes, self.tags, self.cell = [], [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        self.cell = tag in ("td", "th")
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif self.cell:
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        self.cell = self.cell and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        if self.cell:
+            self.tables[-1][-1][-1] += data
+
+
+def report(*words):
+    return CliRunner().invoke(app, ["report", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The report of the kept curves: three algorithms on 3s5z, one on 2s3z."""
+    folder = tmp_path_factory.mktemp("made")
+    for algorithm, task, seed in (("Qatten", "3s5z", 1), ("Qatten", "3s5z", 2), ("QMIX", "3s5z", 1),
+                                  ("VDN", "3s5z", 1), ("Qatten", "2s3z", 1)):  # fmt: skip
+        write_run(folder / "runs", algorithm, task, seed)
+    (folder / "empty").mkdir()
+    result = report(folder / "runs", folder / "empty", "-o", folder / "out",
+                    "--json", folder / "runs.json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return (made[0] / "out" / "report.html").read_text()
+
+
+def test_it_says_what_it_wrote_and_what_it_left_out(made, page):
+    folder, output = made
+    assert f"Wrote {folder}/out/report.html" in output
+    warning = f"{folder}/empty: no run in it: there is no progress.csv or result.json in or below"
+    assert warning in output
+    assert warning in page
+    assert json.loads((folder / "runs.json").read_text())["smax (jaxmarl 0.2.0)"].keys() == {
+        "3s5z",
+        "2s3z",
+    }
+
+
+def last_five(key, *names):
+    values = [float(row[key]) for row in kept(*names)][-5:]
+    return sum(values) / 5
+
+
+def test_final_numbers_are_those_of_the_files(page):
+    final, each = Tables(page).tables
+    lines = {(row[0], row[1]): row for row in final[1:]}
+    assert len(lines) == 4
+    for (task, algorithm), row in lines.items():
+        seeds = (1, 2) if (task, algorithm) == ("3s5z", "Qatten") else (1,)
+        assert row[2] == str(len(seeds))
+        for key, cell in ((keys.GREEDY_WINS, row[4]), (keys.GREEDY_RETURN, row[6])):
+            finals = [last_five(key, algorithm, task, seed) for seed in seeds]
+            assert float(cell) == pytest.approx(sum(finals) / len(finals), abs=0.0051)
+    # Of two runs, the 95 % interval is from the one to the other.
+    ends = sorted(last_five(keys.GREEDY_WINS, "Qatten", "3s5z", seed) for seed in (1, 2))
+    assert lines["3s5z", "Qatten"][5] == f"{ends[0]:.3f} .. {ends[1]:.3f}"
+    assert lines["3s5z", "VDN"][5] == "-"
+    assert len(each) == 1 + 5
+    [vdn] = [row for row in each if row[1] == "VDN"]
+    last = kept("VDN", "3s5z")[-1]
+    assert vdn[3] == f"{int(float(last[keys.STEPS])):,}"
+    assert float(vdn[4]) == pytest.approx(last_five(keys.GREEDY_WINS, "VDN", "3s5z"), abs=6e-4)
+    assert vdn[7] == f"{float(last['time_total_s']) / 60:.1f} min"
+    assert vdn[8] == "not recorded; experiment runs"
+
+
+def test_every_figure_is_in_the_page_and_beside_it(made, page):
+    assert sorted(re.findall(r'<figure id="(\w+)"', page)) == sorted(FIGURES)
+    for name in FIGURES:
+        assert (made[0] / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in (made[0] / "out" / f"{name}.svg").read_text()
+    assert page.count("<svg") == len(FIGURES)
+    for text in ("environment steps", "greedy win rate", "Qatten", "QMIX", "VDN"):
+        assert text in page
+
+
+def test_it_needs_nothing_but_itself(page):
+    tables = Tables(page)
+    for name, value in tables.attributes:
+        if name in ("src", "href", "xlink:href", "data", "srcset"):
+            assert value.startswith(("#", "data:")), (name, value)
+    assert not {"script", "link", "iframe", "object", "img"} & set(tables.tags)
+    assert not re.search(r"@import|url\((?!#)", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for target in re.findall(r'(?:href="#|url\(#)([^")]+)', page):
+        assert target in ids
+
+
+def test_text_takes_the_pages_colors(page):
+    assert "prefers-color-scheme: dark" in page
+    assert "currentColor" in page
+    assert "#1f2328" not in page.split("</style>", 1)[1]
+
+
+def test_the_median_is_an_option(tmp_path):
+    for seed, win in enumerate([0.0, 0.3, 0.4, 0.5, 0.5, 1.0, 1.0]):
+        write_run(tmp_path, seed=seed, rows=rows([win]))
+    for aggregate, expected in (("median", "0.500"), ("iqm", "0.540")):
+        result = report(tmp_path, "-o", tmp_path / "out", "--aggregate", aggregate)
+        assert result.exit_code == 0, result.output
+        text = (tmp_path / "out" / "report.html").read_text()
+        assert Tables(text).tables[0][1][4] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("missing",), "missing: no such folder"),
+        (("missing", "--aggregate", "mean"), "Unknown aggregate: 'mean'.* Accepted: iqm, median"),
+        (("runs", "-o", "file"), "file: cannot be made: File exists"),
+        (("runs", "--json", "no/runs.json"), "runs.json: cannot be written"),
+    ],
+)
+def test_bad_input_ends_with_2_and_leaves_nothing(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs", rows=rows([0.5]))
+    (tmp_path / "file").write_text("")
+    result = report(*words)
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.output)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "rllib_qatten.report.page", raising=False)
+    monkeypatch.delitem(sys.modules, "rllib_qatten.drawing.style", raising=False)
+    monkeypatch.delitem(sys.modules, "rllib_qatten.report.figures", raising=False)
+    result = report(tmp_path)
+    assert result.exit_code == 2
+    assert "pip install 'rllib-qatten[report]'" in result.output

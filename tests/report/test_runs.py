@@ -1,0 +1,151 @@
+"""What is read of runs, whole or not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rllib_qatten import keys
+from rllib_qatten.errors import BadInput
+from rllib_qatten.report import marl_eval
+from rllib_qatten.report.runs import COMMAND_FILE, read_all
+from tests.report.reported import kept, rows, write_run
+
+
+def test_a_run_is_what_its_files_say(tmp_path):
+    trial = write_run(tmp_path / "exp", seed=2)
+    (trial / COMMAND_FILE).write_text("rllib train -f a.yaml\n")
+    checkpoint = trial / "checkpoint_000003"
+    checkpoint.mkdir()
+    about = {"ray_version": "2.60.0", "rllib_qatten_version": "0.1"}
+    (checkpoint / "rllib_checkpoint.json").write_text(json.dumps(about))
+    [run], warnings = read_all([tmp_path])
+    assert not warnings
+    assert (run.label, run.environment, run.task) == ("Qatten", "smax (jaxmarl 0.2.0)", "3s5z")
+    assert (run.name, run.command) == ("seed 2", "rllib train -f a.yaml")
+    assert run.versions == "rllib_qatten 0.1, ray 2.60.0"
+    whole = kept("Qatten", "3s5z", 2)
+    assert run.steps.tolist() == [float(row[keys.STEPS]) for row in whole]
+    assert run.scores["win_rate"].tolist() == [float(row[keys.GREEDY_WINS]) for row in whole]
+    last = [float(row[keys.GREEDY_RETURN]) for row in whole][-5:]
+    assert run.final("return") == pytest.approx(sum(last) / 5)
+
+
+def test_a_cut_line_is_left_out_with_a_warning(tmp_path):
+    file = write_run(tmp_path, rows=rows([0.1, 0.2, 0.3])) / "progress.csv"
+    whole = file.read_bytes().rstrip()
+    for end in range(whole.rindex(b"\n") + 2, len(whole) + 1):
+        file.write_bytes(whole[:end])
+        [run], [warning] = read_all([tmp_path])
+        assert run.scores["win_rate"].tolist() == [0.1, 0.2]
+        assert warning == f"{file.parent}: progress.csv: the last line is cut and left out."
+
+
+def test_broken_lines_cost_only_themselves(tmp_path):
+    trial = write_run(tmp_path, rows=rows([0.1, 0.2, 0.3]))
+    lines = (trial / "progress.csv").read_text().splitlines()
+    (trial / "progress.csv").write_text("\n".join([*lines[:2], "1,\0", *lines[3:], ""]))
+    [run], [warning] = read_all([tmp_path])
+    assert run.scores["win_rate"].tolist() == [0.1, 0.3]
+    assert "progress.csv: 1 broken lines" in warning
+    # result.json has all columns, so it goes first; here it is no better.
+    (trial / "result.json").write_text('not json\n[3]\n{"a"')
+    [run], warnings = read_all([tmp_path])
+    assert run.scores["win_rate"].tolist() == [0.1, 0.3]
+    assert "result.json: 2 broken lines" in " ".join(warnings)
+
+
+def test_result_json_has_what_the_first_row_of_progress_csv_lacked(tmp_path):
+    trial = write_run(tmp_path, rows=[{keys.STEPS: 100}, {keys.STEPS: 200}])
+    nested = [
+        {keys.STEPS: 100, "training_iteration": 1},
+        {keys.STEPS: 200, "training_iteration": 2,
+         "evaluation": {"env_runners": {"episode_return_mean": 7.5}}, "config": {"env": "a"}},
+    ]  # fmt: skip
+    (trial / "result.json").write_text("".join(json.dumps(row) + "\n" for row in nested))
+    [run], _ = read_all([tmp_path])
+    assert run.scores.keys() == {"return"}
+    assert (run.steps.tolist(), run.scores["return"].tolist()) == ([200], [7.5])
+    assert np.isnan(run.final("win_rate"))
+
+
+def test_a_restored_trial_counts_what_it_played_last(tmp_path):
+    again = rows([0.1, 0.2, 0.3, 0.4])
+    again += [again[2] | {"training_iteration": 2, keys.STEPS: 200, keys.GREEDY_RETURN: 19.0}]
+    write_run(tmp_path, rows=again)
+    [run], _ = read_all([tmp_path])
+    assert run.steps.tolist() == [100, 200]
+    assert run.scores["return"].tolist() == [2.0, 19.0]
+
+
+def test_any_run_of_tune(tmp_path):
+    columns = {"timesteps_total": 1000, "episode_reward_mean": 3.0, "training_iteration": 1}
+    write_run(tmp_path, "PPO", "3m", rows=[columns])
+    [run], [warning] = read_all([tmp_path])
+    assert (run.label, run.environment, run.greedy) == ("PPO, exploring", "smac", False)
+    assert run.final("return") == 3.0
+    assert "no evaluations: its exploring games are shown" in warning
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "no such folder"),
+        (lambda folder: folder.mkdir(), "no run in it"),
+        (lambda folder: folder.write_text(""), "is a file; give the run's folder"),
+        (lambda folder: write_run(folder, rows=[{keys.STEPS: 3}]), "neither win rates nor returns"),
+        (lambda folder: write_run(folder, rows=[{"loss": 3}]), "no column of env steps"),
+        (lambda folder: write_run(folder, rows=rows([0.5]))
+         .joinpath("progress.csv").write_text(""), "no result yet"),
+        (lambda folder: write_run(folder, rows=rows([float("nan")])), "neither win rates nor"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_shown_is_a_warning_beside_the_rest(tmp_path, make, message):
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    make(bad)
+    with pytest.raises(BadInput, match=message):
+        read_all([bad])
+    write_run(good, rows=rows([0.5]))
+    [_], [warning] = read_all([bad, good])
+    assert message in warning
+    assert str(bad) in warning
+
+
+def test_variants_of_an_algorithm_are_not_pooled(tmp_path):
+    for heads in (1, 4):
+        for seed in (1, 2):
+            write_run(tmp_path / f"h{heads}", seed=seed, config={"n_heads": heads})
+    runs, _ = read_all([tmp_path])
+    assert [run.label for run in runs] == ["Qatten (n_heads 1)"] * 2 + ["Qatten (n_heads 4)"] * 2
+
+
+def test_long_settings_give_way_to_the_experiments_name_and_that_to_a_number(tmp_path):
+    schedule = [[0, 1.0], [50000, 0.05], [250000, 0.01]]
+    write_run(tmp_path / "short", seed=1, config={"epsilon": schedule[:2]})
+    write_run(tmp_path / "long", seed=2, config={"epsilon": schedule})
+    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten (short)", "Qatten (long)"}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "short").rename(tmp_path / "a" / "same")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "long").rename(tmp_path / "b" / "same")
+    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten (#1)", "Qatten (#2)"}
+
+
+def test_other_maps_may_have_other_settings(tmp_path):
+    write_run(tmp_path, task="3s5z", config={"lr": 1})
+    write_run(tmp_path, task="2s3z", config={"lr": 2})
+    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten"}
+
+
+def test_marl_evals_layout(tmp_path):
+    for seed, wins in ((1, [0.0, 0.5]), (2, [0.25])):
+        write_run(tmp_path / "a", seed=seed, rows=rows(wins))
+    write_run(tmp_path / "b", seed=1, rows=rows([1.0]))
+    content = json.loads(json.dumps(marl_eval.layout(read_all([tmp_path])[0])))
+    assert content["smac"]["3s5z"]["Qatten"]["seed_1"] == {
+        "step_0": {"step_count": 100, "win_rate": [0.0], "mean_episode_return": [0.0]},
+        "step_1": {"step_count": 200, "win_rate": [0.5], "mean_episode_return": [10.0]},
+        "absolute_metrics": {"win_rate": [0.25], "mean_episode_return": [5.0]},
+    }
+    names = content["smac"]["3s5z"]["Qatten"].keys()
+    assert names == {"seed_1", "seed_2", "seed_1_2"}

@@ -1,0 +1,66 @@
+"""One of several learners: `python -m tests.training.several_learners FOLDER RANK`.
+
+Takes its shares of each case in FOLDER/cases.pkl and leaves FOLDER/RANK.pkl.
+"""
+
+import pickle
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from rllib_qatten import ALGORITHMS
+from rllib_qatten.envs.team import TeamSpace, TeamSpec
+
+LEARNERS = 2
+SPEC = TeamSpec(("a", "b"), n_actions=4, observation_size=3, state_size=5)
+SMALL = {
+    "hidden_size": 8, "mixing_embed_dim": 8, "hypernet_embed": 8, "train_batch_size_episodes": 8,
+    "replay": "prioritized", "updates_per_episode": 1.0, "tau": 0.5,
+}  # fmt: skip
+PLAYED = {"num_env_steps_sampled_lifetime": 10, "num_episodes_lifetime": 10}
+
+
+def build(name, learners, **settings):
+    config = ALGORITHMS[name].get_default_config().environment("two_step_game")
+    config.update_from_dict({**SMALL, **settings, "num_learners": learners}).validate()
+    space = gym.spaces.MultiDiscrete([SPEC.n_actions] * SPEC.n_agents)
+    return config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(SPEC), space)})
+
+
+def learn(learner, batches):
+    """Results of an update with each batch, then what the learner knows."""
+    results = []
+    for episodes in batches:
+        result = learner.update(episodes=episodes, timesteps=PLAYED)[DEFAULT_MODULE_ID]
+        results.append({name: np.ravel(stats.peek()) for name, stats in result.items()})
+    state = learner.get_state()
+    return results, state["rl_module"][DEFAULT_MODULE_ID], state["optimizer"]
+
+
+def main(folder, rank):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=LEARNERS
+    )
+    learned = {}
+    for case, (name, settings, state, shares) in pickle.loads(
+        (folder / "cases.pkl").read_bytes()
+    ).items():
+        # Each begins with weights of its own: those of the first are to hold.
+        learner = build(name, LEARNERS, **settings)
+        if state is not None:
+            learner.set_state(state)
+        try:
+            learned[case] = learn(learner, shares[rank])
+        except FloatingPointError as error:
+            learned[case] = str(error)
+    (folder / f"{rank}.pkl").write_bytes(pickle.dumps(learned))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
