@@ -16,7 +16,7 @@ from rllib_qatten.agents import RecurrentAgent
 from rllib_qatten.mixers import QattenMixer, QMixer
 from rllib_qatten.mixers.layers import Hypernet
 from rllib_qatten.rollout.episode import TeamEpisode
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 Batch = dict[str, Tensor]
 
@@ -106,7 +106,7 @@ def qmix(mixer: QMixer, utilities: Tensor, state: Tensor, units: Tensor, mask: T
     return q_tot + network(mixer.state_value, state).squeeze(-1), torch.zeros(())
 
 
-def loss(module: QMIXRLModule, batch: Batch, gamma: float) -> Tensor:
+def loss(module: ValueDecompositionRLModule, batch: Batch, gamma: float) -> Tensor:
     """Mean squared one-step TD error with double Q, plus the regularizer."""
     mix = {QattenMixer: qatten, QMixer: qmix}[type(module.mixer)]
     mask, actions = batch["mask"], batch["actions"]

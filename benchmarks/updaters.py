@@ -21,9 +21,9 @@ from rllib_qatten.envs.team import TeamSpace
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.learner import make_optimizer
 from rllib_qatten.training.losses import td_loss
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
-Loss = Callable[[QMIXRLModule], Tensor]
+Loss = Callable[[ValueDecompositionRLModule], Tensor]
 
 
 def build_learner(config: QMIXConfig, size: Size) -> TorchLearner:
@@ -44,7 +44,7 @@ def package_loss(config: QMIXConfig, episodes: list) -> Loss:
     """The package's loss on an already packed batch."""
     batch = {name: torch.from_numpy(array) for name, array in pack(episodes).items()}
 
-    def loss(module: QMIXRLModule) -> Tensor:
+    def loss(module: ValueDecompositionRLModule) -> Tensor:
         forward = module.forward_train(batch)
         return td_loss(forward, batch, config)[0]
 
@@ -57,7 +57,9 @@ def textbook_loss(config: QMIXConfig, episodes: list, size: Size) -> Loss:
     return lambda module: textbook.loss(module, batch, config.gamma)
 
 
-def assert_equal(module: QMIXRLModule, first: Loss, second: Loss, tolerance: float = 1e-4) -> None:
+def assert_equal(
+    module: ValueDecompositionRLModule, first: Loss, second: Loss, tolerance: float = 1e-4
+) -> None:
     """Both must give the same loss and gradients.
 
     Raises:
@@ -73,7 +75,7 @@ def assert_equal(module: QMIXRLModule, first: Loss, second: Loss, tolerance: flo
         assert error < tolerance, f"gradients of {name} differ by {error:.1e}"
 
 
-def updater(config: QMIXConfig, module: QMIXRLModule, loss: Loss) -> Work:
+def updater(config: QMIXConfig, module: ValueDecompositionRLModule, loss: Loss) -> Work:
     """One update after another: forward, loss, backward, clipping, optimizer step."""
     module = copy.deepcopy(module)
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -100,7 +102,7 @@ def learner_update(learner: TorchLearner, episodes: list) -> Work:
     return update
 
 
-def flops(module: QMIXRLModule, loss: Loss) -> float:
+def flops(module: ValueDecompositionRLModule, loss: Loss) -> float:
     """Floating-point operations of matrix products in one update, as torch counts them."""
     with FlopCounterMode(display=False) as counter:
         loss(copy.deepcopy(module)).backward()

@@ -3,8 +3,6 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (

@@ -2,18 +2,18 @@
 
 from ray.tune.registry import register_trainable
 
-from rllib_qatten.algorithms.config import QMIXConfig
 from rllib_qatten.algorithms.independent_q import IndependentQ, IndependentQConfig
 from rllib_qatten.algorithms.qatten import Qatten, QattenConfig
 from rllib_qatten.algorithms.qlinear import QLinear, QLinearConfig
-from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig
 from rllib_qatten.algorithms.qplex import QPLEX, QPLEXConfig
 from rllib_qatten.algorithms.qtran import QTRAN, QTRANConfig
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.algorithms.vdn import VDN, VDNConfig
 from rllib_qatten.algorithms.wqmix import WQMIX, WQMIXConfig
 
 #: Trainable name -> algorithm; tests run over it.
-ALGORITHMS: dict[str, type[QMIX]] = {
+ALGORITHMS: dict[str, type[ValueDecomposition]] = {
     "Qatten": Qatten,
     "QMIX": QMIX,
     "VDN": VDN,

@@ -1,4 +1,4 @@
-"""The settings of QMIX and, with few more, of every algorithm of the family."""
+"""The settings that every algorithm of the family shares."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from rllib_qatten.rollout.pooled_mean import PooledMean
 from rllib_qatten.rollout.prioritized_replay import PrioritizedReplay
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.training.batch import PackEpisodes
-from rllib_qatten.training.learner import QMIXTorchLearner
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.training.learner import ValueDecompositionTorchLearner
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
-class QMIXConfig(AlgorithmConfig):
+class ValueDecompositionConfig(AlgorithmConfig):
     """Settings of QMIX (Rashid et al. 2018); the defaults are PyMARL's recipe for SMAC."""
 
     #: The policy's class.
-    rl_module_class: ClassVar[type[QMIXRLModule]] = QMIXRLModule
+    rl_module_class: ClassVar[type[ValueDecompositionRLModule]] = ValueDecompositionRLModule
     #: The mixer's options that are settings of this config.
     mixer_options: ClassVar[tuple[str, ...]] = (
         "mixing_embed_dim",
@@ -37,9 +37,7 @@ class QMIXConfig(AlgorithmConfig):
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
-        from rllib_qatten.algorithms.qmix import QMIX  # which needs this file
-
-        super().__init__(algo_class=algo_class or QMIX)
+        super().__init__(algo_class=algo_class)
         # RLlib's own settings.
         self.gamma = 0.99
         self.grad_clip = 10.0
@@ -121,7 +119,7 @@ class QMIXConfig(AlgorithmConfig):
         hypernet_layers: int | None = NotProvided,
         hypernet_embed: int | None = NotProvided,
         **kwargs: Any,
-    ) -> QMIXConfig:
+    ) -> ValueDecompositionConfig:
         """Sets what concerns learning.
 
         Args:
@@ -176,7 +174,7 @@ class QMIXConfig(AlgorithmConfig):
         return self._take(given)
 
     @override(AlgorithmConfig)
-    def update_from_dict(self, config_dict: dict[str, Any]) -> QMIXConfig:
+    def update_from_dict(self, config_dict: dict[str, Any]) -> ValueDecompositionConfig:
         """Takes settings from a dict; a recipe in it comes before the settings beside it.
 
         Raises:
@@ -222,9 +220,9 @@ class QMIXConfig(AlgorithmConfig):
         return RLModuleSpec(module_class=self.rl_module_class)
 
     @override(AlgorithmConfig)
-    def get_default_learner_class(self) -> type[QMIXTorchLearner]:
+    def get_default_learner_class(self) -> type[ValueDecompositionTorchLearner]:
         """The Learner of the whole family."""
-        return QMIXTorchLearner
+        return ValueDecompositionTorchLearner
 
     @property
     @override(AlgorithmConfig)

@@ -11,25 +11,25 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.mixers import Mixed
-from rllib_qatten.training.rl_module import QMIXRLModule, utilities_of
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule, utilities_of
 
 
-class IndependentQRLModule(QMIXRLModule):
+class IndependentQRLModule(ValueDecompositionRLModule):
     """The policy of IndependentQ: QMIX's without a mixer; each agent's utility is its own value."""
 
     mixer_name = "none"
 
     @classmethod
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
         """Nothing that could learn."""
         return nn.Identity()
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def joint_value(
         self,
         mixer: Any,
@@ -43,7 +43,7 @@ class IndependentQRLModule(QMIXRLModule):
         return Mixed(utilities_of(utilities, rows, actions))
 
 
-class IndependentQConfig(QMIXConfig):
+class IndependentQConfig(ValueDecompositionConfig):
     """Settings of IndependentQ: QMIX's, without those of a mixer."""
 
     rl_module_class = IndependentQRLModule
@@ -54,7 +54,7 @@ class IndependentQConfig(QMIXConfig):
         super().__init__(algo_class or IndependentQ)
 
 
-class IndependentQ(QMIX):
+class IndependentQ(ValueDecomposition):
     """QMIX's loop without a mixer (Tan 1993; IQL in Tampuu et al. 2017)."""
 
     @classmethod

@@ -9,10 +9,8 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.utils.annotations import override
 
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig, QMIXRLModule
 from rllib_qatten.mixers import PRESETS
-from rllib_qatten.training.rl_module import QMIXRLModule
 
 
 class QattenRLModule(QMIXRLModule):

@@ -8,29 +8,29 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.utils.annotations import override
 
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
-class QLinearRLModule(QMIXRLModule):
+class QLinearRLModule(ValueDecompositionRLModule):
     """The policy of QLinear: QMIX's with a weighted sum for a mixer."""
 
     mixer_name = "qlinear"
 
 
-class QLinearConfig(QMIXConfig):
+class QLinearConfig(ValueDecompositionConfig):
     """Settings of QLinear; the defaults are the authors'."""
 
     rl_module_class = QLinearRLModule
-    mixer_options = (*QMIXConfig.mixer_options, "state_bias")
+    mixer_options = (*ValueDecompositionConfig.mixer_options, "state_bias")
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
         super().__init__(algo_class or QLinear)
         self.state_bias = True
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def training(self, *, state_bias: bool | None = NotProvided, **kwargs: Any) -> QLinearConfig:
         """Sets what concerns learning.
 
@@ -45,7 +45,7 @@ class QLinearConfig(QMIXConfig):
         return self._take({"state_bias": state_bias})
 
 
-class QLinear(QMIX):
+class QLinear(ValueDecomposition):
     """QMIX's loop with the agents weighted by |f(own features, state)|."""
 
     @classmethod

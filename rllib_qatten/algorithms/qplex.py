@@ -8,18 +8,18 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.utils.annotations import override
 
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
-class QPLEXRLModule(QMIXRLModule):
+class QPLEXRLModule(ValueDecompositionRLModule):
     """The policy of QPLEX: QMIX's with the duplex dueling mixer."""
 
     mixer_name = "qplex"
 
 
-class QPLEXConfig(QMIXConfig):
+class QPLEXConfig(ValueDecompositionConfig):
     """Settings of QPLEX; the defaults are the authors' for StarCraft II."""
 
     rl_module_class = QPLEXRLModule
@@ -32,7 +32,7 @@ class QPLEXConfig(QMIXConfig):
         self.adv_hypernet_layers = 1
         self.adv_hypernet_embed = 64
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def training(
         self,
         *,
@@ -57,7 +57,7 @@ class QPLEXConfig(QMIXConfig):
         return self._take(given)
 
 
-class QPLEX(QMIX):
+class QPLEX(ValueDecomposition):
     """QMIX's loop with the duplex dueling mixer."""
 
     @classmethod

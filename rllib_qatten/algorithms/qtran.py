@@ -12,17 +12,22 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from rllib_qatten import columns, keys
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.validation import in_range
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import one_of
 from rllib_qatten.mixers import Mixed
 from rllib_qatten.mixers.qtran import QTRANCritic
 from rllib_qatten.mixers.qtran_alt import QTRANAltCritic
-from rllib_qatten.training.learner import QMIXTorchLearner
+from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.losses import td_loss, weighted_mean
-from rllib_qatten.training.rl_module import ILLEGAL, QMIXRLModule, greedy_actions, utilities_of
+from rllib_qatten.training.rl_module import (
+    ILLEGAL,
+    ValueDecompositionRLModule,
+    greedy_actions,
+    utilities_of,
+)
 
 HIDDEN = "hidden"
 TARGET_HIDDEN = "target_hidden"
@@ -34,7 +39,7 @@ VARIANTS = ("base", "alt")
 SIZES = ("qtran_paper", "small")
 
 
-class QTRANRLModule(QMIXRLModule):
+class QTRANRLModule(ValueDecompositionRLModule):
     """The policy of QTRAN: a joint critic on the agents' hidden states stands for the mixer.
 
     Acting uses the utilities alone. They are to obey, for the critic's Q_jt and V (theorem 1),
@@ -49,7 +54,7 @@ class QTRANRLModule(QMIXRLModule):
     mixer_name = "qtran"
 
     @classmethod
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
         """The joint critic."""
         sizes = (spec.n_agents, spec.state_size, spec.n_actions, settings["hidden_size"])
@@ -58,7 +63,7 @@ class QTRANRLModule(QMIXRLModule):
             return QTRANCritic(*sizes, **options)
         return QTRANAltCritic(*sizes, mixing_embed_dim=options["mixing_embed_dim"])
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
         inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         sizes = batch[columns.BATCH_SIZES]
@@ -69,7 +74,7 @@ class QTRANRLModule(QMIXRLModule):
         batch = {**batch, HIDDEN: hidden, TARGET_HIDDEN: target_hidden}
         return self.mix(batch, self.agent.head(hidden), target_utilities)
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def joint_value(
         self,
         mixer: Any,
@@ -83,7 +88,7 @@ class QTRANRLModule(QMIXRLModule):
         hidden = batch[HIDDEN if mixer is self.mixer else TARGET_HIDDEN]
         return Mixed(_value(mixer, batch[columns.STATE][rows], hidden[rows], actions))
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def mix(
         self, batch: dict[str, Any], utilities: Tensor, target_utilities: Tensor
     ) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def _value(critic: Any, state: Tensor, hidden: Tensor, actions: Tensor) -> Tenso
     return values.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
-class QTRANTorchLearner(QMIXTorchLearner):
+class QTRANTorchLearner(ValueDecompositionTorchLearner):
     """Adds the two conditions on the utilities to the joint critic's TD loss."""
 
     @staticmethod
@@ -137,7 +142,7 @@ class QTRANTorchLearner(QMIXTorchLearner):
         return loss, stats | {keys.OPT_LOSS: opt.detach(), keys.NOPT_LOSS: nopt.detach()}
 
 
-class QTRANConfig(QMIXConfig):
+class QTRANConfig(ValueDecompositionConfig):
     """Settings of QTRAN; the defaults are PyMARL's."""
 
     rl_module_class = QTRANRLModule
@@ -152,7 +157,7 @@ class QTRANConfig(QMIXConfig):
         self.opt_loss = 1.0
         self.nopt_min_loss = 0.1
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def training(
         self,
         *,
@@ -181,7 +186,7 @@ class QTRANConfig(QMIXConfig):
         super().training(**kwargs)
         return self._take(given)
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def validate(self) -> None:
         """See base class."""
         one_of(self.variant, VARIANTS, "variant")
@@ -194,13 +199,13 @@ class QTRANConfig(QMIXConfig):
         for name in ("opt_loss", "nopt_min_loss"):
             in_range(self, name, 0.0, 1e6)
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def get_default_learner_class(self) -> type[QTRANTorchLearner]:
         """QTRAN's own losses."""
         return QTRANTorchLearner
 
 
-class QTRAN(QMIX):
+class QTRAN(ValueDecomposition):
     """QMIX's loop with a joint critic in place of a mixer."""
 
     @classmethod

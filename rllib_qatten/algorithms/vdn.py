@@ -5,18 +5,18 @@ from __future__ import annotations
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
-class VDNRLModule(QMIXRLModule):
+class VDNRLModule(ValueDecompositionRLModule):
     """The policy of VDN: QMIX's with a sum for a mixer."""
 
     mixer_name = "vdn"
 
 
-class VDNConfig(QMIXConfig):
+class VDNConfig(ValueDecompositionConfig):
     """Settings of VDN: QMIX's, of which the mixer has none."""
 
     rl_module_class = VDNRLModule
@@ -27,7 +27,7 @@ class VDNConfig(QMIXConfig):
         super().__init__(algo_class or VDN)
 
 
-class VDN(QMIX):
+class VDN(ValueDecomposition):
     """QMIX's loop with a sum for a mixer."""
 
     @classmethod

@@ -13,14 +13,14 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from rllib_qatten import columns, keys
-from rllib_qatten.algorithms.config import QMIXConfig
-from rllib_qatten.algorithms.qmix import QMIX
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.validation import in_range
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.errors import one_of
 from rllib_qatten.mixers import MIXERS, Mixed
-from rllib_qatten.training.learner import QMIXTorchLearner
+from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.losses import masked_mean, targets_of, td_loss, weighted_mean
-from rllib_qatten.training.rl_module import QMIXRLModule, greedy_actions, unroll
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule, greedy_actions, unroll
 
 CENTRAL_UTILITIES = "central_utilities"
 TARGET_CENTRAL_UTILITIES = "target_central_utilities"
@@ -32,13 +32,15 @@ TOOK_GREEDY = "took_greedy"
 WEIGHTINGS = ("ow", "cw")
 
 
-class WQMIXRLModule(QMIXRLModule):
+class WQMIXRLModule(ValueDecompositionRLModule):
     """The policy of WQMIX: QMIX's beside an unrestricted central Q* on agents of its own.
 
     Targets come from the central networks; QMIX chooses the actions.
     """
 
-    @override(QMIXRLModule)
+    mixer_name = "qmix"
+
+    @override(ValueDecompositionRLModule)
     def setup(self) -> None:
         """Adds the central networks."""
         super().setup()
@@ -47,7 +49,7 @@ class WQMIXRLModule(QMIXRLModule):
             self.central_agent = self.make_agent()
             self.central_mixer = MIXERS["central"](spec.n_agents, spec.state_size)
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
         inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         sizes = batch[columns.BATCH_SIZES]
@@ -58,7 +60,7 @@ class WQMIXRLModule(QMIXRLModule):
         names = {CENTRAL_UTILITIES: central, TARGET_CENTRAL_UTILITIES: target_central}
         return self.mix({**batch, **names}, utilities, target_utilities)
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def joint_value(
         self,
         mixer: Any,
@@ -73,7 +75,7 @@ class WQMIXRLModule(QMIXRLModule):
             utilities = batch[TARGET_CENTRAL_UTILITIES]
         return super().joint_value(mixer, batch, rows, utilities, actions, **options)
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def mix(
         self, batch: dict[str, Any], utilities: Tensor, target_utilities: Tensor
     ) -> dict[str, Any]:
@@ -91,14 +93,14 @@ class WQMIXRLModule(QMIXRLModule):
             forward[TOOK_GREEDY] = (best == actions).all(-1)
         return forward
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def make_target_networks(self) -> None:
         """Copies agents and the central mixer; QMIX's own mixer values no targets."""
         self.target_agent = make_target_network(self.agent)
         self.target_central_agent = make_target_network(self.central_agent)
         self.target_mixer = make_target_network(self.central_mixer)
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """See base class."""
         return [
@@ -107,14 +109,14 @@ class WQMIXRLModule(QMIXRLModule):
             (self.central_mixer, self.target_mixer),
         ]
 
-    @override(QMIXRLModule)
+    @override(ValueDecompositionRLModule)
     def get_non_inference_attributes(self) -> list[str]:
         """See base class."""
         central = ["central_agent", "central_mixer", "target_central_agent"]
         return [*super().get_non_inference_attributes(), *central]
 
 
-class WQMIXTorchLearner(QMIXTorchLearner):
+class WQMIXTorchLearner(ValueDecompositionTorchLearner):
     """Weighs QMIX's squared errors, and fits the central Q* to the same targets."""
 
     @staticmethod
@@ -139,7 +141,7 @@ class WQMIXTorchLearner(QMIXTorchLearner):
         return loss + central, stats
 
 
-class WQMIXConfig(QMIXConfig):
+class WQMIXConfig(ValueDecompositionConfig):
     """Settings of WQMIX; the defaults are the authors'."""
 
     rl_module_class = WQMIXRLModule
@@ -150,7 +152,7 @@ class WQMIXConfig(QMIXConfig):
         self.weighting = "ow"
         self.alpha = 0.1
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def training(
         self,
         *,
@@ -171,20 +173,20 @@ class WQMIXConfig(QMIXConfig):
         super().training(**kwargs)
         return self._take({"weighting": weighting, "alpha": alpha})
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def validate(self) -> None:
         """See base class."""
         super().validate()
         one_of(self.weighting, WEIGHTINGS, "weighting")
         in_range(self, "alpha", 1e-6, 1.0)
 
-    @override(QMIXConfig)
+    @override(ValueDecompositionConfig)
     def get_default_learner_class(self) -> type[WQMIXTorchLearner]:
         """WQMIX's own loss."""
         return WQMIXTorchLearner
 
 
-class WQMIX(QMIX):
+class WQMIX(ValueDecomposition):
     """QMIX's loop with a weighted loss and central targets."""
 
     @classmethod

@@ -10,7 +10,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rllib_qatten.checkpoints import team_files as stored
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 from rllib_qatten.version import __version__
 
 
@@ -18,7 +18,7 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
     """The files of the agent network, by name, as the learner has it now; see `agents.stored`."""
     config: Any = algorithm.config
     module: Any = algorithm.get_module()
-    assert isinstance(module, QMIXRLModule)
+    assert isinstance(module, ValueDecompositionRLModule)
     learned = algorithm.learner_group.get_weights([DEFAULT_MODULE_ID])[DEFAULT_MODULE_ID]
     weights = {
         name: torch.as_tensor(learned[f"agent.{name}"]) for name in module.agent.state_dict()

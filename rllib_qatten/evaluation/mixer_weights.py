@@ -28,7 +28,7 @@ from rllib_qatten.mixers import Mixer
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.effective_weights import effective_weights
-from rllib_qatten.training.rl_module import QMIXRLModule
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 MODULE = Path(COMPONENT_LEARNER_GROUP, COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID)
 
@@ -57,7 +57,7 @@ class Weights:
         return None if self.attention is None else entr(self.attention).sum(-1)
 
 
-def load_module(checkpoint: str | Path) -> QMIXRLModule:
+def load_module(checkpoint: str | Path) -> ValueDecompositionRLModule:
     """The agent network and the mixer of a checkpoint, on the CPU; Ray is not started.
 
     Raises:
@@ -73,7 +73,7 @@ def load_module(checkpoint: str | Path) -> QMIXRLModule:
         verify_sums(folder)
     except CheckpointError as error:
         raise BadInput(str(error)) from error
-    module: Any = QMIXRLModule.from_checkpoint((folder / MODULE).resolve())
+    module: Any = ValueDecompositionRLModule.from_checkpoint((folder / MODULE).resolve())
     if not isinstance(module.mixer, Mixer):
         name = type(module).__name__.removesuffix("RLModule")
         raise BadInput(
@@ -84,7 +84,7 @@ def load_module(checkpoint: str | Path) -> QMIXRLModule:
     return module
 
 
-def weigh(module: QMIXRLModule, episode: TeamEpisode) -> Weights:
+def weigh(module: ValueDecompositionRLModule, episode: TeamEpisode) -> Weights:
     """What the mixer makes of a game's joint actions.
 
     Args:

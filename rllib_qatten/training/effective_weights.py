@@ -13,10 +13,12 @@ from rllib_qatten import columns, keys
 from rllib_qatten.mixers import Mixed, Mixer
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training.batch import PackEpisodes
-from rllib_qatten.training.rl_module import QMIXRLModule, utilities_of
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule, utilities_of
 
 
-def effective_weights(module: QMIXRLModule, batch: dict[str, Any]) -> tuple[Mixed, Tensor, Tensor]:
+def effective_weights(
+    module: ValueDecompositionRLModule, batch: dict[str, Any]
+) -> tuple[Mixed, Tensor, Tensor]:
     """What a policy's mixer makes of a packed batch, and how, by autograd.
 
     No parameter gets a gradient.

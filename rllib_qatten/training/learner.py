@@ -52,7 +52,7 @@ def make_optimizer(
     return torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5)
 
 
-class QMIXTorchLearner(TorchLearner):
+class ValueDecompositionTorchLearner(TorchLearner):
     """One update: live and target forward, loss, backward, clipping, optimizer step."""
 
     @override(TorchLearner)

@@ -17,7 +17,7 @@ def targets_of(forward: dict[str, Any], batch: dict[str, Any], config: Any) -> T
     """What the joint action values should be: [M], or [M, N] where agents learn apart.
 
     Args:
-        forward: Output of `QMIXRLModule.mix`.
+        forward: Output of `ValueDecompositionRLModule.mix`.
         batch: The packed batch.
         config: Has gamma, returns, td_lambda and n_step.
     """
@@ -65,8 +65,8 @@ def td_loss(
     """Mean squared TD error of the joint action value over played steps, plus the regularizer.
 
     Args:
-        forward: Output of `QMIXRLModule.mix`. Its Q_TOT may be [M, N] where agents learn apart:
-            all get the team's reward, and the mean runs over agents too.
+        forward: Output of `ValueDecompositionRLModule.mix`. Its Q_TOT may be [M, N] where agents
+            learn apart: all get the team's reward, and the mean runs over agents too.
         batch: The packed batch.
         config: The algorithm's settings.
         targets: Of Q_TOT, if they are known already; see `targets_of`.

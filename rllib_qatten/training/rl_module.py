@@ -37,7 +37,7 @@ def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Te
     return utilities.flatten().gather(0, places.flatten()).view_as(places)
 
 
-class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """The policy of QMIX: agent networks, by default one that all agents share, and a mixer.
 
     Built `inference_only`, as on env runners, it holds the agent network alone. A subclass brings
@@ -45,7 +45,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """
 
     #: Which of `MIXERS`.
-    mixer_name: ClassVar[str] = "qmix"
+    mixer_name: ClassVar[str]
 
     @override(TorchRLModule)
     def setup(self) -> None:

@@ -9,7 +9,7 @@ from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import ALGORITHMS, keys
-from rllib_qatten.algorithms import qmix
+from rllib_qatten.algorithms import value_decomposition
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -123,7 +123,7 @@ def test_watching_effective_weights_changes_nothing(name, monkeypatch):
     trained = []
     for watched in (True, False):
         if not watched:
-            monkeypatch.setattr(qmix, "report", lambda learner, episodes: {})
+            monkeypatch.setattr(value_decomposition, "report", lambda learner, episodes: {})
         algorithm = build(name)
         for _ in range(3):
             result = algorithm.train()["learners"]["default_policy"]

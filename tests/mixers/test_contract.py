@@ -100,14 +100,14 @@ def test_analysis_costs_no_copy():
 
 
 WRONG_ACTIONS = [
-    ("actions", (4, 2), "QPLEX expected actions [*B, N] = [4, 3], came [4, 2]"),
-    ("best_utilities", (4,), "QPLEX expected best_utilities [*B, N] = [4, 3], came [4]"),
+    ("actions", (4, 2), "QPLEXMixer expected actions [*B, N] = [4, 3], came [4, 2]"),
+    ("best_utilities", (4,), "QPLEXMixer expected best_utilities [*B, N] = [4, 3], came [4]"),
     ("actions", None, "actions of torch.int64, came torch.float64: convert it, for instance act"),
 ]
 WRONG = [
-    ("utilities", (4, 2), "Qatten expected utilities [*B, N] = [4, 3], came [4, 2]"),
-    ("state", (4, 6), "Qatten expected state [*B, S] = [4, 5], came [4, 6]"),
-    ("state", (1, 5), "Qatten expected state [*B, S] = [4, 5], came [1, 5]"),
+    ("utilities", (4, 2), "QattenMixer expected utilities [*B, N] = [4, 3], came [4, 2]"),
+    ("state", (4, 6), "QattenMixer expected state [*B, S] = [4, 5], came [4, 6]"),
+    ("state", (1, 5), "QattenMixer expected state [*B, S] = [4, 5], came [1, 5]"),
     ("unit_features", (4, 2), "expected unit_features [*B, N, U] = [4, 3, 2], came [4, 2]"),
     ("alive", (4,), "expected alive [*B, N] = [4, 3], came [4]"),
     ("mask", (4, 1), "expected mask [*B] = [4], came [4, 1]"),
@@ -135,7 +135,7 @@ def test_missing_inputs_are_refused_in_words():
     with pytest.raises(ValueError, match=r"expected unit_features \[\*B, N, U\], came None: pass"):
         build("qatten", {})(inputs["utilities"], inputs["state"])
     for name in ("actions", "best_utilities"):
-        message = rf"QPLEX expected {name} \[\*B, N\], came None: pass"
+        message = rf"QPLEXMixer expected {name} \[\*B, N\], came None: pass"
         with pytest.raises(ValueError, match=message):
             build("qplex", {})(**inputs | {name: None})
     with pytest.raises(ValueError, match=r"expected alive \[\*B, N\], came None: pass"):

@@ -45,7 +45,7 @@ def outputs_of(mixer, mixed, utilities, state):
         "head_q": mixed.head_values,
         "head_weight": mixed.head_weights,
         "state_value": mixed.state_value,
-        "regularizer": mixed.regularizer,
+        "regulariser": mixed.regularizer,
         "agent_weight": mixed.agent_weights,
         "advantage_weight": mixed.agent_weights,
         "dq_tot_dq_agent": torch.autograd.grad(mixed.q_tot.sum(), utilities, retain_graph=True)[0],
@@ -78,7 +78,7 @@ def test_case(case):
     for name in expected.keys() - NOT_OURS:
         if expected[name] is not None:
             close(found[name], expected[name], name)
-        elif name != "regularizer":
+        elif name != "regulariser":
             assert found[name] is None, name
     if "n_parameters" in expected:
         assert golden.count(mixer) == expected["n_parameters"]

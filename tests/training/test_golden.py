@@ -165,15 +165,15 @@ def test_training_step(case):
     assert {"loss", "grad_norm", "td_error_abs"} <= logged.keys()
     for name in logged.keys() & ours.keys():
         close(ours[name], logged[name], name)
-    if "regularizer" in expected:
-        close(forward["regularizer"], expected["regularizer"], "regularizer")
+    if "regulariser" in expected:
+        close(forward["regularizer"], expected["regulariser"], "regularizer")
     taken = golden.tensor(expected.get("q_tot_taken", expected.get("joint_q_taken")))
     mask = golden.tensor(expected["mask"])
     mask = mask.view(*mask.shape, *[1] * (taken.dim() - 2))
     close(grid(forward["q_tot"], episodes) * mask, taken * mask, "q_tot_taken")
     targets = grid(targets_of(forward, batch, settings), episodes)
     close(targets * mask, golden.tensor(expected["targets"]).view_as(targets) * mask, "targets")
-    optimizer = make_optimizer("rmsprop", parameters, lr=config["optimizer"]["lr"])
+    optimizer = make_optimizer("rmsprop", parameters, lr=config["optimiser"]["lr"])
     for name, entries in free.items():
         gradient = torch.zeros_like(entries) if entries.grad is None else entries.grad
         close(grid(gradient, episodes), expected[f"clipped_gradient_{name}"], name)

@@ -1,0 +1,215 @@
+"""The algorithm that owns the loop; a subclass brings config and policy."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    REPLAY_BUFFER_SAMPLE_TIMER,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+    TD_ERROR_KEY,
+    TIMERS,
+    WEIGHTS_SEQ_NO,
+)
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+
+from rllib_qatten import keys
+from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
+from rllib_qatten.checkpoints.resume import ResumableAlgorithm
+from rllib_qatten.envs import EngineFailed
+from rllib_qatten.rollout.env_runner import TeamEnvRunner
+from rllib_qatten.rollout.episode import assert_finite
+from rllib_qatten.rollout.replay import Drawn, predicted_bytes
+from rllib_qatten.training.effective_weights import report
+
+#: Requests to env runners for a round of games.
+PLAY = "play"
+
+
+class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
+    """Plays whole episodes, keeps them, and learns from batches of them."""
+
+    @override(Algorithm)
+    def setup(self, config: ValueDecompositionConfig) -> None:
+        """Adds the replay, before callbacks may restore a checkpoint into it."""
+        self.replay = config.build_replay()
+        self._updates_done = 0
+        super().setup(config)
+        spec = self.spec
+        size = predicted_bytes(spec, config.replay_capacity_episodes)
+        expected = (
+            "of a size not known beforehand" if size is None else f"at most {size / 2**30:.2f} GiB"
+        )
+        print(
+            f"{config.name} on {spec.engine}: {spec.n_agents} agents, {spec.n_actions} actions, "
+            f"state from the {spec.state_source}; replay of {config.replay_capacity_episodes} "
+            f"games, {expected}.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    @override(Algorithm)
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Becomes another trial in the same process, as Tune's `reuse_actors` asks."""
+        self.cleanup()
+        config = self.get_default_config().update_from_dict(new_config)
+        config.validate()
+        config.freeze()
+        # What else RLlib's constructor makes of a config.
+        self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)
+        self.metrics = MetricsLogger(root=True, stats_cls_lookup=config.stats_cls_lookup)
+        self.eval_env_runner_group = None
+        self.config = config
+        self.setup(config)
+        return True
+
+    @override(Algorithm)
+    def step(self) -> dict[str, Any]:
+        """One iteration; its result also says what played the games, and how fast all went."""
+        every = self.config.evaluation_interval
+        started, updates, evaluated = time.perf_counter(), self._updates_done, self._evaluated
+        result = super().step()
+        if self._updates_done > updates:
+            # Once an iteration: it costs a third of an update. Learners have the same weights.
+            weights, *_ = self.learner_group.foreach_learner(report, episodes=self._last_batch)
+            result[LEARNER_RESULTS][DEFAULT_MODULE_ID] |= weights.get()
+        if every and self._evaluated == evaluated:
+            # RLlib repeats the last evaluation, also if this one's env runners died; the keys must
+            # stay, or CSV files lose the columns.
+            names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
+            names += [keys.WIN_RATE] if self.spec.is_battle else []
+            names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
+            nothing = dict.fromkeys(names, float("nan"))
+            result[keys.EVALUATION] = {keys.ENV_RUNNERS: nothing}
+        seconds = time.perf_counter() - started
+        played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
+        result[keys.ENGINE] = self.spec.engine
+        result[keys.RECIPE] = self.config.recipe
+        result[keys.ENV_STEPS_PER_SECOND] = played / seconds
+        result[keys.UPDATES_PER_SECOND] = (self._updates_done - updates) / seconds
+        return result
+
+    @property
+    def _evaluated(self) -> int:
+        """Greedy games so far."""
+        games = keys.EVALUATION, keys.ENV_RUNNERS, NUM_EPISODES_LIFETIME
+        return int(self.metrics.peek(games, default=0))
+
+    @override(Algorithm)
+    def training_step(self) -> None:
+        """One round: play, store, as many updates as the games earned, new weights to runners.
+
+        Overlapped, the updates are those that earlier rounds earned, and the round is played while
+        they are done. Nothing is under way between two rounds, whatever happens there.
+        """
+        if self.config.sampling == "overlapped":
+            self.env_runner_group.foreach_env_runner_async(_play, tag=PLAY)
+            updates = self._learn()
+            self._store(*self._collected())
+        else:
+            self._store(*self._sampled())
+            updates = self._learn()
+        if updates:
+            with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+                self.env_runner_group.sync_weights(
+                    from_worker_or_learner_group=self.learner_group, inference_only=True
+                )
+
+    def _sampled(self) -> tuple[list[Any], list[Any]]:
+        """Plays a round; what the env runners return, and their metrics."""
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            episodes, results = synchronous_parallel_sample(
+                worker_set=self.env_runner_group,
+                concat=True,
+                sample_timeout_s=self.config.sample_timeout_s,
+                _uses_new_env_runners=True,
+                _return_metrics=True,
+            )
+        return episodes, results
+
+    def _collected(self) -> tuple[list[Any], list[Any]]:
+        """Waits for a round under way; the games of a runner that is late come with a later one."""
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            played = self.env_runner_group.fetch_ready_async_reqs(
+                tags=PLAY, timeout_seconds=self.config.sample_timeout_s
+            )
+        episodes = [episode for _, (games, _) in played for episode in games]
+        return episodes, [results for _, (_, results) in played]
+
+    def _store(self, episodes: list[Any], results: list[Any]) -> None:
+        """Checks and keeps a round's games, which earn updates."""
+        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
+        for result in results:
+            # RLlib's Learner numbers its weights by its updates.
+            staleness = int(updates) - int(result[WEIGHTS_SEQ_NO].peek())
+            self.metrics.log_value(keys.STALENESS, staleness, reduce="max")
+        for episode in episodes:
+            if isinstance(episode, EngineFailed):
+                raise episode
+            # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
+            assert_finite(episode, self.spec.engine)
+        self.replay.add(episodes)
+        self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
+        self.metrics.log_value(keys.REPLAY_BYTES, self.replay.nbytes, reduce="max")
+        if len(self.replay) >= self.config.train_batch_size_episodes:
+            finished = sum(not episode.dropped for episode in episodes)
+            self._updates_due += finished * self.config.updates_per_episode
+
+    def _learn(self) -> int:
+        """Does the updates that are due; how many."""
+        batch_size = self.config.train_batch_size_episodes
+        updates = int(self._updates_due)
+        if not updates or len(self.replay) < batch_size:
+            return 0
+        self.may_update.wait()
+        self._updates_due -= updates
+        timesteps = self._played
+        for _ in range(updates):
+            with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
+                drawn = self.replay.sample(batch_size, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+            shares = drawn.dealt(max(1, self.config.num_learners))
+            with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+                learned = self.learner_group.update(**training_data(shares), timesteps=timesteps)
+            if self.config.replay == "prioritized":
+                # Taken out: these are no results to report.
+                errors = [r[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for r in learned]
+                indices = np.concatenate([share.indices for share in shares])
+                self.replay.update_priorities(indices, np.concatenate(errors, axis=None))
+            self.metrics.aggregate(learned, key=LEARNER_RESULTS)
+        self._last_batch = drawn.episodes
+        self._updates_done += updates
+        self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")
+        return updates
+
+
+def _play(runner: TeamEnvRunner) -> tuple[Any, dict[str, Any]]:
+    return runner.sample(), runner.get_metrics()
+
+
+def training_data(shares: list[Drawn]) -> dict[str, Any]:
+    """One learner's share each, as `LearnerGroup.update` takes them.
+
+    Of a list of episodes RLlib would cut some in two, to share their steps evenly; of a list of
+    references each learner gets its own.
+    """
+    if len(shares) == 1:
+        return {"episodes": shares[0].episodes}
+    return {"episodes_refs": [ray.put(share.episodes) for share in shares]}
