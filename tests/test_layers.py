@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (
-    ("version", "errors", "keys", "columns", "files", "fast_linear"),
+    ("version", "errors", "messages", "keys", "columns", "files", "fast_linear"),
     ("mixers", "agents"),
     ("envs",),
     ("rollout",),

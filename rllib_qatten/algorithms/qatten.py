@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -10,6 +9,7 @@ from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.utils.annotations import override
 
 from rllib_qatten.algorithms.qmix import QMIX, QMIXConfig, QMIXRLModule
+from rllib_qatten.messages import say
 from rllib_qatten.mixers import PRESETS
 
 
@@ -109,11 +109,9 @@ class Qatten(QMIX):
         """See base class; says what a setting gives up."""
         super().setup(config)
         if config.q_in_key:
-            print(
+            say(
                 "q_in_key: attention depends on the utilities, so IGM is not guaranteed: the "
-                "agents' own greedy actions need not be the best joint action.",
-                file=sys.stderr,
-                flush=True,
+                "agents' own greedy actions need not be the best joint action."
             )
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -34,6 +33,7 @@ from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
 from rllib_qatten.envs import EngineFailed
+from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite
 from rllib_qatten.rollout.replay import Drawn, predicted_bytes
@@ -57,12 +57,10 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
         expected = (
             "of a size not known beforehand" if size is None else f"at most {size / 2**30:.2f} GiB"
         )
-        print(
+        say(
             f"{config.name} on {spec.engine}: {spec.n_agents} agents, {spec.n_actions} actions, "
             f"state from the {spec.state_source}; replay of {config.replay_capacity_episodes} "
-            f"games, {expected}.",
-            file=sys.stderr,
-            flush=True,
+            f"games, {expected}."
         )
 
     @override(Algorithm)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import pickle
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from rllib_qatten.checkpoints import team_files as stored
 from rllib_qatten.checkpoints.acting_team import team_policy_files
 from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import TeamSpec
+from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.replay import EpisodeReplay
@@ -227,11 +227,6 @@ class ResumableAlgorithm(Algorithm):
                     storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
                 )
         return result
-
-
-def say(text: str) -> None:
-    """Prints a line for the user beside the results."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _get_games(runner: TeamEnvRunner) -> dict[str, Any]:

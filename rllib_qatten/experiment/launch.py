@@ -28,6 +28,7 @@ from rllib_qatten.experiment.curves import Command
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.progress import Progress, failure, label
 from rllib_qatten.experiment.stopping import Stopping
+from rllib_qatten.messages import PREFIX
 
 #: Where Tune writes the traceback, in the trial's folder.
 ERROR_FILE = "error.txt"
@@ -44,11 +45,6 @@ ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "PYTHONWARNINGS": "ignore",
 }
-#: Lines of the workers that a user must see: what they wait for.
-WORTH_SEEING = re.compile(
-    r"(Compiling|Launching) \d+ game|; replay of \d+ games|^Games under way start anew"
-    r"|^The checkpoint |^q_in_key"
-)
 
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
 
@@ -224,13 +220,14 @@ def _no_cluster(why: object) -> BadInput:
 
 
 class _Relay:
-    """Passes on from the workers' output what is worth seeing, each line once."""
+    """Passes on from the workers' output what `say` said there, each line once."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
     def __call__(self, data: dict[str, Any]) -> None:
         for line in data["lines"]:
-            if WORTH_SEEING.search(line) and line not in self._seen:
+            text = line.removeprefix(PREFIX)
+            if text != line and line not in self._seen:
                 self._seen.add(line)
-                print(line, file=sys.stderr, flush=True)
+                print(text, file=sys.stderr, flush=True)

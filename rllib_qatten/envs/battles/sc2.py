@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from rllib_qatten.envs.battles import sc2_install
 from rllib_qatten.envs.battles.sc2_process import GameProcess, Lost, answers, ask
 from rllib_qatten.envs.team import EngineFailed, TeamSpec, TeamStep, TeamVector, TeamView
+from rllib_qatten.messages import say
 
 #: Failures to begin a game, in a row, after which it is given up; each waits twice as long.
 STARTS, FIRST_WAIT = 6, 0.5
@@ -194,11 +194,7 @@ class SC2Teams(TeamVector):
             self.close()
         self._view = self._view.copy()
         if not self._games:
-            print(
-                f"Launching {self.num_games} game(s) of StarCraft II, a process each ...",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"Launching {self.num_games} game(s) of StarCraft II, a process each ...")
         self._begin(np.flatnonzero(~self._begun | (self._steps > 0)).tolist())
         return self._view
 

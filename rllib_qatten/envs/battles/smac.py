@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any
 
 from rllib_qatten.envs.adapters.single_game import SingleGame
@@ -11,6 +10,7 @@ from rllib_qatten.envs.battles import sc2_install, smax
 from rllib_qatten.envs.battles.sc2 import SC2Settings, SC2Teams
 from rllib_qatten.envs.battles.sc2_install import Problem
 from rllib_qatten.errors import one_of
+from rllib_qatten.messages import say
 
 ENGINES = ("auto", "smax", "sc2")
 SETTINGS = ("map_name", "engine")
@@ -18,11 +18,9 @@ SETTINGS = ("map_name", "engine")
 
 @functools.cache
 def _say_fallback(why: str) -> None:
-    print(
+    say(
         f"engine: auto plays SMAX, the engine-free re-implementation, because {why}. "
-        "SMAX win rates are not comparable with SMAC's.",
-        file=sys.stderr,
-        flush=True,
+        "SMAX win rates are not comparable with SMAC's."
     )
 
 

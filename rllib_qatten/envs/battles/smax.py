@@ -20,6 +20,7 @@ from unittest import mock
 import numpy as np
 
 from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamVector, TeamView
+from rllib_qatten.messages import say
 
 #: Steps after which a battle is cut off: SMAC's limit per map; for smacv2_* SMACv2's 200.
 EPISODE_LIMITS = {
@@ -241,11 +242,9 @@ class SMAXTeams(TeamVector):
 
     def _say_that_it_compiles(self) -> None:
         if not self._engine.compiled:
-            print(
+            say(
                 f"Compiling {self.num_games} game(s) of {self._map_name} for SMAX "
-                "(10-20 s the first time, then from the cache) ...",
-                file=sys.stderr,
-                flush=True,
+                "(10-20 s the first time, then from the cache) ..."
             )
             self._engine.compiled = True
 
