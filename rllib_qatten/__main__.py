@@ -12,6 +12,7 @@ from rllib_qatten.commands.doctor import doctor
 from rllib_qatten.commands.evaluate import evaluate
 from rllib_qatten.commands.export import export
 from rllib_qatten.commands.report import report
+from rllib_qatten.commands.schema import schema
 from rllib_qatten.commands.train import train
 from rllib_qatten.errors import BadInput
 
@@ -38,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, report, export, doctor, attention):
+for command in (train, evaluate, report, export, doctor, attention, schema):
     app.command()(command)
 
 

@@ -21,8 +21,8 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, unknown
 
-#: Settings whose values are Python's, besides those whose type says so.
-CODE = ("callbacks", "callbacks_class", "algo_class", "model_class", "worker_cls", "policies")
+#: Settings whose values are classes and functions, besides those whose type says so.
+CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
 #: Their parts may be fractions, whatever RLlib's annotations say.
 _FRACTIONS = re.compile(r"num_[cg]pus(_|$)")
 #: The widest layer: with two of them a network has 4 billion weights.
@@ -38,12 +38,13 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
     """
     config = algorithm.get_default_config()
     declared = {name: (kind, text) for name, kind, text in _declared(type(config))}
+    declared["env"] = (str, "Name of the environment; goes before the one beside `config`.")
     defaults = config.to_dict()
     fields: dict[str, Any] = {}
     for name in [*config.keys(), "env"]:
         kind, text = declared.get(name, (Any, ""))
         kind = plain_kind(kind)
-        if name.startswith("_") or name in CODE or kind is None or name.startswith("callbacks_"):
+        if name.startswith("_") or CODE.match(name) or kind is None:
             continue
         if _FRACTIONS.match(name):
             kind |= float
@@ -75,7 +76,7 @@ def check_kinds(
         if key.startswith("_"):
             raise experiment.error(f"{of}.{key}", "is no setting: it is private.")
         if key not in model.model_fields:
-            if key in CODE or key in algorithm.get_default_config().keys():
+            if CODE.match(key) or key in algorithm.get_default_config().keys():
                 raise experiment.error(
                     f"{of}.{key}",
                     "takes a Python object, which no YAML can give: set it in Python.",
