@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.settings import naming_culprit
 
 #: Settings that count processes of a trial.
 PROCESSES = (
@@ -46,8 +47,7 @@ def check_resources(experiment: Experiment, algorithm: Any, config: dict[str, An
         raise experiment.error(
             "config.num_envs_per_env_runner", f"{games:,} games are too many for a process."
         )
-    with experiment.locating("config"):
-        request = algorithm.default_resource_request(config)
+    request = naming_culprit(experiment, config, algorithm.default_resource_request)
     needs = request.required_resources
     if "RAY_ADDRESS" not in os.environ:
         _check_this_machine(experiment, request.bundles, needs)

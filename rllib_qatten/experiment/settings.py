@@ -10,8 +10,8 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -19,7 +19,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
 from rllib_qatten.experiment.experiment import Experiment
-from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, unknown
+from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown, unknown
 
 #: Settings whose values are classes and functions, besides those whose type says so.
 CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
@@ -27,6 +27,9 @@ CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
 _FRACTIONS = re.compile(r"num_[cg]pus(_|$)")
 #: The widest layer: with two of them a network has 4 billion weights.
 MAX_WIDTH = 2**16
+_RLLIB_HINT = "To suppress all validation errors"
+
+Result = TypeVar("Result")
 
 
 @functools.cache
@@ -99,16 +102,46 @@ def validated(
     Raises:
         BadInput: For the first fault.
     """
+    return naming_culprit(experiment, config, functools.partial(_validated, algorithm))
+
+
+def naming_culprit(
+    experiment: Experiment, config: dict[str, Any], attempt: Callable[[dict[str, Any]], Result]
+) -> Result:
+    """What an attempt at settings returns.
+
+    Raises:
+        BadInput: If it fails; RLlib takes for granted what it doesn't check, so the setting that
+            alone brings it down is looked for.
+    """
+    try:
+        return attempt(config)
+    except ValueError as error:
+        # RLlib ends with a hint for Python.
+        raise experiment.error("config", str(error).partition(_RLLIB_HINT)[0].strip()) from error
+    except Exception as error:
+        for key, value in config.items():
+            try:
+                attempt({key: value})
+            except ValueError:
+                continue
+            except Exception:
+                raise experiment.error(
+                    f"config.{key}", f"is nothing that this setting takes: {shown(value)}."
+                ) from error
+        raise experiment.error("config", "these settings do not go together.") from error
+
+
+def _validated(algorithm: type[Algorithm], config: dict[str, Any]) -> AlgorithmConfig:
     settings = algorithm.get_default_config()
-    with experiment.locating("config"):
-        settings.update_from_dict(config)
-        for name, width in _whole_numbers(settings._model_config_auto_includes):
-            if width > MAX_WIDTH:
-                raise ValueError(f"{name} must be {MAX_WIDTH:,} or less; got {width}.")
-        # Weights that are only declared take no memory, however many they are.
-        with torch.device("meta"):
-            settings.validate()
-            settings.get_evaluation_config_object()
+    settings.update_from_dict(config)
+    for name, width in _whole_numbers(settings._model_config_auto_includes):
+        if width > MAX_WIDTH:
+            raise ValueError(f"{name} must be {MAX_WIDTH:,} or less; got {width}.")
+    # Weights that are only declared take no memory, however many they are.
+    with torch.device("meta"):
+        settings.validate()
+        settings.get_evaluation_config_object()
     return settings
 
 
