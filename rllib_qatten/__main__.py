@@ -14,11 +14,11 @@ from rllib_qatten.commands.export import export
 from rllib_qatten.commands.report import report
 from rllib_qatten.commands.schema import schema
 from rllib_qatten.commands.train import train
-from rllib_qatten.errors import BadInput
+from rllib_qatten.errors import BadInput, EngineFailed
 
 
 class _Commands(TyperGroup):
-    """Ends with the message and 2 for a user's mistake, with 130 for Ctrl-C."""
+    """Ends with the message and 2 for a user's mistake, 1 for an engine's; 130 for Ctrl-C."""
 
     def invoke(self, ctx: Any) -> Any:
         """See base class."""
@@ -27,6 +27,9 @@ class _Commands(TyperGroup):
         except BadInput as error:
             typer.secho(f"Error: {error}", fg="red", err=True)
             raise typer.Exit(2) from None
+        except EngineFailed as error:
+            typer.secho(f"Error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

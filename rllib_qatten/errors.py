@@ -13,6 +13,10 @@ class BadInput(ValueError):
     """What the user gave cannot be run; the message says where, what came and what is accepted."""
 
 
+class EngineFailed(RuntimeError):
+    """An engine cannot play, however often it is started; the message says why."""
+
+
 def one_of(name: str, accepted: Iterable[str], what: str) -> str:
     """Returns `name` if it is accepted.
 

@@ -40,7 +40,6 @@ def attention(
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
     from rllib_qatten.drawing.style import use_style
-    from rllib_qatten.envs.battles.battle import Battle, drawable
     from rllib_qatten.evaluation.evaluate import evaluate, make_games
     from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
     from rllib_qatten.evaluation.team_policy import TeamPolicy
@@ -57,11 +56,14 @@ def attention(
         except OSError as error:
             raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
         evaluation = evaluate(policy, teams, episodes, seed)
+        battles = [
+            teams.battle(episode.state, episode.actions) if teams.drawable else None
+            for episode in evaluation.episodes
+        ]
     spec = evaluation.spec
     games = []
-    for number, episode in enumerate(evaluation.episodes, 1):
+    for number, (episode, battle) in enumerate(zip(evaluation.episodes, battles, strict=True), 1):
         title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
-        battle = Battle.of(episode, spec) if drawable(spec) else None
         game = WeighedGame(title + _end(episode), spec, episode, weigh(module, episode), battle)
         games.append(game)
         with replacing(folder / f"game_{number}.png") as file:
@@ -77,8 +79,10 @@ def attention(
 
 def _name(policy: TeamPolicy) -> str:
     """Algorithm, environment and map."""
+    from rllib_qatten.envs.battles.armies import short_name
+
     trained = policy.metadata["environment"]
-    game = f"{trained['env']} {trained['env_config'].get('map_name', '')}".strip()
+    game = f"{trained['env']} {short_name(trained['env_config'].get('map_name', ''))}".strip()
     return f"{policy.metadata['algorithm']} on {game}"
 
 
@@ -114,7 +118,5 @@ def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
         console.print("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
     if games[0].battle is None:
         console.print(
-            "Games are not drawn: only states of the engine smax say where units stand, and here "
-            f"played {spec.engine}.",
-            soft_wrap=True,
+            f"Games are not drawn: {spec.engine} does not say where units stand.", soft_wrap=True
         )

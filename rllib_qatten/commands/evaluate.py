@@ -44,8 +44,8 @@ def evaluate(
         typer.Option(
             "--video",
             metavar="FILE",
-            help="The first battle as .gif or .mp4 (SMAX), or all of the first game's as "
-            ".SC2Replay.",
+            help="The first battle drawn as .gif or .mp4 (SMAX); or StarCraft II's replay of all "
+            "battles of the first game, .SC2Replay.",
         ),
     ] = None,
 ) -> None:
@@ -116,9 +116,11 @@ def _evaluate(
 
 
 def _print(evaluation: Evaluation, policy: TeamPolicy, env_config: dict, seed: int) -> None:
+    from rllib_qatten.envs.battles.armies import short_name
+
     console, spec = Console(highlight=False), evaluation.spec
     trained = policy.metadata["environment"]
-    settings = "".join(f" {value}" for key, value in env_config.items() if key == "map_name")
+    settings = f" {short_name(env_config['map_name'])}" if "map_name" in env_config else ""
     console.print(
         f"{policy.metadata['algorithm']} on {trained['env']}{settings}, {spec.engine}: "
         f"{len(evaluation.episodes)} greedy games, seed {seed}",

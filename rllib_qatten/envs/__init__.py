@@ -7,13 +7,13 @@ from rllib_qatten.envs.python_teams import LoopedTeams
 from rllib_qatten.envs.registry import ENVS, env_creator, make_teams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.team import (
-    EngineFailed,
     TeamContractError,
     TeamSpec,
     TeamStep,
     TeamVector,
     TeamView,
 )
+from rllib_qatten.errors import EngineFailed
 
 __all__ = [
     "ENVS",
