@@ -55,6 +55,7 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.evaluation_duration = 32
         self.evaluation_duration_unit = "episodes"
         self.evaluation_config = {"explore": False}
+        self.max_episode_steps = None
         # Episodes become a batch in one step of our own; acting needs no connectors at all.
         self.add_default_connectors_to_env_to_module_pipeline = False
         self.add_default_connectors_to_module_to_env_pipeline = False
@@ -85,6 +86,29 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.mixing_embed_dim = 32
         self.hypernet_layers = 2
         self.hypernet_embed = 64
+
+    @override(AlgorithmConfig)
+    def environment(
+        self,
+        env: Any = NotProvided,
+        *,
+        max_episode_steps: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> Self:
+        """Sets what is played.
+
+        Args:
+            env: See base class.
+            max_episode_steps: Steps after which a game is truncated (gymnasium's name), for a
+                Python environment without an end of its own; its value then goes on. None lets
+                games end by themselves.
+            **kwargs: RLlib's own.
+
+        Returns:
+            This config.
+        """
+        super().environment(env, **kwargs)
+        return self._take({"max_episode_steps": max_episode_steps})
 
     @override(AlgorithmConfig)
     def training(

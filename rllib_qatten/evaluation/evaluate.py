@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector, make_teams
+from rllib_qatten.envs import EnvRules, TeamSpec, TeamStep, TeamVector, make_teams
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
@@ -125,7 +125,8 @@ def make_games(policy: TeamPolicy, episodes: int, env_config: dict[str, Any]) ->
     games = min(trained["num_games"], episodes)
     config = trained["env_config"] | env_config
     try:
-        teams = make_teams(trained["env"], config, games, trained["team_reward"])
+        rules = EnvRules(max_episode_steps=trained.get("max_episode_steps"))
+        teams = make_teams(trained["env"], config, games, trained["team_reward"], rules)
     except (ValueError, ModuleNotFoundError) as error:
         raise BadInput(str(error)) from error
     layout, spec = policy.network.layout, teams.spec
@@ -163,7 +164,7 @@ def evaluate(
     dropped = 0
     first: tuple[int, float] | None = None
 
-    def play(steps: int) -> tuple[TeamStep, list[TeamEpisode]]:
+    def play(steps: int, _: np.ndarray) -> tuple[TeamStep, list[TeamEpisode]]:
         nonlocal view, dropped, first
         actions = policy.act(view.observations, view.legal_actions)
         step = teams.step(actions)
