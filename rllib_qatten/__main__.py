@@ -1,6 +1,51 @@
-"""`python -m rllib_qatten` is the `rllib` command."""
+"""The `rllib` command, also `python -m rllib_qatten`: its subcommands, put together."""
 
-from rllib_qatten.commands.cli import main
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from rllib_qatten.commands.attention import attention
+from rllib_qatten.commands.doctor import doctor
+from rllib_qatten.commands.evaluate import evaluate
+from rllib_qatten.commands.export import export
+from rllib_qatten.commands.report import report
+from rllib_qatten.commands.train import train
+from rllib_qatten.errors import BadInput
+
+
+class _Commands(TyperGroup):
+    """Ends with the message and 2 for a user's mistake, with 130 for Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """See base class."""
+        try:
+            return super().invoke(ctx)
+        except BadInput as error:
+            typer.secho(f"Error: {error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    name="rllib",
+    cls=_Commands,
+    help="Train teams that learn to cooperate, with Qatten and its siblings, on RLlib.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (train, evaluate, report, export, doctor, attention):
+    app.command()(command)
+
+
+def main() -> None:
+    """The console script `rllib`."""
+    app()
+
 
 if __name__ == "__main__":
     main()

@@ -5,32 +5,33 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from rllib_qatten.envs.battles.battle import Battle, drawable
 from rllib_qatten.errors import BadInput
-from rllib_qatten.evaluation.evaluate import evaluate, make_games
-from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
-from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.files import replacing
-from rllib_qatten.rollout.episode import TeamEpisode
+
+if TYPE_CHECKING:
+    from rllib_qatten.evaluation.mixer_weights import WeighedGame
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
+    from rllib_qatten.rollout.episode import TeamEpisode
 
 
-def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
-    """Shows how a checkpoint's mixer weighs the agents in greedy games.
-
-    Args:
-        checkpoint: Its folder.
-        episodes: How many games.
-        seed: Of the games.
-        folder: Where `game_1.png`, `.html` and `.npz` go, and so on.
-
-    Raises:
-        BadInput: If the checkpoint is no good or has no mixer, or a file can't be written.
-    """
+def attention(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+    ] = 0,
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
+    ] = Path("attention"),
+) -> None:
+    """Show how the mixer weighs the agents: figures, pages with the battle, arrays."""
     if importlib.util.find_spec("matplotlib") is None:
         raise BadInput(
             "figures need the extra 'report' (matplotlib is not installed): "
@@ -39,7 +40,13 @@ def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
     from rllib_qatten.drawing.style import use_style
+    from rllib_qatten.envs.battles.battle import Battle, drawable
+    from rllib_qatten.evaluation.evaluate import evaluate, make_games
+    from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
+    from rllib_qatten.experiment.launch import silence
 
+    silence()
     use_style()
     policy = TeamPolicy.from_checkpoint(checkpoint)
     module = load_module(checkpoint)

@@ -8,17 +8,16 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 import typer
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from rich.console import Console
 from rich.table import Table
 
-from rllib_qatten.envs import EngineFailed
-from rllib_qatten.envs.battles import sc2_install
-from rllib_qatten.envs.battles.sc2 import SC2Settings
+if TYPE_CHECKING:
+    from rllib_qatten.envs.battles import sc2_install
 
 #: As in pyproject.toml.
 RAY = SpecifierSet(">=2.60.0,<2.61")
@@ -49,11 +48,10 @@ class Finding:
     mend: str = ""
 
 
-def doctor() -> int:
-    """Looks, prints what was found, and says what to do.
+def doctor() -> None:
+    """Say what is installed, what is missing, and the command that mends it.
 
-    Returns:
-        0 if battles can be trained on with some engine, else 1.
+    Exits with 0 if battles can be trained on with some engine, else with 1.
     """
     findings = list(examine())
     table = Table("needed by", "what", "state", "found", box=None, pad_edge=False)
@@ -74,7 +72,7 @@ def doctor() -> int:
         if engines
         else "\nNo engine can play SMAC's battles here. " + _without(findings)
     )
-    return 0 if engines else 1
+    raise typer.Exit(0 if engines else 1)
 
 
 def playable(findings: list[Finding]) -> list[str]:
@@ -91,6 +89,8 @@ def _without(findings: list[Finding]) -> str:
 
 def examine() -> Iterator[Finding]:
     """Looks for everything. StarCraft II's package is asked in a process of its own."""
+    import torch
+
     yield Finding(ALL, "Python", platform.python_version(), sys.version_info >= (3, 11))
     yield Finding(ALL, "rllib_qatten", _version("rllib-qatten") or "not installed by pip")
     ray = _version("ray")
@@ -112,6 +112,10 @@ def _smax() -> Iterator[Finding]:
 
 
 def _sc2() -> Iterator[Finding]:
+    from rllib_qatten.envs import EngineFailed
+    from rllib_qatten.envs.battles import sc2_install
+    from rllib_qatten.envs.battles.sc2 import SC2Settings
+
     pysc2 = _version("pysc2")
     yield Finding(SC2, "pysc2", f"{pysc2}", bool(pysc2), "" if pysc2 else sc2_install.GET_PYSC2)
     protobuf = _version("protobuf")

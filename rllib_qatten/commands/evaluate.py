@@ -5,19 +5,65 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from rllib_qatten.evaluation.evaluate import Estimate, Evaluation, evaluate, make_games
-from rllib_qatten.evaluation.team_policy import TeamPolicy
+from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 
+if TYPE_CHECKING:
+    from rllib_qatten.evaluation.evaluate import Estimate, Evaluation
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
 
-def run(
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to play.")] = 100,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+    ] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="env_config.KEY=VALUE",
+            help="Play other games of the same shapes, e.g. env_config.engine=smax. Repeatable.",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write everything, game by game, as JSON."),
+    ] = None,
+    video_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--video",
+            metavar="FILE",
+            help="The first battle as .gif or .mp4 (SMAX), or all of the first game's as "
+            ".SC2Replay.",
+        ),
+    ] = None,
+) -> None:
+    """Play greedy games with a trained team: win rate, return, length, survival."""
+    from rllib_qatten.experiment.file import assignment, override
+    from rllib_qatten.experiment.launch import silence
+
+    silence()
+    settings: dict[str, Any] = {"env_config": {}}
+    for text in set_ or []:
+        key, value = assignment(text, "--set")
+        if not key.startswith("env_config."):
+            raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
+        override(settings, key, value)
+    _evaluate(checkpoint, episodes, seed, settings["env_config"], json_file, video_file)
+
+
+def _evaluate(
     checkpoint: Path,
     episodes: int,
     seed: int,
@@ -25,19 +71,11 @@ def run(
     json_file: Path | None,
     video_file: Path | None,
 ) -> None:
-    """Evaluates a checkpoint.
+    """Evaluates a checkpoint; `env_config` holds settings that differ from training's."""
+    from rllib_qatten.evaluation.evaluate import evaluate as play
+    from rllib_qatten.evaluation.evaluate import make_games
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
 
-    Args:
-        checkpoint: Its folder.
-        episodes: How many greedy games.
-        seed: Of the games.
-        env_config: Settings of the environment that differ from training's.
-        json_file: Where everything goes, game by game.
-        video_file: Where the first battle is drawn, or StarCraft II's replay goes.
-
-    Raises:
-        BadInput: If the checkpoint, the settings or a file to write are no good.
-    """
     policy = TeamPolicy.from_checkpoint(checkpoint)
     teams = make_games(policy, episodes, env_config)
     with contextlib.ExitStack() as stack:
@@ -55,7 +93,7 @@ def run(
         columns = ("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task("", total=episodes)
-        evaluation = evaluate(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
+        evaluation = play(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
         bar.stop()
         about = policy.metadata
         played = about["environment"]["env_config"] | env_config

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rllib_qatten.commands.cli import app
+from rllib_qatten.__main__ import app
 from rllib_qatten.envs import MatrixGame
 
 GAME = """\

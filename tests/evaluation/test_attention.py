@@ -13,7 +13,7 @@ from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
 from rllib_qatten import ALGORITHMS
-from rllib_qatten.commands.cli import app
+from rllib_qatten.__main__ import app
 from rllib_qatten.envs import make_teams
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.evaluation.evaluate import evaluate, make_games

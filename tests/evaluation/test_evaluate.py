@@ -14,8 +14,8 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
+from rllib_qatten.__main__ import app
 from rllib_qatten.checkpoints import team_files as stored
-from rllib_qatten.commands.cli import app
 from rllib_qatten.drawing import video
 from rllib_qatten.drawing.palette import DARK
 from rllib_qatten.envs import make_teams
