@@ -19,8 +19,8 @@ def say(text: str) -> None:
 def printable(text: object, longest: int = 500) -> str:
     """One line of text from a file that anybody may have made, safe for a terminal or a page.
 
-    Control characters, line breaks and what changes the direction of writing become escapes such
-    as \\x1b; what is longer than `longest` is cut.
+    Control characters, line breaks and what changes the direction of writing become escapes; what
+    is longer than `longest` is cut.
     """
     whole = str(text)
     shown = "".join(

@@ -89,6 +89,11 @@ def find(checkpoint: Any) -> Path:
     raise BadInput(f"{path}: {fault}.{f' Did you mean {newest.parents[1]}?' if newest else ''}")
 
 
+def checkpoint_of(team: Path) -> Path:
+    """The checkpoint of a folder that `find` returned: what is around it, or it alone."""
+    return team.parent if team.name == TEAM else team
+
+
 def _fault(path: Path) -> str:
     if not path.is_dir():
         return "no such folder"

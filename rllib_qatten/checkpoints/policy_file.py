@@ -1,4 +1,4 @@
-"""What `policy.json` holds, as a typed model: a file that anybody may have made is checked by it."""
+"""What `policy.json` holds, as a typed model that checks what anybody may have made."""
 
 from typing import Annotated, Any
 
@@ -49,7 +49,7 @@ class AgentSettings(_Strict):
 class MixerAbout(_Strict):
     """Of the mixer; its class is the algorithm's."""
 
-    options: dict[str, Any]
+    options: dict[str, bool | Annotated[int, Field(ge=-4096, le=4096)] | float | Name | None]
     state_size: Annotated[int, Field(ge=0, le=2**24)]
     unit_features: Annotated[list[int], Field(min_length=2, max_length=2)] | None
     sha256: Name
