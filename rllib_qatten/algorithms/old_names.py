@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rllib_qatten.errors import one_of
 
 PYMARL, EPYMARL, PYMARL2 = "PyMARL", "EPyMARL", "PyMARL2"
-RLLIB, MARLLIB = "RLlib before 2.0's new API stack", "MARLlib"
+RLLIB, MARLLIB, AUTHORS = "older RLlib", "MARLlib", "the Qatten authors"
 
 
 class OldName(NamedTuple):
@@ -107,9 +107,7 @@ OLD_NAMES: dict[str, OldName] = {
         RLLIB, "target_update_episodes", "games; RLlib's and MARLlib's count steps"
     ),
     "lr_schedule": OldName(RLLIB, "lr", "takes the schedule: [[0, 0.001], [1000000, 0.0001]]"),
-    "lr_decay": OldName(
-        PYMARL, "lr", "a schedule over env steps: [[0, 0.001], [1000000, 0.0001]]"
-    ),
+    "lr_decay": OldName(PYMARL, "lr", "a schedule over env steps: [[0, 0.001], [1000000, 0.0001]]"),
     "learning_rate": OldName(RLLIB, "lr"),
     "critic_lr": OldName(PYMARL, "lr", "one optimizer for all that is learned"),
     "optim": OldName(PYMARL2, "optimizer_name", "rmsprop or adam"),
@@ -153,9 +151,9 @@ OLD_NAMES: dict[str, OldName] = {
     "mixer_embed_dim": OldName(PYMARL, "mixing_embed_dim"),
     "hypernet_embed_dim": OldName(PYMARL, "hypernet_embed"),
     "hypernet_hidden_dim": OldName(PYMARL, "hypernet_embed"),
-    "n_head": OldName("the Qatten authors' code", "n_heads"),
-    "weighted_head": OldName("the Qatten authors' code", "weighted_heads"),
-    "nonlinear": OldName("the Qatten authors' code", "q_in_key"),
+    "n_head": OldName(AUTHORS, "n_heads"),
+    "weighted_head": OldName(AUTHORS, "weighted_heads"),
+    "nonlinear": OldName(AUTHORS, "q_in_key"),
     "n_attention_head": OldName(PYMARL2, "n_heads"),
     "n_query_embedding_layer1": OldName(PYMARL2, "hypernet_embed"),
     "n_query_embedding_layer2": OldName(PYMARL2, "mixing_embed_dim"),
@@ -167,7 +165,7 @@ OLD_NAMES: dict[str, OldName] = {
     "runner_log_interval": OldName(PYMARL, "min_sample_timesteps_per_iteration", _RESULTS),
     "learner_log_interval": OldName(PYMARL, "min_sample_timesteps_per_iteration", _RESULTS),
     "save_model": OldName(PYMARL, "", "`checkpoint_config` in YAML"),
-    "save_model_interval": OldName(PYMARL, "", "`checkpoint_config` in YAML, counted in iterations"),
+    "save_model_interval": OldName(PYMARL, "", "`checkpoint_config` in YAML; in iterations"),
     "checkpoint_path": OldName(PYMARL, "", "rllib train --resume CHECKPOINT, rllib evaluate"),
     "load_step": OldName(PYMARL, "", "rllib train --resume CHECKPOINT"),
     "save_replay": OldName(PYMARL, "", "rllib evaluate CHECKPOINT --video"),
@@ -183,8 +181,10 @@ def hint(name: str) -> str:
     old = OLD_NAMES.get(str(name).lower().replace("-", "_"))
     if old is None:
         return ""
-    here = old.here or "not a setting here"
-    return f"{old.whose} calls it so; here it is {here}" + (f" ({old.note})" if old.note else "")
+    if not old.here:
+        return f"That is {old.whose}'s name; no setting does it here: {old.note}."
+    ours = " and ".join(map(repr, old.here.split(" and ")))
+    return f"That is {old.whose}'s name; here it is {ours}{old.note and f' ({old.note})'}."
 
 
 def known_setting(name: str, accepted: Iterable[str], what: str) -> str:
@@ -196,5 +196,5 @@ def known_setting(name: str, accepted: Iterable[str], what: str) -> str:
     """
     accepted = list(accepted)
     if name not in accepted and (told := hint(name)):
-        raise ValueError(f"Unknown {what}: {name!r}. {told}.")
+        raise ValueError(f"Unknown {what}: {name!r}. {told}")
     return one_of(name, accepted, what)

@@ -30,7 +30,19 @@ _CONNECTOR = (
     "change observations and actions in a wrapper of the env (docs/settings.md has one)"
 )
 _STATES = "env runners have no connector states; the step count always reaches them"
-_ADDED = "removed from RLlib"
+#: Attributes that the methods of a config spell otherwise.
+SPELLED = {
+    "_env_to_module_connector": "env_to_module_connector",
+    "_is_atari": "is_atari",
+    "_learner_class": "learner_class",
+    "_learner_connector": "learner_connector",
+    "_model_config": "model_config",
+    "_module_to_env_connector": "module_to_env_connector",
+    "_rl_module_spec": "rl_module_spec",
+    "_train_batch_size_per_learner": "train_batch_size_per_learner",
+    "framework_str": "framework",
+    "stats_cls_lookup": "custom_stats_cls_lookup",
+}
 
 #: Set by RLlib itself, or by a method beside it.
 _OWN = "RLlib's own"
@@ -46,10 +58,6 @@ WORKS: dict[str, str] = {
     "placement_strategy": "how Tune places a trial's processes",
     "num_cpus_for_main_process": "below 1, several trials share a core",
     "custom_resources_for_main_process": "",
-    "torch_compile_learner": "with one learner",
-    "torch_compile_learner_what_to_compile": "",
-    "torch_compile_learner_dynamo_backend": "",
-    "torch_compile_learner_dynamo_mode": "",
     "torch_ddp_kwargs": "with num_learners of 2 or more",
     # The environment.
     "env": "a registered name, module:Class, a class or a function",
@@ -112,7 +120,7 @@ WORKS: dict[str, str] = {
     "min_train_timesteps_per_iteration": "",
     "min_sample_timesteps_per_iteration": "default 10,000",
     "log_gradients": "",
-    "stats_cls_lookup": "with ours in it: reporting(custom_stats_cls_lookup=...) adds to it",
+    "stats_cls_lookup": "with config.stats_cls_lookup's own classes in it",
     # Debugging.
     "log_level": "",
     "log_sys_usage": "",
@@ -218,6 +226,11 @@ CANNOT: dict[str, str] = {
     "local_tf_session_args": _TENSORFLOW,
     "enable_tf1_exec_eagerly": _TENSORFLOW,
     "_tf_policy_handles_more_than_one_loss": _TENSORFLOW,
+    "torch_compile_learner": "RLlib compiles nothing of it in forward_train, and complete_update "
+    "for minutes: batches of whole games change their shape with every update",
+    "torch_compile_learner_what_to_compile": "see torch_compile_learner",
+    "torch_compile_learner_dynamo_backend": "see torch_compile_learner",
+    "torch_compile_learner_dynamo_mode": "see torch_compile_learner",
     "torch_compile_worker": "env runners do not compile: RLlib's new ones have no such step",
     "torch_compile_worker_dynamo_backend": "see torch_compile_worker",
     "torch_compile_worker_dynamo_mode": "see torch_compile_worker",
@@ -235,7 +248,7 @@ CANNOT: dict[str, str] = {
     "env_runner_state_server_max_concurrency": "see use_env_runner_state_server",
     "num_aggregator_actors_per_learner": "batches of whole games are packed by the learner",
     "max_requests_in_flight_per_aggregator_actor": "see num_aggregator_actors_per_learner",
-    "_use_msgpack_checkpoints": "checkpoints hold arrays and random states, which RLlib pickles",
+    "_use_msgpack_checkpoints": "RLlib's new API stack does not read it",
     "_torch_grad_scaler_class": "a checkpoint would not hold its state; precision: bfloat16 needs "
     "none",
     "_torch_lr_scheduler_classes": "a checkpoint would not hold their state; lr takes a schedule",
@@ -341,3 +354,10 @@ CANNOT: dict[str, str] = {
         _RECORDING,
     ),
 }
+
+
+def public(name: str) -> str:
+    """A setting as users write it, from the attribute that holds it."""
+    if name.startswith("callbacks_on_"):
+        return name.removeprefix("callbacks_")
+    return SPELLED.get(name, name)
