@@ -63,8 +63,9 @@ def train(
     """
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, read
-    from rllib_qatten.experiment.launch import checkpoint_folder, silence
+    from rllib_qatten.experiment.launch import silence
     from rllib_qatten.experiment.launch import train as launch
+    from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
     silence()
     given = words or []
@@ -78,12 +79,14 @@ def train(
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
-    checkpoint = checkpoint_folder(resume, plans[0].experiment.run) if resume else None
+    checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:
         raise BadInput(
             f"--resume continues one run, but {files[0]} makes {trials}: "
             "choose one with --set KEY=VALUE and --num-samples 1."
         )
+    if checkpoint and (changed := differences(checkpoint, plans[0])):
+        typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
     again = ["rllib", "train", "-f", str(files[0]), *changes.words()]
     raise typer.Exit(launch(plans, again, resume=checkpoint, restore=restore))

@@ -18,11 +18,8 @@ from typing import Any
 import ray
 import typer
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.experiment import Trial
 
-from rllib_qatten.algorithms import ALGORITHMS
-from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
 from rllib_qatten.experiment.experiment import Experiment
@@ -116,31 +113,6 @@ def silence() -> None:
     warnings.simplefilter("ignore")
     for name in ("ray", "ray.tune", "ray.rllib", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def checkpoint_folder(path: Path, run: str) -> Path:
-    """Returns the absolute path of a checkpoint of the algorithm `run`, read to its last byte.
-
-    Raises:
-        BadInput: If it is none, naming the newest good one below or beside it.
-    """
-
-    def check(folder: Path) -> Path:
-        checkpoint.verify(folder, run) if run in ALGORITHMS else checkpoint.read_metadata(folder)
-        return folder.resolve()
-
-    try:
-        return check(path)
-    except checkpoint.CheckpointError as error:
-        file = Algorithm.METADATA_FILE_NAME
-        found = [below for depth in ("*/", "*/*/") for below in path.glob(depth + file)]
-        found = found or list(path.parent.glob("*/" + file))
-        hint = ""
-        for metadata in sorted(found, key=lambda file: -file.stat().st_mtime):
-            with contextlib.suppress(checkpoint.CheckpointError):
-                hint = f" Did you mean {check(metadata.parent)}?"
-                break
-        raise BadInput(f"--resume {error}{hint}") from error
 
 
 def _say_failure(trial: Trial, name: str) -> None:

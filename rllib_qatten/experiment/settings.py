@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
+from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.experiment.experiment import Experiment
-from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown, unknown
+from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
 
 #: Settings whose values are classes and functions, besides those whose type says so.
 CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
@@ -55,9 +56,7 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
         if kind is not Any and type(default) in PLAIN:
             kind |= type(default)  # RLlib's own need not fit its annotation
         fields[name] = (kind, Field(default, description=text or None))
-    model = create_model(algorithm.__name__, __config__=STRICT, **fields)
-    model.called = f"config key of {algorithm.__name__}"
-    return model
+    return create_model(algorithm.__name__, __config__=STRICT, **fields)
 
 
 def check_kinds(
@@ -84,7 +83,7 @@ def check_kinds(
                     f"{of}.{key}",
                     "takes a Python object, which no YAML can give: set it in Python.",
                 )
-            raise experiment.error(f"{of}.{key}", unknown(key, model))
+            raise experiment.error(f"{of}.{key}", _unknown(key, model))
     try:
         model.model_validate(config)
     except ValidationError as error:
@@ -92,6 +91,15 @@ def check_kinds(
         raise experiment.error(f"{of}.{key}", problem) from error
     if evaluation := config.get("evaluation_config"):
         check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
+
+
+def _unknown(key: str, model: type[BaseModel]) -> str:
+    """The problem with a key that is no setting, also with names of other codes'."""
+    try:
+        known_setting(key, model.model_fields, f"config key of {model.__name__}")
+    except ValueError as error:
+        return str(error)
+    raise AssertionError(key)
 
 
 def validated(

@@ -330,10 +330,12 @@ def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(rllib, tmp_path):
     output, errors = first.communicate(timeout=120)
     assert first.returncode == 0, errors
     [path] = re.findall(r"^Last checkpoint: +(\S+)$", output, re.MULTILINE)
-    second = rllib("-f", "exp.yaml", "--storage-path", "out", "--name", "wider", "--resume", path,
-                   "--set", "hidden_size=7")  # fmt: skip
+    # Another game of other shapes shows only when it is built.
+    second = rllib("-f", "exp.yaml", "--storage-path", "out", "--name", "other", "--resume", path,
+                   text=GAME.replace("two_step_game", "matrix_game"))  # fmt: skip
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 2, errors
+    assert "  env: 'two_step_game' in the checkpoint, 'matrix_game' here" in errors
     assert "CheckpointError: " in errors
     assert "agent.head.weight" in errors
 
@@ -360,7 +362,9 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
                     text=GAME.replace("3}", "999}"))  # fmt: skip
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    [summary] = errors.splitlines()
+    said, changed, summary = errors.splitlines()
+    assert said == "Resumed with other settings:"
+    assert changed == "  lr: 0.001 in the checkpoint, 0.0005 here"
     assert re.match(r"QMIX on TwoStepGame: 2 agents, .*; replay of \d+ games", summary)
     assert _steps(output.splitlines())[0] == before + 128
     [curves] = re.findall(r"^Curves: +(\S+)$", output, re.MULTILINE)

@@ -129,7 +129,7 @@ class Odd:
         """A value of the same kind, which looks right."""
         r = self.random
         kinds = [v for v in VALUES if type(v) is type(value)]
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and type(value) is not bool and abs(value) < 1e100:
             kinds += [value * 10 ** r.randint(1, 15), -value, value / 3, float(value), value + 1]
         return r.choice(kinds or VALUES)
 
