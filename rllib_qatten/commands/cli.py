@@ -83,12 +83,15 @@ def train(
 
     Ctrl-C stops after the running iteration, with a checkpoint, and says how to go on.
     """
+    from rllib_qatten.experiment.environment import prepare, silence
+
+    prepare()
     # Imports of Ray and torch take seconds: not for --help.
     from rllib_qatten.experiment.file import assignment, override, read
-    from rllib_qatten.experiment.launch import checkpoint_folder, silence
+    from rllib_qatten.experiment.launch import checkpoint_folder
     from rllib_qatten.experiment.launch import train as run
 
-    silence()
+    silence()  # again: importing Ray sets its loggers up
     given = words or []
     files = ([file] if file else []) + [Path(w) for w in given[given[:1] == ["file"] :]]
     with _no_traceback():

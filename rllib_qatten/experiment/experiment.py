@@ -249,7 +249,6 @@ class Experiment:
                     if self.search_alg
                     else None
                 ),
-                time_budget_s=self.time_budget_s,
                 reuse_actors=self.reuse_actors,
             ),
             run_config=RunConfig(

@@ -58,6 +58,9 @@ class Progress(Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Keeps the trials, which are the only account of a run that was cut short."""
         self.trials = trials
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Between any two events the run may be ended."""
         self._stopping.look(trials)
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
