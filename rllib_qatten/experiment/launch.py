@@ -78,6 +78,8 @@ class _Run:
         self.stopping = Stopping(experiment.stop, request, experiment.time_budget_s)
         self.progress = Progress(self.stopping, experiment.num_trials)
         self.error: Exception | None = None
+        #: Trials that failed, with the reason, which Tune keeps in Ray's temporary folder.
+        self.failures: list[tuple[Trial, str]] = []
         self._request = request
 
     def fit(self, command: str, resume: Path | None, restore: bool) -> None:
@@ -96,6 +98,9 @@ class _Run:
                 raise
             except Exception as error:  # whatever Tune, its callbacks and file systems raise
                 self.error = error
+            finally:
+                failed = [t for t in self.progress.trials if t.status == Trial.ERROR]
+                self.failures = [(trial, failure(trial)) for trial in failed]
 
     @property
     def fault(self) -> str:
@@ -126,11 +131,10 @@ def _conclude(
     for run in runs:
         _title(run.experiment, experiments)
         run.progress.summary()
-        for trial in run.progress.trials:
-            if trial.status == Trial.ERROR:
-                failures.append(failure(trial))
-                several = run.experiment.num_trials > 1
-                _say_failure(trial, f"{label(trial)}: " if several else "")
+        for trial, why in run.failures:
+            failures.append(why)
+            several = run.experiment.num_trials > 1
+            _say_failure(trial, f"{label(trial)}: {why}" if several else why)
         if run.error:
             failures.append(run.fault)
             _say(run.fault)
@@ -171,8 +175,8 @@ def checkpoint_folder(path: Path, run: str) -> Path:
         raise BadInput(f"--resume {error}{hint}") from error
 
 
-def _say_failure(trial: Trial, name: str) -> None:
-    typer.secho(f"\nError: {name}{failure(trial)}", fg="red", err=True)
+def _say_failure(trial: Trial, text: str) -> None:
+    _say(text)
     checkpoint = trial.checkpoint
     last = checkpoint.path if checkpoint else "none was saved yet"
     typer.echo(f"Last good checkpoint: {last}", err=True)
