@@ -1,22 +1,17 @@
-"""Files that appear whole or not at all, and folders that do not outlive their process."""
+"""Files that appear whole or not at all, and files that anybody may have made."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
+import json
 import os
-import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rllib_qatten.errors import BadInput
-
-try:
-    import fcntl
-except ImportError:  # Windows; leftovers stay there
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -49,67 +44,55 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new private folder in `parent` that is gone at the end.
+def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
+    """Reads a file that a stranger may have made.
 
-    Those that killed processes left behind, of the same prefix, are removed first.
+    Args:
+        file: Where it is.
+        limit: Bytes that it may have at most.
+        inside: A folder that a link must not lead out of; None follows any link.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: As `open` does.
+        ValueError: If it is too large, no ordinary file, or leads out of the folder.
     """
-    for leftover in parent.glob(f"{prefix}*"):
-        with _claimed(leftover) as free:
-            if free:
-                shutil.rmtree(leftover, ignore_errors=True)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        with _claimed(folder):
-            if not folder.exists():  # taken for a leftover before it was claimed
-                continue
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            return
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
-    """Within, the folder counts as in use; whether nobody else used it, as far as can be known.
-
-    The kernel drops the claim when its process ends, however it ends.
-    """
-    if fcntl is None:
-        yield False
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # gone, or another user's
-        yield False
-        return
-    try:
+    if inside is not None:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # in use, or a file system that locks no folders
-            yield False
-            return
-        yield True
-    finally:
-        os.close(handle)
+            target = file.resolve()
+        except RuntimeError as error:  # how Python 3.11 and 3.12 report a loop of links
+            raise ValueError(f"{file.name} is a link to itself") from error
+        if not target.is_relative_to(inside.resolve()):
+            raise ValueError(f"{file.name} is a link that leads out of its folder")
+    # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+    with open(file, "rb", opener=lambda path, _: os.open(path, flags)) as opened:
+        about = os.fstat(opened.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{file.name} is no ordinary file")
+        content = b"" if about.st_size > limit else opened.read(limit + 1)
+    if about.st_size > limit or len(content) > limit:
+        raise ValueError(f"{file.name} is larger than {limit >> 20} MiB")
+    return content
 
 
-def exchange(one: Path, other: Path) -> bool:
-    """Swaps two folders of one file system in a single step; whether the system can do that."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    here, swap = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and RENAME_SWAP of macOS
-    paths = os.fsencode(one), os.fsencode(other)
-    if hasattr(libc, "renameat2"):
-        failed = libc.renameat2(here, paths[0], here, paths[1], swap)
-    elif hasattr(libc, "renamex_np"):
-        failed = libc.renamex_np(*paths, swap)
-    else:
-        return False
-    if failed and ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
-    return not failed
+def parse_json(text: str | bytes, depth: int = 50) -> Any:
+    """Parses JSON that a stranger may have written.
+
+    Raises:
+        ValueError: If it is not JSON, or nested deeper than `depth`.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deep") from error
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise ValueError("its JSON is nested too deep")

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import typer
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -17,17 +18,17 @@ from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
 from rllib_qatten.experiment.environment import silence as silence
-from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.progress import Progress, failure, label
 from rllib_qatten.experiment.ray_session import ray_session
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
+from rllib_qatten.experiment.tuner import Plan, restored_tuner, tuner
 
 #: Where Tune writes the traceback, in the trial's folder.
 ERROR_FILE = "error.txt"
 
 
 def train(
-    experiments: list[Experiment],
+    plans: list[Plan],
     command: list[str],
     *,
     resume: Path | None = None,
@@ -36,7 +37,7 @@ def train(
     """Trains, one experiment after the other, prints, and returns the exit code.
 
     Args:
-        experiments: Checked experiments.
+        plans: Checked experiments.
         command: The words that would start the same again, for the hint how to continue.
         resume: Checkpoint to continue from, with one experiment of one trial.
         restore: Whether experiments that had begun continue where they were.
@@ -49,32 +50,33 @@ def train(
     request = StopRequest()
     runs: list[_Run] = []
     words = shlex.join([*command, *(["--resume", str(resume)] if resume else [])])
-    cpus = max(experiment.cpus_per_trial for experiment in experiments)
+    cpus = max(plan.cpus_per_trial for plan in plans)
     whole = False
 
     def lost(why: str) -> None:
         _say(f"{why}. What was saved is intact.")
-        _say_how_to_continue(runs, experiments, command, words)
+        _say_how_to_continue(runs, plans, command, words)
 
     # What Ray doesn't handle: a signal before there was anything to finish, or a second Ctrl-C.
     with request.listening(), contextlib.suppress(KeyboardInterrupt):
         with ray_session(cpus, request, lost):
-            for experiment in experiments:
-                _title(experiment, experiments)
-                run = _Run(experiment, request)
+            for plan in plans:
+                _title(plan, plans)
+                run = _Run(plan, request)
                 runs.append(run)
                 run.fit(words, resume, restore)
                 if run.error or request.signum is not None:
                     break
-            whole = len(runs) == len(experiments) and not run.stopping.interrupted
-    return _conclude(runs, experiments, command, words, None if whole else request.signum)
+            whole = len(runs) == len(plans) and not run.stopping.interrupted
+    return _conclude(runs, plans, command, words, None if whole else request.signum)
 
 
 class _Run:
     """One experiment on its way."""
 
-    def __init__(self, experiment: Experiment, request: StopRequest) -> None:
-        self.experiment = experiment
+    def __init__(self, plan: Plan, request: StopRequest) -> None:
+        self.plan, self.experiment = plan, plan.experiment
+        experiment = plan.experiment
         self.stopping = Stopping(experiment.stop, request, experiment.time_budget_s)
         self.progress = Progress(self.stopping, experiment.num_trials)
         self.error: Exception | None = None
@@ -87,13 +89,12 @@ class _Run:
         callbacks = [self.progress, Command(command)]
         with self._request.training():
             try:
-                if restore and self.experiment.begun:
-                    tuner = self.experiment.restored_tuner(stop=self.stopping, callbacks=callbacks)
+                parts: dict[str, Any] = {"stop": self.stopping, "callbacks": callbacks}
+                if restore and self.plan.begun:
+                    made = restored_tuner(self.plan, **parts)
                 else:
-                    tuner = self.experiment.tuner(
-                        stop=self.stopping, callbacks=callbacks, resume=resume
-                    )
-                tuner.fit()
+                    made = tuner(self.plan, **parts, resume=resume)
+                made.fit()
             except BadInput:
                 raise
             except Exception as error:  # whatever Tune, its callbacks and file systems raise
@@ -114,22 +115,18 @@ class _Run:
         return f"{type(error).__name__}: {lines[-1].strip()} What was saved is intact."
 
 
-def _title(experiment: Experiment, experiments: list[Experiment]) -> None:
-    if len(experiments) > 1:
-        typer.secho(f"\n{experiment.name}", bold=True)
+def _title(plan: Plan, plans: list[Plan]) -> None:
+    if len(plans) > 1:
+        typer.secho(f"\n{plan.experiment.name}", bold=True)
 
 
 def _conclude(
-    runs: list[_Run],
-    experiments: list[Experiment],
-    command: list[str],
-    words: str,
-    signum: int | None,
+    runs: list[_Run], plans: list[Plan], command: list[str], words: str, signum: int | None
 ) -> int:
     """Says what came of it; the exit code."""
     failures: list[str] = []
     for run in runs:
-        _title(run.experiment, experiments)
+        _title(run.plan, plans)
         run.progress.summary()
         for trial, why in run.failures:
             failures.append(why)
@@ -143,7 +140,7 @@ def _conclude(
             typer.echo(f"\ntime_budget_s: the {budget:g} s of {run.experiment.name} are over.")
     errors = any(run.error for run in runs)
     if signum or errors or any(run.stopping.interrupted for run in runs):
-        _say_how_to_continue(runs, experiments, command, words)
+        _say_how_to_continue(runs, plans, command, words)
     if signum:
         return 128 + signum
     users = [name for name in failures if re.match(r"([\w.]+\.)?CheckpointError:", name)]
@@ -188,18 +185,18 @@ def _say(text: str) -> None:
 
 
 def _say_how_to_continue(
-    runs: list[_Run], experiments: list[Experiment], command: list[str], words: str
+    runs: list[_Run], plans: list[Plan], command: list[str], words: str
 ) -> None:
     """Prints the command: all trials as they were, or one trial's checkpoint as a new run."""
     if any(run.stopping.cut_off for run in runs):
         typer.echo("\nThe iteration did not end in time: it will be played again.", err=True)
-    if not any(experiment.begun for experiment in experiments):
+    if not any(plan.begun for plan in plans):
         typer.echo(f"\nStopped before anything was saved. To start again:\n  {words}", err=True)
         return
-    what = "all trials" if sum(e.num_trials for e in experiments) > 1 else "this run"
+    what = "all trials" if sum(plan.experiment.num_trials for plan in plans) > 1 else "this run"
     typer.echo(f"\nStopped. To continue {what}:", err=True)
     typer.echo(f"  {shlex.join([*command, '--restore'])}", err=True)
     trials = [trial for run in runs for trial in run.progress.trials]
-    if len(trials) == len(experiments) == 1 and (saved := trials[0].checkpoint):
+    if len(trials) == len(plans) == 1 and (saved := trials[0].checkpoint):
         typer.echo("Or, with other settings, from its checkpoint as a new run:", err=True)
         typer.echo(f"  {shlex.join([*command, '--resume', saved.path])}", err=True)

@@ -27,7 +27,7 @@ from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.environment import ADDRESS, cluster_address, silence
 from rllib_qatten.experiment.stopping import StopRequest
-from rllib_qatten.files import own_folder
+from rllib_qatten.folders import own_folder
 from rllib_qatten.messages import PREFIX
 
 EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
