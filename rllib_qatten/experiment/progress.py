@@ -229,8 +229,8 @@ def failure(trial: Trial) -> str:
     error = trial.get_pickled_error()
     if isinstance(error, RayTaskError):
         error = error.cause
-    if isinstance(error, RayActorError | OutOfMemoryError) and (why := _death(error)):
-        return why
+    if isinstance(error, RayActorError | OutOfMemoryError):
+        return _death(error)
     if isinstance(error, BaseException) and not isinstance(error, RayError):
         return f"{type(error).__name__}: {error}"
     # What died while it was built holds its traceback as text, with the message at the end.
@@ -238,8 +238,8 @@ def failure(trial: Trial) -> str:
     return lines[-1].strip()
 
 
-def _death(error: RayError) -> str | None:
-    """Why a process died that raised nothing itself; None if it did."""
+def _death(error: RayError) -> str:
+    """Why a process died."""
     text = str(error)
     if memory := re.search(r"was ([\d.]+ ?[KMGT]?i?B) / ([\d.]+ ?[KMGT]?i?B)", text):
         return (
@@ -247,8 +247,9 @@ def _death(error: RayError) -> str | None:
             f"{memory[1]} of {memory[2]} were in use. Take fewer env runners or games, or a "
             "smaller replay_capacity_episodes."
         )
-    if "creation task" in text:
-        return None
+    # What it raised while it was built, or while it told what it had raised.
+    if raised := re.search(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE):
+        return raised[1]
     who = re.search(r"class_name: (\S+)", text)
     return (
         f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "
