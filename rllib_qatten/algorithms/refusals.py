@@ -12,13 +12,14 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
+from ray.tune.result import STDERR_FILE, STDOUT_FILE, TRIAL_INFO
 
 from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.rllib_settings import CANNOT, NOT_USED, public
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
-#: Attributes that RLlib's machinery adds to a config.
-_ADDED = {"class", "worker_index", "num_workers", "__trial_info__"}
+#: Attributes that the machinery of RLlib and Tune adds to a config.
+_ADDED = {"class", "worker_index", "num_workers", TRIAL_INFO, STDOUT_FILE, STDERR_FILE}
 #: RLlib itself sets these for evaluation, whatever was there.
 _SET_FOR_EVALUATION = ("batch_mode", "rollout_fragment_length")
 #: What RLlib's own code makes of a default before or while it validates.

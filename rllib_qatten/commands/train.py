@@ -59,15 +59,18 @@ def train(
 ) -> None:
     """Train what a YAML file describes.
 
-    Ctrl-C stops after the running iteration, with a checkpoint, and says how to continue.
+    Ctrl-C, SIGTERM and SIGHUP stop after the running iteration, with a checkpoint, and say how to
+    continue.
     """
+    from rllib_qatten.experiment.process_environment import prepare, silence
+
+    prepare()
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, read
-    from rllib_qatten.experiment.launch import silence
     from rllib_qatten.experiment.launch import train as launch
     from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
-    silence()
+    silence()  # again: importing Ray sets its loggers up
     given = words or []
     files = ([file] if file else []) + [Path(w) for w in given[given[:1] == ["file"] :]]
     if len(files) != 1:
