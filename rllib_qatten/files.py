@@ -69,7 +69,8 @@ def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
         about = os.fstat(opened.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise ValueError(f"{file.name} is no ordinary file")
-        content = b"" if about.st_size > limit else opened.read(limit + 1)
+        # Python makes room at once for as much as it is asked to read.
+        content = b"" if about.st_size > limit else opened.read(about.st_size + 1)
     if about.st_size > limit or len(content) > limit:
         raise ValueError(f"{file.name} is larger than {limit >> 20} MiB")
     return content

@@ -1,4 +1,4 @@
-"""The keys of our results: what each means, promised to stay.
+"""The keys of our results: what each means, promised to stay; names of result files.
 
 Tune joins nested keys with "/", so that `env_runners/win_rate` names the same number in
 progress.csv, TensorBoard, stopping criteria and searches.
@@ -46,6 +46,9 @@ DROPPED = f"{ENV_RUNNERS}/{GAMES_DROPPED}"
 GREEDY_DROPPED = f"{EVALUATION}/{DROPPED}"
 GREEDY_RETURN = f"{EVALUATION}/{RETURN}"
 GREEDY_WINS = f"{EVALUATION}/{WINS}"
+
+#: In a trial's folder, beside Tune's files: the command that started it.
+COMMAND_FILE = "command.txt"
 
 #: Evaluations that a final number is the mean of.
 LAST = 5
