@@ -211,7 +211,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     ) -> Sequence[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
         if force_reset or exact or not self._games.begun:
-            self._games.begin(self.module.get_initial_state()["hidden"])
+            slots = num_episodes if exact else None
+            self._games.begin(self.module.get_initial_state()["hidden"], slots)
         explored = 1.0 if random_actions else None if explore else 0.0
         if exact:
             steps, episodes = play_shares(
