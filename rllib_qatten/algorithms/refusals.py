@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import reprlib
-from collections.abc import Iterable
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -68,21 +66,6 @@ def check_rllib_settings(config: Any) -> None:
     _check_classes(config)
     _check_policy(config)
     _check_evaluation(config)
-
-
-def refuse_unknown(config: Any, given: Iterable[str]) -> None:
-    """Refuses arguments that neither we nor RLlib's own `training()` take.
-
-    Raises:
-        TypeError: As Python does, with what another code's setting is called here, or the nearest.
-    """
-    taken = inspect.signature(AlgorithmConfig.training).parameters
-    for name in given:
-        if name not in taken:
-            try:
-                known_setting(name, vars(config).keys() - {name}, f"argument of {config.name}")
-            except ValueError as error:
-                raise TypeError(str(error)) from None
 
 
 def _untouched(config_class: type) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import ray
@@ -44,7 +44,24 @@ PLAY = "play"
 
 
 class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
-    """Plays whole episodes, keeps them, and learns from batches of them."""
+    """Plays whole episodes, keeps them, and learns from batches of them.
+
+    A subclass names its config; the config names the policy.
+    """
+
+    config_class: ClassVar[type[ValueDecompositionConfig]] = ValueDecompositionConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A config built alone, `QMIXConfig()`, is that of the algorithm which names it."""
+        super().__init_subclass__(**kwargs)
+        if "config_class" in vars(cls):
+            cls.config_class.algorithm = cls
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> ValueDecompositionConfig:
+        """The algorithm's own settings."""
+        return cls.config_class(cls)
 
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:

@@ -15,6 +15,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
+from tests.settings import those_of
 
 LEARNERS = 2
 SPEC = TeamSpec(("a", "b"), n_actions=4, observation_size=3, state_size=5)
@@ -27,7 +28,9 @@ PLAYED = {"num_env_steps_sampled_lifetime": 10, "num_episodes_lifetime": 10}
 
 def build(name, learners, **settings):
     config = ALGORITHMS[name].get_default_config().environment("two_step_game")
-    config.update_from_dict({**SMALL, **settings, "num_learners": learners}).validate()
+    config.update_from_dict(
+        {**those_of(name, SMALL), **settings, "num_learners": learners}
+    ).validate()
     space = gym.spaces.MultiDiscrete([SPEC.n_actions] * SPEC.n_agents)
     return config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(SPEC), space)})
 
