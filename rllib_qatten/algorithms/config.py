@@ -81,7 +81,7 @@ class ValueDecompositionConfig(LayeredConfig):
         self.evaluation_duration = 32
         self.evaluation_duration_unit = "episodes"
         self.evaluation_config = {"explore": False}
-        self.max_episode_steps = None
+        self.max_episode_steps: int | None = None
         # Learning has one connector of our own, acting none.
         self.add_default_connectors_to_env_to_module_pipeline = False
         self.add_default_connectors_to_module_to_env_pipeline = False
