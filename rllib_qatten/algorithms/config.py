@@ -19,6 +19,7 @@ from rllib_qatten.algorithms.refusals import (
     check_rllib_settings,
     refuse_unknown,
 )
+from rllib_qatten.algorithms.rllib_settings import ALIASED, attribute
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import one_of
@@ -54,8 +55,6 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.num_env_runners = 0
         self.num_envs_per_env_runner = 8
         self.batch_mode = "complete_episodes"
-        # Exactly the iteration's games; a number is a window over so many of an env runner's last.
-        self.metrics_num_episodes_for_smoothing: int | None = None
         # Whole games, and games that must be launched anew: what comes late, RLlib throws away.
         self.sample_timeout_s = self.evaluation_sample_timeout_s = 600.0
         # Every round waits as long for lost env runners; one that is back answers at once.
@@ -190,9 +189,10 @@ class ValueDecompositionConfig(AlgorithmConfig):
         Raises:
             ValueError: For a key that is no setting, with the nearest one.
         """
+        config_dict = {attribute(key): value for key, value in config_dict.items()}
         for key in config_dict:
             if not key.startswith("_"):
-                known = [*self.keys(), "__trial_info__"]
+                known = [*self.keys(), *ALIASED, "__trial_info__"]
                 known_setting(key, known, f"config key of {self.name}")
         self._apply(RECIPES, config_dict.get("recipe"), "recipe")
         return super().update_from_dict(config_dict)
