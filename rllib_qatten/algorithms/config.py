@@ -70,8 +70,6 @@ class ValueDecompositionConfig(LayeredConfig):
         self.num_env_runners = 0
         self.num_envs_per_env_runner = 8
         self.batch_mode = "complete_episodes"
-        # Exactly the iteration's games; a number is a window over so many of an env runner's last.
-        self.metrics_num_episodes_for_smoothing: int | None = None
         # Whole games, and games that must be launched anew: what comes late, RLlib throws away.
         self.sample_timeout_s = self.evaluation_sample_timeout_s = 600.0
         # Every round waits as long for lost env runners; one that is back answers at once.

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ class CheckpointError(ValueError):
 def metadata(name: str) -> dict[str, str]:
     """What a checkpoint of the algorithm `name` says about itself besides RLlib's own."""
     return {ALGORITHM: name, VERSION: __version__}
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path as the user wrote it (with ~, relative, file://) in full; other addresses as is."""
+    text = os.fspath(path)
+    if text.startswith("file://"):
+        text = urllib.parse.unquote(text.removeprefix("file://").removeprefix("localhost/"))
+    return text if "://" in text else str(Path(text).expanduser().absolute())
 
 
 @contextlib.contextmanager
@@ -267,9 +276,10 @@ def _resolve(
 ) -> tuple[pyarrow.fs.FileSystem, str]:
     if filesystem:
         return filesystem, str(path)
-    if "://" in str(path):
-        return pyarrow.fs.FileSystem.from_uri(str(path))
-    return pyarrow.fs.LocalFileSystem(), str(Path(path).absolute())
+    path = absolute(path)
+    if "://" in path:
+        return pyarrow.fs.FileSystem.from_uri(path)
+    return pyarrow.fs.LocalFileSystem(), path
 
 
 def _is_local(filesystem: pyarrow.fs.FileSystem) -> bool:

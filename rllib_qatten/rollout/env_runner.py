@@ -282,7 +282,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self.metrics.log_value(keys.GAMES_DROPPED, self._games.dropped, reduce="sum")
         self._games.dropped = 0
         if not self.config.in_evaluation:
-            epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
+            played = self.num_env_steps_sampled_lifetime
+            epsilon = self._epsilon(played) if self.config.explore else 0.0
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
 
