@@ -48,7 +48,7 @@ GREEDY_WINS = f"{EVALUATION}/{WINS}"
 #: Evaluations that a final number is the mean of.
 LAST = 5
 
-#: Every promised key -> what it is. README's table is made from this.
+#: Every promised key -> what it is. docs/result_keys.md's table is this.
 KEYS = {
     "num_env_steps_sampled_lifetime": "environment steps played for training so far",
     "training_iteration": "iterations so far, each of a set number of env steps",

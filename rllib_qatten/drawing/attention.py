@@ -42,7 +42,7 @@ def draw(game: WeighedGame) -> Figure:
         figure = Figure(size, layout="constrained")
         grid = figure.subplots(rows, across, squeeze=False)
     else:
-        images = list(frames(game.episode, game.spec, LIGHT))
+        images = list(frames(game.battle, game.episode, LIGHT))
         w, h = images[0].size
         top = size[0] / 2 * h / w
         figure = Figure((size[0], size[1] + top), layout="constrained")

@@ -8,14 +8,13 @@ from rllib_qatten.envs.python_teams import LoopedTeams
 from rllib_qatten.envs.registry import ENVS, env_creator, make_teams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.team import (
-    EngineFailed,
-    EnvFailed,
     TeamContractError,
     TeamSpec,
     TeamStep,
     TeamVector,
     TeamView,
 )
+from rllib_qatten.errors import EngineFailed, EnvFailed
 
 __all__ = [
     "ENVS",

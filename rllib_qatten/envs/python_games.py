@@ -16,7 +16,8 @@ import numpy as np
 from ray.rllib.env.env_errors import StepFailedRecreateEnvError
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.envs.team import EngineFailed, EnvFailed, TeamContractError
+from rllib_qatten.envs.team import TeamContractError
+from rllib_qatten.errors import EngineFailed, EnvFailed
 from rllib_qatten.messages import say
 
 #: Seconds after which a call is said to take long; said again whenever they have doubled.

@@ -15,7 +15,7 @@ from rllib_qatten.envs.adapters.pettingzoo import make_pettingzoo
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.battles.smac import make_smac
 from rllib_qatten.envs.checker import check_env
-from rllib_qatten.envs.import_path import load_attribute
+from rllib_qatten.envs.import_path import load_env
 from rllib_qatten.envs.python_games import CallWatch, EnvRules, checked
 from rllib_qatten.envs.python_teams import LoopedTeams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
@@ -52,7 +52,7 @@ def env_creator(
     elif env in ENVS:
         make = ENVS[env]
     elif ":" in env:
-        make = load_attribute(env)
+        make = load_env(env)
     elif _global_registry.contains(ENV_CREATOR, env):
         make = _global_registry.get(ENV_CREATOR, env)
     else:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+
+from rllib_qatten.envs.battles.battle import Battle
 
 #: Keys of a masked observation: RLlib's and PettingZoo's name of the observation, and the mask's.
 OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
@@ -36,14 +38,6 @@ class TeamContractError(ValueError):
         inner = getattr(env, "unwrapped", env)
         name = getattr(inner, "engine", type(inner).__name__)
         return cls(f"{name} is no team environment:\n{lines}")
-
-
-class EngineFailed(RuntimeError):
-    """An engine cannot play, however often it is started."""
-
-
-class EnvFailed(EngineFailed):
-    """A Python environment raised; the message names it, the step and what it raised."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +183,15 @@ class TeamVector(ABC):
         spec: The team's sizes and names.
         num_games: G.
         game_restarts: Faults so far after which a game's process was started anew.
+        drawable: Whether `battle` says where units stood.
+        replay_ending: Ending of the files that `save_replay` gives, such as ".SC2Replay"; None if
+            the engine saves none.
         before_resets: Called with a step before games that it ended begin anew, by a vector whose
             envs can be looked at; `view` is not there yet.
     """
+
+    drawable: ClassVar[bool] = False
+    replay_ending: ClassVar[str | None] = None
 
     spec: TeamSpec
     num_games: int
@@ -223,6 +223,23 @@ class TeamVector(ABC):
             ValueError: If they are not such games.
         """
         raise ValueError(f"{type(self).__name__} cannot go on with saved games.")
+
+    def battle(self, state: np.ndarray, actions: np.ndarray) -> Battle:
+        """What a drawing shows of one game, where the vector is `drawable`.
+
+        Args:
+            state: [T+1, S] what the game's states were.
+            actions: [T, N] int, the joint actions.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say where units stand.")
+
+    def save_replay(self) -> bytes:
+        """The engine's own replay of the first game, where there is a `replay_ending`.
+
+        Raises:
+            EngineFailed: If the engine saved none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} saves no replays.")
 
     def close(self) -> None:  # noqa: B027 - most vectors hold nothing
         """Frees what the games hold; may be called twice."""

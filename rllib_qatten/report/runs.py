@@ -20,6 +20,7 @@ from ray.tune.result import (
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import keys
+from rllib_qatten.envs.battles.armies import short_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.report.variants import tell_apart
 
@@ -155,7 +156,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         folder=folder,
         label=algorithm if greedy else f"{algorithm}, exploring",
         environment=str(engine),
-        task=str(env_config.get("map_name", env)),
+        task=short_name(env_config.get("map_name", env)),
         config=config,
         command=_command(folder),
         versions=_versions(folder),

@@ -11,7 +11,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
 from rllib_qatten import keys
-from rllib_qatten.envs.team import EngineFailed
+from rllib_qatten.errors import EngineFailed
 
 #: Times `sample_timeout_s` without a game after which no env runner is waited for.
 PATIENCE = 3.0
