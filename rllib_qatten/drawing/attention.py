@@ -60,7 +60,7 @@ def draw(game: WeighedGame) -> Figure:
         axes.set_ylabel("step", fontsize=8)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    figure.suptitle(game.title, fontsize=9, wrap=True)
+    figure.suptitle(game.title, fontsize=9, wrap=True, parse_math=False)
     return figure
 
 
@@ -69,7 +69,7 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float)
     axes.grid(False)
     image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
-    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
+    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90, parse_math=False)
     alive = game.episode.alive[:-1]
     rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
     for agent in np.flatnonzero(~alive.all(0)).tolist():
