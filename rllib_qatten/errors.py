@@ -1,4 +1,4 @@
-"""The user's mistake as one exception, and messages for a name that is none of those accepted."""
+"""What stops a run with a message: mistakes of the user, engines and environments that fail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ FEW = 40
 
 class BadInput(ValueError):
     """What the user gave cannot be run; the message says where, what came and what is accepted."""
+
+
+class EngineFailed(RuntimeError):
+    """An engine cannot play, however often it is started; the message says why."""
+
+
+class EnvFailed(EngineFailed):
+    """A Python environment raised; the message names it, the step and what it raised."""
 
 
 def one_of(name: str, accepted: Iterable[str], what: str) -> str:

@@ -6,11 +6,19 @@ from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
+from ray.util.debug import log_once
 
+from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.refusals import (
+    check_learner_connectors,
+    check_rllib_settings,
+    refuse_unknown,
+)
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import one_of
@@ -46,6 +54,8 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.num_env_runners = 0
         self.num_envs_per_env_runner = 8
         self.batch_mode = "complete_episodes"
+        # Exactly the iteration's games; a number is a window over so many of an env runner's last.
+        self.metrics_num_episodes_for_smoothing: int | None = None
         # Whole games, and games that must be launched anew: what comes late, RLlib throws away.
         self.sample_timeout_s = self.evaluation_sample_timeout_s = 600.0
         # Every round waits as long for lost env runners; one that is back answers at once.
@@ -55,11 +65,11 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.evaluation_duration = 32
         self.evaluation_duration_unit = "episodes"
         self.evaluation_config = {"explore": False}
-        # Episodes become a batch in one step of our own; acting needs no connectors at all.
+        self.max_episode_steps = None
+        # Learning has one connector of our own, acting none.
         self.add_default_connectors_to_env_to_module_pipeline = False
         self.add_default_connectors_to_module_to_env_pipeline = False
         self.add_default_connectors_to_learner_pipeline = False
-        self._learner_connector = self._pack_episodes
         self.stats_cls_lookup = {**DEFAULT_STATS_CLS_LOOKUP, "pooled_mean": PooledMean}
         # Learning; what recipes set comes from the default one.
         self.recipe = "pymarl"
@@ -85,6 +95,29 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.mixing_embed_dim = 32
         self.hypernet_layers = 2
         self.hypernet_embed = 64
+
+    @override(AlgorithmConfig)
+    def environment(
+        self,
+        env: Any = NotProvided,
+        *,
+        max_episode_steps: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> Self:
+        """Sets what is played.
+
+        Args:
+            env: See base class.
+            max_episode_steps: Steps after which a game is truncated (gymnasium's name), for a
+                Python environment without an end of its own; its value then goes on. None lets
+                games end by themselves.
+            **kwargs: RLlib's own.
+
+        Returns:
+            This config.
+        """
+        super().environment(env, **kwargs)
+        return self._take({"max_episode_steps": max_episode_steps})
 
     @override(AlgorithmConfig)
     def training(
@@ -170,6 +203,7 @@ class ValueDecompositionConfig(AlgorithmConfig):
         """
         given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         self._apply(RECIPES, recipe, "recipe")
+        refuse_unknown(self, kwargs)
         super().training(**kwargs)
         return self._take(given)
 
@@ -182,7 +216,8 @@ class ValueDecompositionConfig(AlgorithmConfig):
         """
         for key in config_dict:
             if not key.startswith("_"):
-                one_of(key, [*self.keys(), "__trial_info__"], f"config key of {self.name}")
+                known = [*self.keys(), "__trial_info__"]
+                known_setting(key, known, f"config key of {self.name}")
         self._apply(RECIPES, config_dict.get("recipe"), "recipe")
         return super().update_from_dict(config_dict)
 
@@ -207,6 +242,9 @@ class ValueDecompositionConfig(AlgorithmConfig):
     @override(AlgorithmConfig)
     def validate(self) -> None:
         """Checks every range, naming key, value and what is accepted."""
+        check_rllib_settings(self)
+        # Spares users RLlib's advice to leave the new API stack, on which alone this runs.
+        log_once(f"{self.name}_on_new_api_stack")
         super().validate()
         check_settings(self)
         # A mixer of the smallest size checks its own options.
@@ -253,8 +291,13 @@ class ValueDecompositionConfig(AlgorithmConfig):
             importance_exponent=self.importance_exponent,
         )
 
-    def _pack_episodes(self, *spaces: Any) -> PackEpisodes:
-        return PackEpisodes(pad=self.counts_padding)
+    @override(AlgorithmConfig)
+    def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
+        """Episodes become a batch in one step of our own; a user's own steps come after it."""
+        pipeline = super().build_learner_connector(*args, **kwargs)
+        check_learner_connectors(pipeline.connectors)
+        pipeline.prepend(PackEpisodes(pad=self.counts_padding))
+        return pipeline
 
     @property
     def counts_padding(self) -> bool:

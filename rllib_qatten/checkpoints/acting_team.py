@@ -32,6 +32,7 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
         "env": env if isinstance(env, str) else None,
         "env_config": env_config,
         "team_reward": config.team_reward,
+        "max_episode_steps": config.max_episode_steps,
         "num_games": config.get_evaluation_config_object().num_envs_per_env_runner,
         "engine": module.spec.engine,
     }

@@ -51,7 +51,6 @@ def attention(
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
     from rllib_qatten.drawing.style import use_style
-    from rllib_qatten.envs.battles.battle import Battle, drawable
     from rllib_qatten.evaluation.environment import make_games
     from rllib_qatten.evaluation.evaluate import evaluate
     from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
@@ -69,11 +68,14 @@ def attention(
         except OSError as error:
             raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
         evaluation = evaluate(policy, teams, episodes, seed)
+        battles = [
+            teams.battle(episode.state, episode.actions) if teams.drawable else None
+            for episode in evaluation.episodes
+        ]
     spec = evaluation.spec
     games = []
-    for number, episode in enumerate(evaluation.episodes, 1):
+    for number, (episode, battle) in enumerate(zip(evaluation.episodes, battles, strict=True), 1):
         title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
-        battle = Battle.of(episode, spec) if drawable(spec) else None
         weights = weigh(module, episode)
         game = WeighedGame(printable(title + _end(episode)), spec, episode, weights, battle)
         games.append(game)
@@ -90,8 +92,10 @@ def attention(
 
 def _name(policy: TeamPolicy) -> str:
     """Algorithm, environment and map."""
+    from rllib_qatten.envs.battles.armies import short_name
+
     trained = policy.metadata["environment"]
-    game = f"{trained['env']} {trained['env_config'].get('map_name', '')}".strip()
+    game = f"{trained['env']} {short_name(trained['env_config'].get('map_name', ''))}".strip()
     return f"{policy.metadata['algorithm']} on {game}"
 
 
@@ -122,7 +126,4 @@ def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
     if not heads:
         line("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
     if games[0].battle is None:
-        line(
-            "Games are not drawn: only states of the engine smax say where units stand, and here "
-            f"played {engine}."
-        )
+        line(f"Games are not drawn: {engine} does not say where units stand.")

@@ -50,8 +50,8 @@ def evaluate(
         typer.Option(
             "--video",
             metavar="FILE",
-            help="The first battle as .gif or .mp4 (SMAX), or all of the first game's as "
-            ".SC2Replay.",
+            help="The first battle drawn as .gif or .mp4 (SMAX); or StarCraft II's replay of all "
+            "battles of the first game, .SC2Replay.",
         ),
     ] = None,
 ) -> None:
@@ -130,8 +130,10 @@ def _evaluate(
 def _print(
     evaluation: Evaluation, team: str, env_config: dict[str, Any], seed: int, about: dict[str, Any]
 ) -> None:
+    from rllib_qatten.envs.battles.armies import short_name
+
     spec, trained_on = evaluation.spec, about["environment"]["engine"]
-    settings = f" {env_config['map_name']}" if "map_name" in env_config else ""
+    settings = f" {short_name(env_config['map_name'])}" if "map_name" in env_config else ""
     games = f"{len(evaluation.episodes)} greedy games, seed {seed}"
     line(f"{team}{settings}, {spec.engine}: {games}")
     if spec.engine != trained_on:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from rllib_qatten.drawing.style import HEAT, looks, marks
 from rllib_qatten.drawing.video import frames
 from rllib_qatten.evaluation.mixer_weights import WeighedGame
 
+#: Letters of a title in an inch.
+LETTERS = 14
 #: Panels in one row.
 ACROSS = 4
 
@@ -40,7 +43,7 @@ def draw(game: WeighedGame) -> Figure:
         figure = Figure(size, layout="constrained")
         grid = figure.subplots(rows, across, squeeze=False)
     else:
-        images = list(frames(game.episode, game.spec, LIGHT))
+        images = list(frames(game.battle, game.episode, LIGHT))
         w, h = images[0].size
         top = size[0] / 2 * h / w
         figure = Figure((size[0], size[1] + top), layout="constrained")
@@ -60,7 +63,9 @@ def draw(game: WeighedGame) -> Figure:
         axes.set_ylabel("step", fontsize=8)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    figure.suptitle(game.title, fontsize=9, wrap=True, parse_math=False)
+    # Not matplotlib's wrapping, which takes names in dollar signs for formulas.
+    title = textwrap.fill(game.title, max(20, round(LETTERS * size[0])))
+    figure.suptitle(title, fontsize=9, parse_math=False)
     return figure
 
 

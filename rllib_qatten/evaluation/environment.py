@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from rllib_qatten.envs import TeamVector, make_teams
+from rllib_qatten.envs import EnvRules, TeamVector, make_teams
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 
@@ -47,7 +47,8 @@ def make_games(
     name, config = choose(policy, env_config, env)
     games = min(trained["num_games"], episodes)
     try:
-        teams = make_teams(name, config, games, trained["team_reward"])
+        rules = EnvRules(max_episode_steps=trained.get("max_episode_steps"))
+        teams = make_teams(name, config, games, trained["team_reward"], rules)
     except (ValueError, ModuleNotFoundError) as error:
         raise BadInput(str(error)) from error
     except Exception as error:  # what settings that somebody made up bring an env to raise

@@ -116,7 +116,7 @@ def evaluate(
     dropped = 0
     first: tuple[int, float] | None = None
 
-    def play(steps: int) -> tuple[TeamStep, list[TeamEpisode]]:
+    def play(steps: int, _: np.ndarray) -> tuple[TeamStep, list[TeamEpisode]]:
         nonlocal view, dropped, first
         actions = policy.act(view.observations, view.legal_actions)
         step = teams.step(actions)

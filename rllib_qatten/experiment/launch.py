@@ -28,6 +28,7 @@ from rllib_qatten.experiment.curves import Command
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.progress import Progress, failure, label
 from rllib_qatten.experiment.stopping import Stopping
+from rllib_qatten.experiment.tuner import Plan, restored_tuner, tuner
 from rllib_qatten.messages import PREFIX
 
 #: Where Tune writes the traceback, in the trial's folder.
@@ -50,7 +51,7 @@ EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes s
 
 
 def train(
-    experiments: list[Experiment],
+    plans: list[Plan],
     command: list[str],
     *,
     resume: Path | None = None,
@@ -59,7 +60,7 @@ def train(
     """Trains, one experiment after the other, prints, and returns the exit code.
 
     Args:
-        experiments: Checked experiments.
+        plans: Checked experiments.
         command: The words that would start the same again, for the hint how to go on.
         resume: Checkpoint to go on from, with one experiment of one trial.
         restore: Whether experiments that had begun go on where they were.
@@ -68,24 +69,26 @@ def train(
         0 if all went well, 1 if a trial failed, 2 if checkpoints that cannot be read or written are
         all that failed, 130 if the user stopped it.
     """
+    experiments = [plan.experiment for plan in plans]
     runs: list[tuple[Experiment, Progress]] = []
     requested = False
     words = [*command, *(["--resume", str(resume)] if resume else [])]
-    with _quiet_ray(max(experiment.cpus_per_trial for experiment in experiments)):
-        for experiment in experiments:
+    with _quiet_ray(max(plan.cpus_per_trial for plan in plans)):
+        for plan in plans:
+            experiment = plan.experiment
             stopping = Stopping(experiment.stop, sweep=experiment.num_trials > 1)
             progress = Progress(stopping, experiment.num_trials)
             if len(experiments) > 1:
                 typer.secho(f"\n{experiment.name}", bold=True)
             with stopping.on_ctrl_c():
                 callbacks = [progress, Command(shlex.join(words))]
-                if restore and experiment.begun:
-                    tuner = experiment.restored_tuner(stop=stopping, callbacks=callbacks)
+                if restore and plan.begun:
+                    made = restored_tuner(plan, stop=stopping, callbacks=callbacks)
                 else:
-                    tuner = experiment.tuner(stop=stopping, callbacks=callbacks, resume=resume)
+                    made = tuner(plan, stop=stopping, callbacks=callbacks, resume=resume)
                 # Ray handles nothing but what it raises here; a second Ctrl-C comes out as it is.
                 with contextlib.suppress(KeyboardInterrupt):
-                    tuner.fit()
+                    made.fit()
             runs.append((experiment, progress))
             if requested := stopping.requested:
                 break

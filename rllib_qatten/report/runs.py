@@ -13,6 +13,7 @@ import numpy as np
 from ray.tune.result import EXPR_PARAM_FILE, EXPR_PROGRESS_FILE, EXPR_RESULT_FILE
 
 from rllib_qatten import keys
+from rllib_qatten.envs.battles.armies import short_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
@@ -102,7 +103,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         folder=folder,
         label=algorithm if greedy else f"{algorithm}, exploring",
         environment=printable(engine, NAME),
-        task=printable(_dict(config.get("env_config")).get("map_name", env), NAME),
+        task=printable(short_name(_dict(config.get("env_config")).get("map_name", env)), NAME),
         config=config,
         command=printable(_command(folder), 2000),
         versions=printable(_versions(folder), NAME * 2),
