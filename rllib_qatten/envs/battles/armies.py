@@ -191,17 +191,19 @@ def _sorted(units: Mapping[Any, int], where: str) -> tuple[int, ...]:
 def _known(unit: str, where: str) -> None:
     if unit in UNITS:
         return
-    if unit.replace("_", " ") in ELSEWHERE:
-        raise _lacks(where.removeprefix("env_config.map_name: "), unit)
+    if (other := unit.replace("_", " ")) in ELSEWHERE:
+        raise _lacks(where.removeprefix("env_config.map_name: "), other)
     nearest = difflib.get_close_matches(unit.lower(), UNITS, 1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(f"{where}: SMAX has no {unit!r}, but {', '.join(UNITS)}.{hint}")
 
 
 def _lacks(name: str, unit: str) -> ValueError:
+    maps = ", ".join(other for other, needed in NEEDS.items() if needed == unit)
+    where = "" if name in NEEDS else f", on its maps {maps}"
     return ValueError(
         f"env_config.map_name: {name} needs the {unit}, which SMAX does not have (it has "
-        f"{', '.join(UNITS)}). StarCraft II has it: engine: sc2."
+        f"{', '.join(UNITS)}). StarCraft II has it: engine: sc2{where}."
     )
 
 
