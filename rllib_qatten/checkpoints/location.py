@@ -52,7 +52,7 @@ def local(checkpoint: Any) -> Path:
             "Tune's Checkpoint or Result."
         ) from error
     # A Path makes one slash of two.
-    if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/.*)", text, re.DOTALL):
+    if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", text, re.DOTALL):
         text = unquote(address[1])
     elif re.match(r"[A-Za-z][\w+.-]+:/", text):
         raise BadInput(f"{text}: is on another machine: copy the checkpoint to this one first.")
@@ -150,12 +150,12 @@ def _scored(trial: Path, saved: list[Path]) -> list[_Scored]:
     for line in lines:
         try:
             row = parse_json(line)
-            greedy = row[keys.EVALUATION][keys.ENV_RUNNERS]
-            name = row.get(SAVED)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except ValueError:
             continue
+        greedy = _dict(_dict(_dict(row).get(keys.EVALUATION)).get(keys.ENV_RUNNERS))
         now = _number(greedy.get(keys.WIN_RATE)), _number(greedy.get(keys.EPISODE_RETURN_MEAN))
         last = now if max(now) > -math.inf else last
+        name = _dict(row).get(SAVED)
         if isinstance(name, str):
             scores[name] = last
     return [
@@ -166,6 +166,10 @@ def _scored(trial: Path, saved: list[Path]) -> list[_Scored]:
 
 def _saved(folder: Path) -> float:
     return (folder / TEAM / MARK).stat().st_mtime
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from rllib_qatten.drawing.style import HEAT, looks, marks
 from rllib_qatten.drawing.video import frames
 from rllib_qatten.evaluation.mixer_weights import WeighedGame
 
+#: Letters of a title in an inch.
+LETTERS = 14
 #: Panels in one row.
 ACROSS = 4
 
@@ -60,7 +63,9 @@ def draw(game: WeighedGame) -> Figure:
         axes.set_ylabel("step", fontsize=8)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    figure.suptitle(game.title, fontsize=9, wrap=True)
+    # Not matplotlib's wrapping, which takes names in dollar signs for formulas.
+    title = textwrap.fill(game.title, max(20, round(LETTERS * size[0])))
+    figure.suptitle(title, fontsize=9, parse_math=False)
     return figure
 
 
@@ -69,7 +74,7 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float)
     axes.grid(False)
     image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
-    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
+    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90, parse_math=False)
     alive = game.episode.alive[:-1]
     rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
     for agent in np.flatnonzero(~alive.all(0)).tolist():

@@ -72,7 +72,7 @@ def write_trial(folder, scores, lines=()):
 
 
 def test_the_best_of_a_trial_and_of_a_run(tmp_path, capsys):
-    run = tmp_path / "run"
+    run = tmp_path / "store" / "run"
     write_trial(run / "a", [(0.2, 9), (0.7, 1), (0.7, 3), (0.1, 4)])
     assert find(run / "a") == run / "a" / "checkpoint_000002" / "team_policy"
     said = capsys.readouterr().err
@@ -91,4 +91,4 @@ def test_the_best_of_a_trial_and_of_a_run(tmp_path, capsys):
     find(run / "a" / "checkpoint_000000")
     assert "the newest" in capsys.readouterr().err
     with pytest.raises(BadInput, match="Did you mean"):
-        find(tmp_path)
+        find(tmp_path / "store")

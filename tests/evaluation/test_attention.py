@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.__main__ import app
 from rllib_qatten.envs import make_teams
-from rllib_qatten.envs.battles.battle import Battle
+from rllib_qatten.envs.battles.smax_battle import read_battle
 from rllib_qatten.evaluation.environment import make_games
 from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
@@ -217,7 +217,7 @@ def test_a_battle_on_smax(checkpoint):
     path = checkpoint("Qatten", "smac", env_config, num_envs_per_env_runner=8)
     games = played(path, 8)
     episode = games.episodes[0]
-    battle = Battle.of(episode, games.spec)
+    battle = read_battle(episode.state, episode.actions)
     weights = weigh(load_module(path), episode)
     game = WeighedGame("a title", games.spec, episode, weights, battle)
     assert game.labels == ["marine 0", "marine 1", "marine 2"]
@@ -295,7 +295,7 @@ def test_shots_and_targets_are_those_of_the_battle():
         (attacks,) = (v for k, v in teams.get_state().items() if "prev_attack_actions" in k)
         kept.append(attacks[:, 3:])
         view = step.view
-    battle = Battle.of(battles[0], teams.spec)
+    battle = teams.battle(battles[0].state, battles[0].actions)
     hurt = np.argwhere(np.diff(battle.health, axis=0) < 0).tolist()
     assert {unit >= 3 for _, unit in hurt} == {True, False}
     for t, unit in hurt:

@@ -18,9 +18,8 @@ from rllib_qatten.__main__ import app
 from rllib_qatten.checkpoints import team_files as stored
 from rllib_qatten.drawing import video
 from rllib_qatten.drawing.palette import DARK
-from rllib_qatten.envs import make_teams
-from rllib_qatten.envs.battles import sc2
-from rllib_qatten.envs.battles.battle import Battle
+from rllib_qatten.envs.battles import sc2_settings
+from rllib_qatten.envs.battles.smax_battle import read_battle
 from rllib_qatten.evaluation.environment import make_games
 from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.team_policy import TeamPolicy
@@ -151,10 +150,10 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
         (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
         (("--json", "."), ".: cannot be written: it is a folder"),
-        (("--video", "a.gif"), "only battles of the engine smax are drawn; here plays scripted"),
-        (("--video", "a.mp4"), "only battles of the engine smax are drawn; here plays scripted"),
-        (("--video", "a.SC2Replay"), "only StarCraft II saves replays; here plays scripted battle"),
-        (("--video", "a.avi"), "a.avi: its name must end with .gif, .mp4 (battles of the engine"),
+        (("--video", "a.gif"), "scripted battle 1.0 does not say where units stand."),
+        (("--video", "a.mp4"), "scripted battle 1.0 does not say where units stand."),
+        (("--video", "a.SC2Replay"), "must end with .gif or .mp4; scripted battle 1.0 saves no"),
+        (("--video", "a.avi"), "a.avi: its name must end with .gif or .mp4; scripted battle"),
     ],
 )  # fmt: skip
 def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
@@ -265,9 +264,8 @@ def test_a_battle_is_drawn(battle, tmp_path, ending):
 def test_frames_show_who_attacks_whom_and_who_died(battle):
     """A line in the shooter's or a shot's color, and a cross where a unit died."""
     _, episode = battle
-    spec = make_teams("smac", {"map_name": "3m", "engine": "smax"}, 8).spec
-    units = Battle.of(episode, spec)
-    images = list(video.frames(episode, spec))
+    units = read_battle(episode.state, episode.actions)
+    images = list(video.frames(units, episode))
     shot = [int(DARK["shot"][i : i + 2], 16) for i in (1, 3, 5)]
     yellow = [(np.abs(np.asarray(image).astype(int) - shot).max(-1) < 40).sum() for image in images]
     shots = units.shoots.any(1)
@@ -298,7 +296,7 @@ def test_starcraft_saves_its_own_replay(tmp_path, monkeypatch, fault):
         (site / "smac" / "env" / "starcraft2" / "no_replay").touch()
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("SC2PATH", str(game))
-    sc2._info.cache_clear()
+    sc2_settings.forget()
     folder = write_team(
         tmp_path / "checkpoint",
         "smac",
@@ -310,7 +308,7 @@ def test_starcraft_saves_its_own_replay(tmp_path, monkeypatch, fault):
     result = rllib("evaluate", folder, *words)
     assert len(json.loads((tmp_path / "a.json").read_text())["episodes"]) == 5
     if fault:
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         assert "StarCraft II saved no replay: ConnectionError" in result.output
         assert not (tmp_path / "a.SC2Replay").exists()
         return
@@ -327,11 +325,11 @@ def test_a_drawing_of_starcraft_is_refused_with_what_to_take(tmp_path, monkeypat
     site, game = fake_sc2.install(tmp_path / "sc2")
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("SC2PATH", str(game))
-    sc2._info.cache_clear()
+    sc2_settings.forget()
     env_config = {"map_name": "3m", "engine": "sc2"}
     folder = write_team(tmp_path / "checkpoint", "smac", env_config, sizes=(4, 9, 2))
     result = rllib("evaluate", folder, "--video", tmp_path / "battle.mp4")
     assert result.exit_code == 2
-    assert "here plays sc2 (StarCraft II 4.10.0 build 75689, smac 1.0.0); take .SC2Replay" in (
+    assert "build 75689, smac 1.0.0) does not say where units stand; take .SC2Replay" in (
         result.output
     )

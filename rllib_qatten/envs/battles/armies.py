@@ -67,7 +67,9 @@ SMAC_LIMITS = {
 #: Of all other battles: SMACv2's, whatever the armies.
 OTHER_LIMIT = 200
 #: Armies that each battle draws anew, of one size on both sides, placed as in SMACv2.
-DRAWN = re.compile(r"smacv2_([1-9]\d*)_units")
+DRAWN = re.compile(r"smacv2_([1-9]\d{0,2})_units")
+#: Units of a side at most: a name takes no more memory than a battle, whoever wrote it.
+LARGEST_ARMY = 1000
 SIDES = ("allies", "enemies")
 _COUNT = re.compile(r"(\d+)([A-Za-z]+)")
 HOW = (
@@ -178,6 +180,8 @@ def _parsed(side: str, name: str) -> tuple[int, ...]:
 
 def _sorted(units: Mapping[Any, int], where: str) -> tuple[int, ...]:
     """The units' types in the order of their numbers, as in all of SMAC's names."""
+    if sum(units.values()) > LARGEST_ARMY:
+        raise ValueError(f"{where}: more than {LARGEST_ARMY} units on a side.")
     types = tuple(t for t, unit in enumerate(UNITS) for _ in range(units.get(unit, 0)))
     if not types:
         raise ValueError(f"{where} is an army of nobody: each side needs a unit.")
@@ -187,17 +191,19 @@ def _sorted(units: Mapping[Any, int], where: str) -> tuple[int, ...]:
 def _known(unit: str, where: str) -> None:
     if unit in UNITS:
         return
-    if unit.replace("_", " ") in ELSEWHERE:
-        raise _lacks(where.removeprefix("env_config.map_name: "), unit)
+    if (other := unit.replace("_", " ")) in ELSEWHERE:
+        raise _lacks(where.removeprefix("env_config.map_name: "), other)
     nearest = difflib.get_close_matches(unit.lower(), UNITS, 1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(f"{where}: SMAX has no {unit!r}, but {', '.join(UNITS)}.{hint}")
 
 
 def _lacks(name: str, unit: str) -> ValueError:
+    maps = ", ".join(other for other, needed in NEEDS.items() if needed == unit)
+    where = "" if name in NEEDS else f", on its maps {maps}"
     return ValueError(
         f"env_config.map_name: {name} needs the {unit}, which SMAX does not have (it has "
-        f"{', '.join(UNITS)}). StarCraft II has it: engine: sc2."
+        f"{', '.join(UNITS)}). StarCraft II has it: engine: sc2{where}."
     )
 
 

@@ -123,7 +123,6 @@ class SC2Teams(TeamVector):
             if isinstance(answer, Lost):
                 dropped[g] = truncated[g] = True
                 self._lost += 1
-                self._say_that_games_are_lost(answer)
                 self._drop(g, answer, self._lost >= max(LOST_IN_A_ROW, 2 * self.num_games))
                 continue
             rewards[g], how, won[g], *seen = answer
@@ -184,14 +183,6 @@ class SC2Teams(TeamVector):
             time.sleep(wait)
             wait *= 2
 
-    def _say_that_games_are_lost(self, why: Lost) -> None:
-        if not self._said:
-            self._said = True
-            say(
-                f"A game of StarCraft II was lost ({why}). Another one is launched, and its battle "
-                "is in no result. Further ones are counted: games_dropped."
-            )
-
     def _drop(self, g: int, why: Lost, give_up: bool) -> None:
         """Ends a game that failed.
 
@@ -208,6 +199,12 @@ class SC2Teams(TeamVector):
                 f"StarCraft II {how}: {why}."
                 + (f" It printed: {words}" if words else "")
                 + " `rllib doctor` looks for the cause."
+            )
+        if not self._said:
+            self._said = True
+            say(
+                f"A game of StarCraft II was lost ({why}). Another one is launched, and its battle "
+                "is in no result. Further ones are counted: games_dropped, game_restarts."
             )
 
 

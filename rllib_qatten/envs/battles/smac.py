@@ -52,7 +52,8 @@ def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
     try:
         vectorizer = engine.vectorizer(map_name, config)
     except ValueError as error:
-        raise ValueError(f"{error} {why}".strip()) from error
+        because = f" engine: auto plays {engine.title}, because {why}." if why else ""
+        raise ValueError(f"{error}{because}") from error
     if why:
         _say_fallback(engine.title, why)
     return SingleGame(vectorizer)
