@@ -8,7 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (
-    ("version", "errors", "messages", "keys", "columns", "files", "fast_linear"),
+    (
+        *("version", "errors", "messages", "keys", "columns", "files", "fast_linear"),
+        *("installed", "memory"),
+    ),
     ("mixers", "agents"),
     ("envs",),
     ("rollout",),
