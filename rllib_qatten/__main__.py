@@ -12,8 +12,10 @@ from rllib_qatten.commands.doctor import doctor
 from rllib_qatten.commands.evaluate import evaluate
 from rllib_qatten.commands.export import export
 from rllib_qatten.commands.report import report
+from rllib_qatten.commands.schema import schema
 from rllib_qatten.commands.train import train
 from rllib_qatten.errors import BadInput, EngineFailed
+from rllib_qatten.messages import printable
 
 
 class _Commands(TyperGroup):
@@ -23,12 +25,11 @@ class _Commands(TyperGroup):
         """See base class."""
         try:
             return super().invoke(ctx)
-        except BadInput as error:
-            typer.secho(f"Error: {error}", fg="red", err=True)
-            raise typer.Exit(2) from None
-        except EngineFailed as error:
-            typer.secho(f"Error: {error}", fg="red", err=True)
-            raise typer.Exit(1) from None
+        except (BadInput, EngineFailed) as error:
+            # It may quote a file that anybody may have made.
+            lines = [printable(line, longest=4000) for line in str(error).split("\n")]
+            typer.secho("\n".join(["Error: " + lines[0], *lines[1:]]), fg="red", err=True)
+            raise typer.Exit(2 if isinstance(error, BadInput) else 1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
@@ -41,7 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, report, export, doctor, attention):
+for command in (train, evaluate, report, export, doctor, attention, schema):
     app.command()(command)
 
 

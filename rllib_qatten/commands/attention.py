@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
+from rllib_qatten.messages import printable
 
 if TYPE_CHECKING:
     from rllib_qatten.evaluation.mixer_weights import WeighedGame
@@ -27,29 +27,41 @@ def attention(
     seed: Annotated[
         int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
     ] = 0,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV",
+            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
+        ),
+    ] = None,
     folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
     ] = Path("attention"),
 ) -> None:
-    """Show how the mixer weighs the agents: figures, pages with the battle, arrays."""
+    """Show how the mixer weighs the agents: figures, pages with the battle, arrays.
+
+    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise BadInput(
             "figures need the extra 'report' (matplotlib is not installed): "
             "pip install 'rllib-qatten[report]'"
         )
+    from rllib_qatten.checkpoints import location
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
     from rllib_qatten.drawing.style import use_style
-    from rllib_qatten.evaluation.evaluate import evaluate, make_games
+    from rllib_qatten.evaluation.environment import make_games
+    from rllib_qatten.evaluation.evaluate import evaluate
     from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
     from rllib_qatten.evaluation.team_policy import TeamPolicy
-    from rllib_qatten.experiment.launch import silence
+    from rllib_qatten.experiment.process_environment import silence
 
     silence()
     use_style()
-    policy = TeamPolicy.from_checkpoint(checkpoint)
-    module = load_module(checkpoint)
-    teams = make_games(policy, episodes, {})
+    team = location.find(checkpoint)
+    policy, module = TeamPolicy.from_checkpoint(team), load_module(team)
+    teams = make_games(policy, episodes, {}, env)
     with contextlib.closing(teams):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +76,8 @@ def attention(
     games = []
     for number, (episode, battle) in enumerate(zip(evaluation.episodes, battles, strict=True), 1):
         title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
-        game = WeighedGame(title + _end(episode), spec, episode, weigh(module, episode), battle)
+        weights = weigh(module, episode)
+        game = WeighedGame(printable(title + _end(episode)), spec, episode, weights, battle)
         games.append(game)
         with replacing(folder / f"game_{number}.png") as file:
             attention_figures.draw(game).savefig(file)
@@ -95,28 +108,22 @@ def _end(episode: TeamEpisode) -> str:
 
 def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
     """A table of means over the steps that agents began alive."""
-    console, spec = Console(highlight=False), games[0].spec
-    console.print(f"{_name(policy)}, {spec.engine}: {len(games)} greedy games", soft_wrap=True)
+    engine = games[0].spec.engine
+    line(f"{_name(policy)}, {engine}: {len(games)} greedy games")
     alive = np.concatenate([game.episode.alive[:-1] for game in games])
 
     def mean(values: list[np.ndarray]) -> list[str]:
         sums = (np.concatenate(values) * alive).sum(0)
         return [f"{x:.3f}" for x in sums / np.maximum(alive.sum(0), 1)]
 
-    cells = {"dQ_tot/dQ_i": mean([game.weights.effective_weights for game in games])}
+    columns = {"dQ_tot/dQ_i": mean([game.weights.effective_weights for game in games])}
     attention = [game.weights.attention for game in games]
     heads = 0 if attention[0] is None else attention[0].shape[1]
     for h in range(heads):
-        cells[f"head {h}"] = mean([x[:, h] for x in attention if x is not None])
-    table = Table("mean while alive", box=None, padding=(0, 2))
-    for title in cells:
-        table.add_column(title, justify="right")
-    for agent, *row in zip(games[0].labels, *cells.values(), strict=True):
-        table.add_row(agent, *row)
-    console.print(table)
+        columns[f"head {h}"] = mean([x[:, h] for x in attention if x is not None])
+    head = ("mean while alive", *columns)
+    table(head, zip(games[0].labels, *columns.values(), strict=True))
     if not heads:
-        console.print("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
+        line("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
     if games[0].battle is None:
-        console.print(
-            f"Games are not drawn: {spec.engine} does not say where units stand.", soft_wrap=True
-        )
+        line(f"Games are not drawn: {engine} does not say where units stand.")

@@ -11,14 +11,13 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-from rich.table import Table
 
+from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 
 if TYPE_CHECKING:
-    from rllib_qatten.evaluation.evaluate import Estimate, Evaluation
-    from rllib_qatten.evaluation.team_policy import TeamPolicy
+    from rllib_qatten.evaluation.evaluate import Evaluation
 
 
 def evaluate(
@@ -35,6 +34,13 @@ def evaluate(
             help="Play other games of the same shapes, e.g. env_config.engine=smax. Repeatable.",
         ),
     ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV",
+            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write everything, game by game, as JSON."),
@@ -49,9 +55,12 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Play greedy games with a trained team: win rate, return, length, survival."""
+    """Play greedy games with a trained team: win rate, return, length, survival.
+
+    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
+    """
     from rllib_qatten.experiment.file import assignment, override
-    from rllib_qatten.experiment.launch import silence
+    from rllib_qatten.experiment.process_environment import silence
 
     silence()
     settings: dict[str, Any] = {"env_config": {}}
@@ -60,7 +69,7 @@ def evaluate(
         if not key.startswith("env_config."):
             raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
         override(settings, key, value)
-    _evaluate(checkpoint, episodes, seed, settings["env_config"], json_file, video_file)
+    _evaluate(checkpoint, episodes, seed, settings["env_config"], env, json_file, video_file)
 
 
 def _evaluate(
@@ -68,16 +77,21 @@ def _evaluate(
     episodes: int,
     seed: int,
     env_config: dict[str, Any],
+    env: str | None,
     json_file: Path | None,
     video_file: Path | None,
 ) -> None:
     """Evaluates a checkpoint; `env_config` holds settings that differ from training's."""
+    from rllib_qatten.checkpoints import location
+    from rllib_qatten.evaluation.environment import choose, make_games
     from rllib_qatten.evaluation.evaluate import evaluate as play
-    from rllib_qatten.evaluation.evaluate import make_games
     from rllib_qatten.evaluation.team_policy import TeamPolicy
 
-    policy = TeamPolicy.from_checkpoint(checkpoint)
-    teams = make_games(policy, episodes, env_config)
+    folder = location.find(checkpoint)
+    policy = TeamPolicy.from_checkpoint(folder)
+    about = policy.metadata
+    name, config = choose(policy, env_config, env)
+    teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)
         if video_file:
@@ -95,69 +109,51 @@ def _evaluate(
         task = bar.add_task("", total=episodes)
         evaluation = play(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
         bar.stop()
-        about = policy.metadata
-        played = about["environment"]["env_config"] | env_config
         if json_file:
             content = {
-                "checkpoint": str(checkpoint.resolve()),
+                "checkpoint": str(location.checkpoint_of(folder).resolve()),
                 "algorithm": about["algorithm"],
                 "rllib_qatten": about["rllib_qatten"],
-                "env": about["environment"]["env"],
-                "env_config": played,
+                "env": name,
+                "env_config": config,
                 "trained_on": about["environment"]["engine"],
                 "seed": seed,
                 **evaluation.to_dict(),
             }
             results.write_text(json.dumps(content, indent=1), encoding="utf-8")
             written.close()
-        _print(evaluation, policy, played, seed)
+        _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
         if video_file:
             video.write(evaluation.episodes[0], teams, film)
 
 
-def _print(evaluation: Evaluation, policy: TeamPolicy, env_config: dict, seed: int) -> None:
+def _print(
+    evaluation: Evaluation, team: str, env_config: dict[str, Any], seed: int, about: dict[str, Any]
+) -> None:
     from rllib_qatten.envs.battles.armies import short_name
 
-    console, spec = Console(highlight=False), evaluation.spec
-    trained = policy.metadata["environment"]
+    spec, trained_on = evaluation.spec, about["environment"]["engine"]
     settings = f" {short_name(env_config['map_name'])}" if "map_name" in env_config else ""
-    console.print(
-        f"{policy.metadata['algorithm']} on {trained['env']}{settings}, {spec.engine}: "
-        f"{len(evaluation.episodes)} greedy games, seed {seed}",
-        soft_wrap=True,
-    )
-    if spec.engine != trained["engine"]:
-        console.print(f"Trained on {trained['engine']}: not comparable.", style="yellow")
-    table = _table("", "mean", "95 % interval")
+    games = f"{len(evaluation.episodes)} greedy games, seed {seed}"
+    line(f"{team}{settings}, {spec.engine}: {games}")
+    if spec.engine != trained_on:
+        line(f"Trained on {trained_on}: not comparable.", style="yellow")
+    speed = evaluation.env_steps_per_second
+    rows = [
+        ("return", *evaluation.episode_return.cells("{:.2f}")),
+        ("length in steps", *evaluation.episode_len.cells("{:.1f}")),
+        ("games dropped", evaluation.dropped, ""),
+        ("env steps per second", "-" if np.isnan(speed) else f"{speed:,.0f}", ""),
+    ]
     if evaluation.win_rate:
-        table.add_row("win rate", *_cells(evaluation.win_rate, "{:.1%}"))
-    table.add_row("return", *_cells(evaluation.episode_return, "{:.2f}"))
-    table.add_row("length in steps", *_cells(evaluation.episode_len, "{:.1f}"))
-    table.add_row("games dropped", str(evaluation.dropped), "")
-    table.add_row("env steps per second", _cell(evaluation.env_steps_per_second, "{:,.0f}"), "")
-    console.print(table)
+        rows.insert(0, ("win rate", *evaluation.win_rate.cells("{:.1%}")))
+    table(("", "mean", "95 % interval"), rows)
     if spec.is_battle:
-        table = _table("agent", "alive at the end", "alive, of all steps")
-        for agent, *shares in zip(
-            spec.agents, evaluation.survival, evaluation.time_alive, strict=True
-        ):
-            table.add_row(agent, *(f"{share:.1%}" for share in shares))
-        console.print(table)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(first, box=None, padding=(0, 2))
-    for title in others:
-        table.add_column(title, justify="right")
-    return table
-
-
-def _cells(estimate: Estimate, form: str) -> tuple[str, str]:
-    if np.isnan(estimate.low):
-        return form.format(estimate.mean), "-"
-    interval = f"{form.format(estimate.low)} .. {form.format(estimate.high)}"
-    return form.format(estimate.mean), interval
-
-
-def _cell(value: float, form: str) -> str:
-    return "-" if np.isnan(value) else form.format(value)
+        alive = zip(evaluation.survival, evaluation.time_alive, strict=True)
+        table(
+            ("agent", "alive at the end", "alive, of all steps"),
+            [
+                (agent, *(f"{share:.1%}" for share in shares))
+                for agent, shares in zip(spec.agents, alive, strict=True)
+            ],
+        )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rllib_qatten.errors import BadInput
+from rllib_qatten.messages import printable
 
 
 def report(
@@ -27,7 +28,7 @@ def report(
     ] = None,
 ) -> None:
     """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
-    from rllib_qatten.experiment.launch import silence
+    from rllib_qatten.experiment.process_environment import silence
 
     silence()
     try:
@@ -36,5 +37,5 @@ def report(
         raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
     warnings, page = write(runs, output, aggregate, json)
     for warning in warnings:
-        typer.secho(f"Left out: {warning}", fg="yellow", err=True)
+        typer.secho(f"Left out: {printable(warning, 2000)}", fg="yellow", err=True)
     typer.echo(f"Wrote {page}")

@@ -59,63 +59,37 @@ def train(
 ) -> None:
     """Train what a YAML file describes.
 
-    Ctrl-C stops after the running iteration, with a checkpoint, and says how to continue.
+    Ctrl-C, SIGTERM and SIGHUP stop after the running iteration, with a checkpoint, and say how to
+    continue.
     """
-    from rllib_qatten.experiment.file import assignment, override, read
-    from rllib_qatten.experiment.launch import checkpoint_folder, silence
-    from rllib_qatten.experiment.launch import train as launch
+    from rllib_qatten.experiment.process_environment import prepare, silence
 
-    silence()
+    prepare()
+    from rllib_qatten.experiment.checks import check
+    from rllib_qatten.experiment.file import Changes, read
+    from rllib_qatten.experiment.launch import train as launch
+    from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
+
+    silence()  # again: importing Ray sets its loggers up
     given = words or []
     files = ([file] if file else []) + [Path(w) for w in given[given[:1] == ["file"] :]]
     if len(files) != 1:
         raise BadInput("give one experiment: rllib train -f FILE, or rllib train file FILE.")
-    experiments = read(files[0])
-    if name and len(experiments) > 1:
-        raise BadInput(
-            f"--name names one experiment, but {files[0]} has {len(experiments)}: choose "
-            "another folder for all of them with --storage-path."
-        )
-    for experiment in experiments:
-        experiment.stop |= dict(assignment(text, "--stop") for text in stop or [])
-        for text in set_ or []:
-            override(experiment.config, *assignment(text, "--set"))
-        if num_samples is not None:
-            experiment.num_samples = num_samples
-        experiment.storage_path = storage_path or experiment.storage_path
-        experiment.name = name or experiment.name
-        experiment.check()
+    changes = Changes(tuple(stop or ()), tuple(set_ or ()), num_samples, storage_path, name)
+    plans = [check(experiment) for experiment in read(files[0], changes)]
     if restore and resume:
         raise BadInput("--restore and --resume exclude each other.")
-    if restore and not any(experiment.begun for experiment in experiments):
-        folders = ", ".join(str(experiment.folder) for experiment in experiments)
-        raise BadInput(f"--restore: there is nothing to go on with in {folders}.")
-    checkpoint = checkpoint_folder(resume, experiments[0].run) if resume else None
-    trials = sum(experiment.num_trials for experiment in experiments)
+    if restore and not any(plan.begun for plan in plans):
+        folders = ", ".join(str(plan.experiment.folder) for plan in plans)
+        raise BadInput(f"--restore: there is nothing to continue in {folders}.")
+    checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
+    trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:
         raise BadInput(
-            f"--resume goes on with one run, but {files[0]} makes {trials}: "
+            f"--resume continues one run, but {files[0]} makes {trials}: "
             "choose one with --set KEY=VALUE and --num-samples 1."
         )
-    again = _command(files[0], stop, set_, num_samples, storage_path, name)
-    raise typer.Exit(launch(experiments, again, resume=checkpoint, restore=restore))
-
-
-def _command(
-    file: Path,
-    stop: list[str] | None,
-    set_: list[str] | None,
-    num_samples: int | None,
-    storage_path: str | None,
-    name: str | None,
-) -> list[str]:
-    """The words that start the same again, whether or not it goes on."""
-    words = ["rllib", "train", "-f", str(file)]
-    for option, texts in (("--stop", stop), ("--set", set_)):
-        for text in texts or []:
-            words += [option, text]
-    if num_samples is not None:
-        words += ["--num-samples", str(num_samples)]
-    for option, value in (("--storage-path", storage_path), ("--name", name)):
-        words += [option, value] if value else []
-    return words
+    if checkpoint and (changed := differences(checkpoint, plans[0])):
+        typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
+    again = ["rllib", "train", "-f", str(files[0]), *changes.words()]
+    raise typer.Exit(launch(plans, again, resume=checkpoint, restore=restore))

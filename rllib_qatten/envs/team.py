@@ -6,6 +6,7 @@ Letters: G games, N agents, A actions, O observation length, S state length, U u
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -185,6 +186,8 @@ class TeamVector(ABC):
         drawable: Whether `battle` says where units stood.
         replay_ending: Ending of the files that `save_replay` gives, such as ".SC2Replay"; None if
             the engine saves none.
+        before_resets: Called with a step before games that it ended begin anew, by a vector whose
+            envs can be looked at; `view` is not there yet.
     """
 
     drawable: ClassVar[bool] = False
@@ -195,6 +198,7 @@ class TeamVector(ABC):
     game_restarts: int = field(default=0, init=False)
     #: Whether a remote env runner should keep to one core (an engine with its own threads).
     one_core: bool = field(default=False, init=False)
+    before_resets: Callable[[TeamStep], None] | None = field(default=None, init=False)
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> TeamView:
@@ -239,6 +243,30 @@ class TeamVector(ABC):
 
     def close(self) -> None:  # noqa: B027 - most vectors hold nothing
         """Frees what the games hold; may be called twice."""
+
+    @property
+    def envs(self) -> Sequence[Any]:
+        """The games' own environments, where each has one.
+
+        Raises:
+            AttributeError: If they have none, saying what to do instead.
+        """
+        raise AttributeError(
+            f"{self.spec.engine} plays all games at once: no env of one game is there to be "
+            "changed. Change env_config and make the games anew: env_runner.config.environment("
+            "env_config={...}); env_runner.make_env()."
+        )
+
+    def reset_result(self, g: int) -> tuple[Any, Any] | None:
+        """What game g's env returned from its last reset: observations and infos of agents.
+
+        None where games are arrays, which have no more than their views.
+        """
+        return None
+
+    def step_result(self, g: int) -> tuple[Any, Any] | None:
+        """The actions that were sent to game g's env last, and what its step returned; or None."""
+        return None
 
     @property
     def num_envs(self) -> int:
