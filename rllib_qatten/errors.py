@@ -40,7 +40,10 @@ def one_of(name: str, accepted: Iterable[str], what: str) -> str:
         return name
     by_lower = {other.lower(): other for other in accepted}
     close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
-    nearest = [by_lower[other] for other in close]
+    close = close or [
+        other for other in by_lower if len(str(name)) > 2 and str(name).lower() in other
+    ]
+    nearest = [by_lower[other] for other in close[:3]]
     given = _names.repr(name)
     hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
     # A list that fills the screen would bury the hint.

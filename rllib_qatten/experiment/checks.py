@@ -24,7 +24,7 @@ from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
 from rllib_qatten.experiment.algorithm_class import algorithm_class
 from rllib_qatten.experiment.experiment import Experiment
-from rllib_qatten.experiment.resources import check_resources
+from rllib_qatten.experiment.resources import check_counts, check_resources
 from rllib_qatten.experiment.search_space import grids, searched
 from rllib_qatten.experiment.settings import check_kinds, validated
 from rllib_qatten.experiment.trackers import TRACKERS
@@ -57,12 +57,13 @@ def check(experiment: Experiment) -> Plan:
     variants = list(experiment.variants())
     for config in variants:
         check_kinds(experiment, algorithm, config)
-    cpus = max(check_resources(experiment, algorithm, config) for config in variants)
+        check_counts(experiment, config)
     metric = experiment.metric or keys.RETURN
     if issubclass(algorithm, ValueDecomposition):
         _check_result_keys(experiment)
         battle = _check_settings(experiment, algorithm, variants)
         metric = experiment.metric or (keys.GREEDY_WINS if battle else keys.GREEDY_RETURN)
+    cpus = max(check_resources(experiment, algorithm, config) for config in variants)
     if experiment.reuse_actors and algorithm.reset_config is Algorithm.reset_config:
         raise experiment.error("reuse_actors", f"{experiment.run} cannot take new settings.")
     trackers = []

@@ -121,11 +121,11 @@ def _content(file: Path) -> bytes:
     """A file's bytes, or of a larger one the first that are too many."""
     try:
         if not file.is_file():
-            raise BadInput(f"{shown(str(file))}: {_no_file(file)}")
+            raise BadInput(f"{file}: {_no_file(file)}")
         with file.open("rb") as opened:
             return opened.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"{shown(str(file))}: cannot be read: {error.strerror}.") from error
+        raise BadInput(f"{str(file)[:_SHOWN]}: cannot be read: {error.strerror}.") from error
 
 
 def _no_file(file: Path) -> str:
