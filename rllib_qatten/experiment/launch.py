@@ -148,7 +148,8 @@ def _say_failure(trial: Trial, text: str) -> None:
     checkpoint = trial.checkpoint
     last = checkpoint.path if checkpoint else "none was saved yet"
     typer.echo(f"Last good checkpoint: {last}", err=True)
-    typer.echo(f"Traceback: {Path(trial.path or '') / ERROR_FILE}", err=True)
+    if (file := Path(trial.path or "") / ERROR_FILE).exists():
+        typer.echo(f"Traceback: {file}", err=True)
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
+from ray import cloudpickle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -226,7 +227,7 @@ def label(trial: Trial) -> str:
 
 def failure(trial: Trial) -> str:
     """The message of what ended a trial, without the traceback."""
-    error = trial.get_pickled_error()
+    error = _kept(trial)
     if isinstance(error, RayTaskError):
         error = error.cause
     if isinstance(error, RayActorError | OutOfMemoryError):
@@ -236,6 +237,16 @@ def failure(trial: Trial) -> str:
     # What died while it was built holds its traceback as text, with the message at the end.
     lines = str(error or trial.get_error() or "no reason was left behind").strip().splitlines()
     return lines[-1].strip()
+
+
+def _kept(trial: Trial) -> Any:
+    """The error as Tune kept it, here or, if this process began later, with the results."""
+    here = trial.pickled_error_file
+    # Results may be where nothing can be written any more.
+    if here and Path(here).exists():
+        with open(here, "rb") as file:
+            return cloudpickle.load(file)
+    return trial.get_pickled_error()
 
 
 def _death(error: RayError) -> str:

@@ -133,7 +133,9 @@ def _own_ground() -> Iterator[None]:
     place = _place()
     with own_folder(place, FOLDER) as folder:
         changed = {"RAY_TMPDIR": str(folder)}
-        if place == Path(tempfile.gettempdir()):
+        own = tempfile.gettempdir()
+        # A long name is in the way of sockets only.
+        if place == Path(own) or shutil.disk_usage(own).free < ROOM:
             changed["TMPDIR"] = str(folder)
         if os.environ.get("RAY_AUTH_MODE", "token") == "token":
             # Else Ray makes one, in a file in the user's home that everybody may read.
