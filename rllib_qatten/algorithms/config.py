@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -253,6 +254,16 @@ class ValueDecompositionConfig(LayeredConfig):
             priority_exponent=self.priority_exponent,
             importance_exponent=self.importance_exponent,
         )
+
+    @functools.wraps(AlgorithmConfig.env_runners)
+    def env_runners(self, *, num_envs_per_env_runner: Any = NotProvided, **kwargs: Any) -> Self:
+        """See base class, which compares this one with a number at once: a search has none yet."""
+        if isinstance(num_envs_per_env_runner, int) or num_envs_per_env_runner is NotProvided:
+            kwargs["num_envs_per_env_runner"] = num_envs_per_env_runner
+        else:
+            self.num_envs_per_env_runner = num_envs_per_env_runner
+        super().env_runners(**kwargs)
+        return self
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
