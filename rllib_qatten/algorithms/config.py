@@ -46,8 +46,9 @@ class ValueDecompositionConfig(LayeredConfig):
     learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = ValueDecompositionTorchLearner
     #: Functions whose keyword-only arguments are settings, too: a loss's, for instance.
     option_sources: ClassVar[tuple[Callable[..., Any], ...]] = ()
-    #: Set by the algorithm that names this config.
-    algorithm: ClassVar[type[Algorithm] | None] = None
+    #: Config -> the algorithm that names it. No attribute of each: Ray, hashing a class by what it
+    #: holds, would go round for ever.
+    algorithms: ClassVar[dict[type, type[Algorithm]]] = {}
     named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {"recipe": RECIPES}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -60,7 +61,8 @@ class ValueDecompositionConfig(LayeredConfig):
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
-        super().__init__(algo_class=algo_class or self.algorithm)
+        mine = [self.algorithms[cls] for cls in type(self).__mro__ if cls in self.algorithms]
+        super().__init__(algo_class=algo_class or next(iter(mine), None))
         # RLlib's own settings.
         self.gamma = 0.99
         self.grad_clip = 10.0

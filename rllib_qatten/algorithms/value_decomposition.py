@@ -55,7 +55,7 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
         """A config built alone, `QMIXConfig()`, is that of the algorithm which names it."""
         super().__init_subclass__(**kwargs)
         if "config_class" in vars(cls):
-            cls.config_class.algorithm = cls
+            ValueDecompositionConfig.algorithms[cls.config_class] = cls
 
     @classmethod
     @override(Algorithm)
