@@ -1,6 +1,8 @@
 """`import rllib_qatten` registers with Tune, whatever is imported first."""
 
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,11 @@ from pathlib import Path
 import pytest
 
 import rllib_qatten
+from rllib_qatten import QMIX, register_algorithm
+from rllib_qatten.algorithms import registry
+from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.envs import ENVS
+from rllib_qatten.errors import BadInput
 
 LOOK_UP = """
 from ray.tune.registry import ENV_CREATOR, _global_registry, get_trainable_cls
@@ -34,11 +40,69 @@ def test_tune_knows_our_names(first):
 
 
 def test_the_names_are_all_there():
-    homes = rllib_qatten._HOMES
-    assert {n for n in homes if f"{n}Config" in homes} == set(rllib_qatten.ALGORITHMS)
+    ours = set(rllib_qatten.ALGORITHMS)
+    names = {name.removesuffix("Config") for name in rllib_qatten.__all__ if "Config" in name}
+    assert names == ours
     assert set(rllib_qatten._ENVS) == set(ENVS)
-    assert {*homes, "__version__"} == set(rllib_qatten.__all__) <= set(dir(rllib_qatten))
-    for name in homes:
+    assert set(rllib_qatten.__all__) <= set(dir(rllib_qatten))
+    for name in rllib_qatten.__all__:
         assert getattr(rllib_qatten, name)
     with pytest.raises(AttributeError, match="'rllib_qatten' has no attribute 'Qaten'"):
         rllib_qatten.Qaten  # noqa: B018 - looking it up is what fails
+
+
+def test_a_name_is_taken_once():
+    with pytest.raises(BadInput, match=r"an algorithm named QMIX already.*algorithms.qmix:QMIX"):
+        register_algorithm("elsewhere.module:QMIX")
+    with pytest.raises(BadInput, match="no path of an algorithm: write my_package"):
+        register_algorithm("QMIX")
+    assert register_algorithm(QMIX) is QMIX  # the same again
+
+
+def test_a_run_is_a_name_or_a_path():
+    assert algorithm_class("QMIX") is algorithm_class("rllib_qatten.algorithms.qmix:QMIX") is QMIX
+    assert algorithm_class("PPO").__name__ == "PPO"
+    with pytest.raises(ValueError, match=r"Unknown algorithm \(your own: its path.*'QMIX'"):
+        algorithm_class("QMIXX")
+    with pytest.raises(ValueError, match="is no algorithm: name a subclass of RLlib's Algorithm"):
+        algorithm_class("rllib_qatten.mixers:QMixer")
+
+
+OUTSIDE = Path(__file__).parent / "outside"
+
+
+def test_an_algorithm_from_outside_passes_the_registrys_tests():
+    """Two files and one line: the tests that run over the registry run over it too."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "SoftMax"),
+        *(
+            "-p",
+            "soft_max.registered",
+            "tests/algorithms/test_config.py",
+            "tests/algorithms/test_every_algorithm.py",
+        ),
+        *("tests/training/test_rl_module.py", "tests/training/test_losses.py"),
+    ]
+    root = Path(__file__).parents[1]
+    paths = os.pathsep.join([str(root), str(OUTSIDE)])
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, timeout=280,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    passed = int(re.search(r"(\d+) passed", done.stdout)[1])
+    assert passed >= 15, done.stdout
+
+
+def test_an_entry_point_is_enough(monkeypatch, capsys):
+    """An installed package needs no call."""
+    found = [
+        importlib.metadata.EntryPoint("SoftMaxQ", "soft_max.algorithm:SoftMaxQ", registry.GROUP),
+        importlib.metadata.EntryPoint("Other", "soft_max.algorithm:SoftMaxQ", registry.GROUP),
+    ]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+    monkeypatch.syspath_prepend(OUTSIDE)
+    fresh = registry._Registry()
+    assert list(fresh) == ["SoftMaxQ"]
+    assert fresh["SoftMaxQ"].config_class.__name__ == "SoftMaxQConfig"
+    assert "Entry point Other" in capsys.readouterr().err

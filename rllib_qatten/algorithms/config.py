@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -47,8 +48,9 @@ class ValueDecompositionConfig(LayeredConfig):
     learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = ValueDecompositionTorchLearner
     #: Functions whose keyword-only arguments are settings, too: a loss's, for instance.
     option_sources: ClassVar[tuple[Callable[..., Any], ...]] = ()
-    #: Set by the algorithm that names this config.
-    algorithm: ClassVar[type[Algorithm] | None] = None
+    #: Config -> the algorithm that names it. No attribute of each: Ray, hashing a class by what it
+    #: holds, would go round for ever.
+    algorithms: ClassVar[dict[type, type[Algorithm]]] = {}
     named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {"recipe": RECIPES}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -61,7 +63,8 @@ class ValueDecompositionConfig(LayeredConfig):
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
-        super().__init__(algo_class=algo_class or self.algorithm)
+        mine = [self.algorithms[cls] for cls in type(self).__mro__ if cls in self.algorithms]
+        super().__init__(algo_class=algo_class or next(iter(mine), None))
         # RLlib's own settings.
         self.gamma = 0.99
         self.grad_clip = 10.0
@@ -284,6 +287,16 @@ class ValueDecompositionConfig(LayeredConfig):
             priority_exponent=self.priority_exponent,
             importance_exponent=self.importance_exponent,
         )
+
+    @functools.wraps(AlgorithmConfig.env_runners)
+    def env_runners(self, *, num_envs_per_env_runner: Any = NotProvided, **kwargs: Any) -> Self:
+        """See base class, which compares this one with a number at once: a search has none yet."""
+        if isinstance(num_envs_per_env_runner, int) or num_envs_per_env_runner is NotProvided:
+            kwargs["num_envs_per_env_runner"] = num_envs_per_env_runner
+        else:
+            self.num_envs_per_env_runner = num_envs_per_env_runner
+        super().env_runners(**kwargs)
+        return self
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
 from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.registry import ALGORITHMS
 from rllib_qatten.errors import BadInput
@@ -29,7 +31,7 @@ def unknown_setting(key: str, config: Any) -> UnknownSetting:
         return UnknownSetting(str(error))
     methods = [
         name
-        for name, method in inspect.getmembers(type(config), inspect.isfunction)
+        for name, method in inspect.getmembers(AlgorithmConfig, inspect.isfunction)
         if key in inspect.signature(method).parameters
     ]
     how = f"config.{methods[0]}({key}=...)" if methods else f"config.{key} = ..."

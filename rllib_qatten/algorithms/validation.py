@@ -42,7 +42,13 @@ RANGES = {
     "tau": (1e-6, 1.0),
     "updates_per_episode": (1e-6, 1e6),
 }
-SWITCHES = ("double_q", "standardize_rewards", "layer_norm", "orthogonal_init")
+SWITCHES = (
+    "double_q",
+    "standardize_rewards",
+    "layer_norm",
+    "orthogonal_init",
+    "checkpoint_replay_buffer",
+)
 
 
 def check_settings(config: Any) -> None:
@@ -57,7 +63,7 @@ def check_settings(config: Any) -> None:
         if value is None and low is None:
             continue
         low = least[name] or 0
-        if not isinstance(value, int) or value < low:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise ValueError(f"{name} must be a whole number, {low} or more; got {value!r}.")
     if config.max_episode_steps == 0:
         raise ValueError("max_episode_steps must be 1 or more, or None; got 0.")
@@ -67,7 +73,7 @@ def check_settings(config: Any) -> None:
         ("lr", [v for _, v in config.lr] if isinstance(config.lr, list) else [config.lr]),
         ("grad_clip", [] if config.grad_clip is None else [config.grad_clip]),
     ):
-        if not all(isinstance(value, int | float) and value > 0 for value in values):
+        if not all(_is_number(value) and value > 0 for value in values):
             raise ValueError(f"{name} must be positive; got {getattr(config, name)!r}.")
     for name, choices in CHOICES.items():
         one_of(getattr(config, name), choices, name)
@@ -95,8 +101,12 @@ def in_range(config: Any, name: str, low: float, high: float) -> None:
         ValueError: If it is none or lies outside.
     """
     value = getattr(config, name)
-    if not isinstance(value, int | float) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_learners(config: Any) -> None:

@@ -58,7 +58,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
         """A config built alone, `QMIXConfig()`, is that of the algorithm which names it."""
         super().__init_subclass__(**kwargs)
         if "config_class" in vars(cls):
-            cls.config_class.algorithm = cls
+            ValueDecompositionConfig.algorithms[cls.config_class] = cls
 
     @classmethod
     @override(Algorithm)

@@ -54,7 +54,18 @@ class ResumableAlgorithm(Algorithm):
     _updates_due = 0.0
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        """See base class; a config out of a checkpoint does without GPUs that are not here."""
+        """See base class; a config out of a checkpoint does without GPUs that are not here.
+
+        Raises:
+            CheckpointError: Without a config, which RLlib passes over where it cannot read it.
+        """
+        if config is None:
+            raise checkpoint.CheckpointError(
+                f"{type(self).__name__} came without settings. If it is out of a checkpoint, that "
+                "one's settings are of an older rllib_qatten, whose classes have moved since. Its "
+                "team still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, "
+                "build the algorithm from the same settings and call restore_from_path(path)."
+            )
         if isinstance(config, dict) and "class" in config and config["num_gpus_per_learner"]:
             # A remote learner is wherever the cluster has a GPU.
             remote = config["num_learners"] and ray.is_initialized()

@@ -1,4 +1,11 @@
+"""What settings may be, where they stand, and how recipes lie beneath them."""
+
+import copy
+import inspect
+
 import pytest
+from ray import cloudpickle, tune
+from ray.tune.search.variant_generator import generate_variants
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
 from rllib_qatten.algorithms.recipes import RECIPES
@@ -40,6 +47,15 @@ from rllib_qatten.mixers import PRESETS
         ({"layer_norm": "yes"}, "layer_norm must be true or false; got 'yes'"),
         ({"orthogonal_init": 1}, "orthogonal_init must be true or false; got 1"),
         ({"n_heads": 0}, "n_heads must be"),
+        ({"n_heads": "4"}, "n_heads must be a whole number; got '4'"),
+        ({"n_heads": True}, "n_heads must be a whole number; got True"),
+        ({"attend_reg_coef": True}, "attend_reg_coef must be a number; got True"),
+        ({"mask_dead": "no"}, "mask_dead must be true or false; got 'no'"),
+        ({"mixer_preset": 3}, "mixer_preset must be a name; got 3|mixer_preset: 3"),
+        ({"hidden_size": True}, "hidden_size must be a whole number, 1 or more; got True"),
+        ({"lr": True}, "lr must be positive; got True"),
+        ({"gamma": True}, "gamma must lie"),
+        ({"standardise_rewards": True}, "'standardise_rewards'.*'standardize_rewards'"),
         ({"hypernet_layers": 3}, "hypernet_layers must be"),
         ({"attend_reg_coef": -1}, "attend_reg_coef must be"),
         ({"recipe": "pymarl3"}, "recipe: 'pymarl3'.*'pymarl'"),
@@ -71,6 +87,54 @@ def test_each_refuses(name, settings, says):
     config = ALGORITHMS[name].get_default_config().environment("two_step_game")
     with pytest.raises(ValueError, match=says):
         config.update_from_dict(settings).validate()
+
+
+def options(name):
+    return ALGORITHMS[name].config_class.options
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_settings_of_others_are_refused_with_the_reason(name):
+    """Every option of every other algorithm, by every way to set one."""
+    foreign = {key: other for other in ALGORITHMS for key in options(other)}
+    for key in foreign.keys() - options(name).keys():
+        default = options(foreign[key])[key].default
+        says = f"{name} has no use for {key}.*setting of .*{foreign[key]}"
+        config = ALGORITHMS[name].get_default_config()
+        for way in (
+            lambda: config.training(**{key: default}),  # noqa: B023
+            lambda: config.update_from_dict({key: default}),  # noqa: B023
+            lambda: setattr(config, key, default),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match=says):
+                way()
+        assert key not in vars(config)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_option_stands_in_its_mixers_or_its_losss_signature(name):
+    config = ALGORITHMS[name].get_default_config()
+    method = type(config).training
+    for option in options(name).values():
+        assert getattr(config, option.name) == option.default
+        assert option.meaning, option.name
+        assert option.name in inspect.signature(method).parameters
+        assert f"    {option.name}: {option.meaning[0].upper()}" in method.__doc__
+    kwargs = {option.name: option.default for option in options(name).values()}
+    assert config.training(**kwargs) is config
+
+
+def test_an_algorithms_own_defaults_stand_where_they_are_read():
+    assert [options(name)["mixing_embed_dim"].default for name in ("QTRAN", "QMIX")] == [64, 32]
+    assert not options("VDN") | options("IndependentQ")
+    assert set(options("QTRAN")) == {
+        "variant", "qtran_arch", "network_size", "mixing_embed_dim", "opt_loss", "nopt_min_loss",
+    }  # fmt: skip
+
+
+def test_a_setting_of_another_method_names_it():
+    with pytest.raises(ValueError, match=r"set it by config.env_runners\(num_env_runners=...\)"):
+        QMIXConfig().training(num_env_runners=2)
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -131,3 +195,102 @@ def test_settings_arrive():
     assert (config.lr, config.td_lambda, config.hidden_size) == (0.1, 0.5, 7)
     with pytest.raises(TypeError):
         QMIXConfig().training(no_such_setting=1)
+
+
+SMAX, PYMARL = RECIPES["smax"], RECIPES["pymarl"]
+BOTH = tune.grid_search(["pymarl", "smax"])
+
+
+def trials(space):
+    """The configs that Tune's trials make of a param_space."""
+    space = space.to_dict() if hasattr(space, "to_dict") else space
+    pickled = cloudpickle.loads(cloudpickle.dumps([v for _, v in generate_variants(space)]))
+    made = [QattenConfig().update_from_dict(variant) for variant in pickled]
+    for config in made:
+        config.environment("two_step_game").validate()
+    return made
+
+
+def has(config, expected):
+    return all(getattr(config, key) == value for key, value in expected.items())
+
+
+def test_a_searched_recipe_lies_beneath_what_was_set():
+    # The lr set is the default recipe's own: it counts all the same.
+    for config in (
+        QattenConfig().training(lr=5e-4, recipe=BOTH),
+        QattenConfig().training(recipe=BOTH).training(lr=5e-4),
+        QattenConfig().training(lr=5e-4).to_dict() | {"recipe": BOTH},
+    ):
+        pymarl, smax = trials(config)
+        assert has(pymarl, PYMARL | {"num_envs_per_env_runner": 8})
+        assert has(smax, SMAX | {"lr": 5e-4})
+
+
+def test_a_whole_configs_dict_with_another_recipe_means_that_recipe():
+    for start in (QattenConfig(), QattenConfig().training(recipe="pymarl2")):
+        assert has(QattenConfig().update_from_dict(start.to_dict() | {"recipe": "smax"}), SMAX)
+    changed = QattenConfig().to_dict() | {"recipe": "smax", "td_lambda": 0.25}
+    assert has(QattenConfig().update_from_dict(changed), SMAX | {"td_lambda": 0.25})
+
+
+def test_recipes_replace_each_other_whole():
+    config = QMIXConfig().training(recipe="pymarl2_3s5z_vs_3s6z").training(recipe="smax")
+    assert has(config, SMAX | {"hidden_size": 64, "mixing_embed_dim": 32})
+    config.training(recipe="pymarl")
+    assert vars(config) | {"_set": (), "_named_sets": {}} == vars(QMIXConfig()) | {
+        "_set": (), "_named_sets": {}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["VDN", "QTRAN", "IndependentQ"])
+def test_a_recipe_leaves_out_what_an_algorithm_does_not_have(name):
+    config = ALGORITHMS[name].get_default_config().training(recipe="pymarl2_3s5z_vs_3s6z")
+    assert "hypernet_embed" not in vars(config)
+    assert config.hidden_size == 256
+    config.environment("two_step_game").validate()
+
+
+def test_presets_heads_schedules_and_games_are_searched():
+    [paper, pymarl2] = trials(
+        QattenConfig().training(mixer_preset=tune.grid_search(["paper", "pymarl2"]), n_heads=2)
+    )
+    assert has(paper, PRESETS["paper"] | {"n_heads": 2})
+    assert has(pymarl2, PRESETS["pymarl2"] | {"n_heads": 2})
+    schedules = [[[0, 1e-3], [9, 1e-4]], 0.01]
+    found = trials(QattenConfig().training(lr=tune.grid_search(schedules)))
+    assert [config.lr for config in found] == schedules
+    config = QattenConfig().env_runners(num_envs_per_env_runner=tune.grid_search([1, 2]))
+    config.environment("two_step_game", env_config={"a": tune.grid_search([3, 4])})
+    found = {(c.num_envs_per_env_runner, c.env_config["a"]) for c in trials(config)}
+    assert found == {(1, 3), (1, 4), (2, 3), (2, 4)}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_copies_dicts_and_pickles_are_the_same_settings(name):
+    config = ALGORITHMS[name].get_default_config().training(recipe="smax", lr=0.1)
+    config.environment("two_step_game")
+    default = ALGORITHMS[name].get_default_config
+    for other in (
+        default().update_from_dict(config.to_dict()),
+        default().from_state(config.get_state()),
+        config.copy(),
+        copy.deepcopy(config),
+        cloudpickle.loads(cloudpickle.dumps(config)),
+    ):
+        theirs, ours = other.to_dict(), config.to_dict()
+        differ = {k for k in theirs.keys() | ours.keys() if k != "policies"
+                  and k != "class" and theirs.get(k) != ours.get(k)}  # fmt: skip
+        assert not differ
+        other.training(recipe="pymarl")
+        assert has(other, PYMARL | {"lr": 0.1})
+    assert config.lr == 0.1
+    assert config.recipe == "smax"
+
+
+def test_a_config_takes_no_attribute_that_is_no_setting():
+    with pytest.raises(ValueError, match=r"'n_head'.*'n_heads'"):
+        QattenConfig().n_head = 3
+    config = QattenConfig()
+    config["lr"] = 0.2
+    assert config.training(recipe="smax").lr == 0.2

@@ -1,5 +1,8 @@
 """What every algorithm of the registry must do: build, train, evaluate, save, restore, act."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,9 @@ from ray.tune.logger.tensorboardx import TBXLoggerCallback
 from ray.tune.registry import register_env
 from ray.tune.utils import flatten_dict
 
-from rllib_qatten import ALGORITHMS, keys
+from rllib_qatten import ALGORITHMS, TeamPolicy, keys
 from rllib_qatten.algorithms import value_decomposition
+from rllib_qatten.checkpoints.folder import CheckpointError
 from tests.settings import those_of
 from tests.teams import ScriptedBattle
 
@@ -333,3 +337,18 @@ def test_the_step_count_survives_its_state():
     algorithm.set_state(algorithm.get_state())
     assert runner.num_env_steps_sampled_lifetime == before
     algorithm.stop()
+
+
+def test_a_checkpoint_from_before_a_class_moved_says_what_to_do(tmp_path):
+    algorithm = build("VDN")
+    path = Path(algorithm.save_to_path(tmp_path / "old"))
+    algorithm.stop()
+    arguments = path / "class_and_ctor_args.pkl"
+    saved = pickle.loads(arguments.read_bytes())
+    text = pickle.dumps(saved, protocol=0).replace(
+        b"rllib_qatten.rollout.env_runner", b"rllib_qatten.rollout.where_it_was"
+    )
+    arguments.write_bytes(text)
+    with pytest.raises(CheckpointError, match=r"older rllib_qatten.*TeamPolicy.from_checkpoint"):
+        ALGORITHMS["VDN"].from_checkpoint(path)
+    assert TeamPolicy.from_checkpoint(path)

@@ -1,6 +1,5 @@
 """Names of other codes lead to ours."""
 
-import dataclasses
 import re
 
 import pytest
@@ -11,7 +10,7 @@ from rllib_qatten.experiment.experiment import Experiment
 from tests.algorithms.settings_page import OLD_PAGE, names_table
 
 SETTINGS = set().union(*(vars(a.get_default_config()) for a in ALGORITHMS.values()))
-KNOWN = SETTINGS | set(ALGORITHMS) | {field.name for field in dataclasses.fields(Experiment)}
+KNOWN = SETTINGS | set(ALGORITHMS) | set(Experiment.model_fields)
 
 
 @pytest.mark.parametrize("name", OLD_NAMES)

@@ -1,0 +1,81 @@
+"""Tune with a config object, from Python alone: searched, scheduled, restored."""
+
+import functools
+from pathlib import Path
+
+import pytest
+from ray import tune
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune.schedulers import ASHAScheduler
+
+from rllib_qatten import QattenConfig
+from rllib_qatten.algorithms.recipes import RECIPES
+
+METRIC = "evaluation/env_runners/episode_return_mean"
+
+
+def fail_once(flag, algorithm, result, **kwargs):
+    """Breaks the second iteration of Adam's trial, until told otherwise."""
+    if algorithm.config.optimizer_name == "adam" and result["training_iteration"] == 2:
+        if not Path(flag).exists():
+            Path(flag).touch()
+            raise RuntimeError("broken on purpose")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_config_is_searched_scheduled_and_restored(tmp_path):
+    config = (
+        QattenConfig()
+        .environment("two_step_game")
+        .training(
+            recipe=tune.grid_search(["pymarl", "smax"]),
+            n_heads=tune.grid_search([2]),
+            lr=tune.choice([[[0, 1e-3], [100, 1e-4]]]),
+            train_batch_size_episodes=4,
+            hidden_size=8,
+            updates_per_episode=0.1,
+        )
+        .env_runners(num_envs_per_env_runner=2)
+        .reporting(min_sample_timesteps_per_iteration=40)
+        .evaluation(evaluation_duration=2)
+        .callbacks(on_train_result=functools.partial(fail_once, str(tmp_path / "failed")))
+    )
+    tuner = tune.Tuner(
+        "Qatten",
+        param_space=config,
+        tune_config=tune.TuneConfig(
+            metric=METRIC, mode="max", scheduler=ASHAScheduler(max_t=3, grace_period=3)
+        ),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=str(tmp_path),
+            stop={"training_iteration": 3},
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+            verbose=0,
+        ),
+    )
+    found = tuner.fit()
+    assert len(found) == 2
+    assert found.num_errors == 1
+
+    restored = tune.Tuner.restore(
+        str(tmp_path / "search"), "Qatten", param_space=config, resume_errored=True
+    )
+    found = restored.fit()
+    assert not found.errors
+    table = found.get_dataframe().set_index("config/recipe")
+    assert set(table.index) == {"pymarl", "smax"}
+    assert table["training_iteration"].tolist() == [3, 3]
+    for recipe in ("pymarl", "smax"):
+        # What was set lies on top of each recipe's own.
+        assert table["config/n_heads"][recipe] == 2
+        assert table["config/train_batch_size_episodes"][recipe] == 4
+    best = found.get_best_result()
+    algorithm = Algorithm.from_checkpoint(best.get_best_checkpoint(METRIC, "max").path)
+    recipe = RECIPES[best.config["recipe"]]
+    assert algorithm.config.recipe == best.config["recipe"] == best.metrics["recipe"]
+    assert algorithm.config.optimizer_name == recipe["optimizer_name"]
+    assert algorithm.config.td_lambda == recipe["td_lambda"]
+    assert algorithm.config.lr == [[0, 1e-3], [100, 1e-4]]
+    assert algorithm.get_config() is algorithm.config
+    algorithm.stop()
