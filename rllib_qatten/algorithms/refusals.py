@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import reprlib
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,13 +11,14 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
+from ray.tune.result import STDERR_FILE, STDOUT_FILE, TRIAL_INFO
 
 from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.rllib_settings import ALIASED, CANNOT, NOT_USED, attribute, public
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
-#: Attributes that RLlib's machinery adds to a config.
-_ADDED = {"class", "worker_index", "num_workers", "__trial_info__"}
+#: Attributes that the machinery of RLlib and Tune adds to a config.
+_ADDED = {"class", "worker_index", "num_workers", TRIAL_INFO, STDOUT_FILE, STDERR_FILE}
 #: RLlib itself sets these for evaluation, whatever was there.
 _SET_FOR_EVALUATION = ("batch_mode", "rollout_fragment_length")
 #: What RLlib's own code makes of a default before or while it validates.
@@ -67,21 +66,6 @@ def check_rllib_settings(config: Any) -> None:
     _check_classes(config)
     _check_policy(config)
     _check_evaluation(config)
-
-
-def refuse_unknown(config: Any, given: Iterable[str]) -> None:
-    """Refuses arguments that neither we nor RLlib's own `training()` take.
-
-    Raises:
-        TypeError: As Python does, with what another code's setting is called here, or the nearest.
-    """
-    taken = inspect.signature(AlgorithmConfig.training).parameters
-    for name in given:
-        if name not in taken:
-            try:
-                known_setting(name, vars(config).keys() - {name}, f"argument of {config.name}")
-            except ValueError as error:
-                raise TypeError(str(error)) from None
 
 
 def _untouched(config_class: type) -> Any:

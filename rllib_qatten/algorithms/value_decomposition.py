@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import ray
@@ -35,10 +35,10 @@ from rllib_qatten.algorithms.doors import Doors
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_gpus
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
-from rllib_qatten.envs import EngineFailed
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite
+from rllib_qatten.rollout.failure import Failure, Silence, StopsForEvaluation
 from rllib_qatten.rollout.replay import Drawn, predicted_bytes
 from rllib_qatten.training.effective_weights import report
 
@@ -47,7 +47,24 @@ PLAY = "play"
 
 
 class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableAlgorithm):
-    """Plays whole episodes, keeps them, and learns from batches of them."""
+    """Plays whole episodes, keeps them, and learns from batches of them.
+
+    A subclass names its config; the config names the policy.
+    """
+
+    config_class: ClassVar[type[ValueDecompositionConfig]] = ValueDecompositionConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A config built alone, `QMIXConfig()`, is that of the algorithm which names it."""
+        super().__init_subclass__(**kwargs)
+        if "config_class" in vars(cls):
+            cls.config_class.algorithm = cls
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> ValueDecompositionConfig:
+        """The algorithm's own settings."""
+        return cls.config_class(cls)
 
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:
@@ -55,7 +72,9 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
         check_gpus(config)
         self.replay = config.build_replay()
         self._updates_done = 0
+        self._silence = Silence(config.sample_timeout_s)
         super().setup(config)
+        self.callbacks.append(StopsForEvaluation())
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
         expected = (
@@ -164,6 +183,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
 
     def _store(self, episodes: list[Any], results: list[Any]) -> None:
         """Checks and keeps a round's games, which earn updates."""
+        self._silence.heard(bool(results), self.env_runner_group.num_healthy_env_runners())
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
         for result in results:
@@ -171,8 +191,8 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
             staleness = int(updates) - int(result[WEIGHTS_SEQ_NO].peek())
             self.metrics.log_value(keys.STALENESS, staleness, reduce="max")
         for episode in episodes:
-            if isinstance(episode, EngineFailed):
-                raise episode
+            if isinstance(episode, Failure):
+                raise episode.error
             # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
             assert_finite(episode, self.spec.engine)
         self.replay.add(episodes)

@@ -157,9 +157,29 @@ def test_rllibs_checks_can_be_switched_off():
         config.training(gamma=2.0).validate()
 
 
+def test_callbacks_of_the_algorithm(tmp_path):
+    called = []
+    config = QMIXConfig().environment("two_step_game").update_from_dict(TINY)
+    config.callbacks(
+        on_algorithm_init=lambda **kwargs: called.append("init"),
+        on_evaluate_start=lambda **kwargs: called.append("start"),
+        on_evaluate_end=lambda *, evaluation_metrics, **kwargs: called.append(
+            evaluation_metrics["env_runners"]["num_episodes"]
+        ),
+        on_checkpoint_loaded=lambda **kwargs: called.append("loaded"),
+    )
+    algorithm = config.build_algo()
+    algorithm.train()
+    algorithm.restore(algorithm.save(str(tmp_path)).checkpoint.path)
+    assert called == ["init", "start", 5, "loaded"]
+    algorithm.stop()
+
+
 def test_an_env_runner_that_dies_is_started_again(tmp_path):
+    recreated = []
     algorithm = build(
         "QMIX",
+        callbacks_on_env_runners_recreated=lambda **kwargs: recreated.append("once"),
         **SCRIPTED | {"env": "troubled", "env_config": {"die": str(tmp_path / "died")}},
         num_env_runners=1,
         evaluation_interval=0,
@@ -173,6 +193,7 @@ def test_an_env_runner_that_dies_is_started_again(tmp_path):
     )
     result = algorithm.train()
     assert result["env_runners"]["num_episodes_lifetime"] > 0
+    assert recreated == ["once"]  # on_env_runners_recreated
     algorithm.stop()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from rllib_qatten.__main__ import app
 from rllib_qatten.commands import doctor
-from rllib_qatten.commands.cli import app
 from rllib_qatten.envs.battles import sc2, sc2_install
 from tests.envs.battles import fake_sc2
 

@@ -14,19 +14,23 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
+from rllib_qatten.__main__ import app
 from rllib_qatten.checkpoints import team_files as stored
-from rllib_qatten.commands.cli import app
 from rllib_qatten.drawing import video
 from rllib_qatten.drawing.palette import DARK
 from rllib_qatten.envs import make_teams
 from rllib_qatten.envs.battles import sc2
 from rllib_qatten.envs.battles.battle import Battle
-from rllib_qatten.evaluation.evaluate import evaluate, make_games
+from rllib_qatten.evaluation.environment import make_games
+from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from tests.envs.battles import fake_sc2
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
+#: No env of the package's: whoever evaluates names it.
+ENV = "scripted_battle"
+OWN = ("--env", ENV)
 #: Three games side by side play shares 4, 3, 3 of ten; each alternates a won and a lost game.
 BATTLE = {"lengths": [2, 10], "wins": [True, False], "deaths": [5, 0]}
 
@@ -47,7 +51,7 @@ def rllib(*words):
 
 def test_numbers_of_known_games(folder):
     team = TeamPolicy.from_checkpoint(folder)
-    games = evaluate(team, make_games(team, 10, {}), 10)
+    games = evaluate(team, make_games(team, 10, {}, ENV), 10)
     wins, n = 2 + 2 + 2, 10
     assert [len(e) for e in games.episodes].count(2) == wins
     # Wilson's interval as in Wilson 1927, with the normal quantile written out.
@@ -73,7 +77,7 @@ def test_numbers_of_known_games(folder):
 def test_one_game_has_no_interval(tmp_path):
     config = {"lengths": [2]}
     team = TeamPolicy.from_checkpoint(write_team(tmp_path / "checkpoint", env_config=config))
-    found = evaluate(team, make_games(team, 1, {}), 1).to_dict()
+    found = evaluate(team, make_games(team, 1, {}, ENV), 1).to_dict()
     assert found["episode_return"] == {"mean": 2.0, "low": None, "high": None}
     assert found["win_rate"]["low"] < found["win_rate"]["mean"] == 1
 
@@ -81,7 +85,7 @@ def test_one_game_has_no_interval(tmp_path):
 def test_the_command_prints_a_table_and_writes_everything(folder, tmp_path):
     file = tmp_path / "games.json"
     file.write_text("an older one")
-    result = rllib("evaluate", folder, "--episodes", 10, "--seed", 4, "--json", file)
+    result = rllib("evaluate", folder, *OWN, "--episodes", 10, "--seed", 4, "--json", file)
     assert result.exit_code == 0, result.output
     for text in ("10 greedy games, seed 4", "60.0%", "31.3% .. 83.2%", "5.20", "games dropped",
                  "unit_1", "env steps per second"):  # fmt: skip
@@ -155,7 +159,7 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
 )  # fmt: skip
 def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    result = rllib("evaluate", folder, *words)
+    result = rllib("evaluate", folder, *OWN, *words)
     assert result.exit_code == 2, result.output
     assert result.output.startswith("Error: ")
     assert message in result.output
@@ -165,7 +169,7 @@ def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
 
 def test_shapes_that_differ_are_both_named(folder):
     words = ("--set", "env_config.agents=3")
-    output = rllib("evaluate", folder, *words).output
+    output = rllib("evaluate", folder, *OWN, *words).output
     assert "has 3 agents, observations of length 3, 4 actions" in output
 
 
