@@ -197,6 +197,21 @@ def test_an_env_runner_that_dies_is_started_again(tmp_path):
     algorithm.stop()
 
 
+class Failing(ScriptedBattle):
+    def reset(self, *, seed=None, options=None):
+        file = self.config["fail"]
+        if not os.path.exists(file):
+            open(file, "w").close()
+            raise RuntimeError("once")
+        return super().reset(seed=seed, options=options)
+
+
+def test_restart_failed_sub_environments(tmp_path):
+    failing = SCRIPTED | {"env": Failing, "env_config": {"fail": str(tmp_path / "failed")}}
+    [result] = trained(**failing, evaluation_interval=0, restart_failed_sub_environments=True)
+    assert result["env_runners"]["game_restarts"] == 1
+
+
 def test_one_that_dies_is_gone_or_ends_the_run(tmp_path):
     dying = SCRIPTED | {"env": "troubled", "env_config": {"die": str(tmp_path / "died")}}
     dying |= {"restart_failed_env_runners": False, "evaluation_interval": 0}
