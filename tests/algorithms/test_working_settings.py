@@ -198,12 +198,14 @@ def test_an_env_runner_that_dies_is_started_again(tmp_path):
 
 
 class Failing(ScriptedBattle):
-    def reset(self, *, seed=None, options=None):
+    """Raises once, after its check."""
+
+    def step(self, action_dict):
         file = self.config["fail"]
-        if not os.path.exists(file):
+        if self.game > 5 and not os.path.exists(file):
             open(file, "w").close()
             raise RuntimeError("once")
-        return super().reset(seed=seed, options=options)
+        return super().step(action_dict)
 
 
 def test_restart_failed_sub_environments(tmp_path):
