@@ -45,7 +45,10 @@ class ValueDecompositionConfig(LayeredConfig):
     #: The policy; what can be set of its mixer are settings.
     rl_module_class: ClassVar[type[ValueDecompositionRLModule]] = ValueDecompositionRLModule
     #: The Learner, with the loss.
-    learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = ValueDecompositionTorchLearner
+    #: Not `learner_class`: that is RLlib's, the user's own or else this one.
+    default_learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = (
+        ValueDecompositionTorchLearner
+    )
     #: Functions whose keyword-only arguments are settings, too: a loss's, for instance.
     option_sources: ClassVar[tuple[Callable[..., Any], ...]] = ()
     #: Config -> the algorithm that names it. No attribute of each: Ray, hashing a class by what it
@@ -257,7 +260,7 @@ class ValueDecompositionConfig(LayeredConfig):
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type[ValueDecompositionTorchLearner]:
         """The Learner with this algorithm's loss."""
-        return self.learner_class
+        return self.default_learner_class
 
     @property
     @override(AlgorithmConfig)

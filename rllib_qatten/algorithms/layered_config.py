@@ -15,7 +15,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.utils.annotations import override
 from ray.tune.result import TRIAL_INFO
 
-from rllib_qatten.algorithms.rllib_settings import ALIASED, attribute
+from rllib_qatten.algorithms.rllib_settings import attribute
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import one_of
 
@@ -124,10 +124,11 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         Raises:
             ValueError: For a key that is no setting, with the nearest one; nothing is taken then.
         """
+        for key in config_dict:
+            if key not in (TRIAL_INFO, "multiagent"):
+                self._check_key(self._translate_special_keys(attribute(key), warn_deprecated=False))
+        # Dicts may have either of RLlib's two spellings: learner_class, _learner_class.
         given = {attribute(key): value for key, value in config_dict.items()}
-        for key in given:
-            if key not in (TRIAL_INFO, "multiagent", *ALIASED):
-                self._check_key(self._translate_special_keys(key, warn_deprecated=False))
         if SET in given:
             was_set, chosen = given.pop(SET), given.pop(SETS, {})
             self.__dict__[SET] = ()

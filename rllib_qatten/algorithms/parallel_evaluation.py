@@ -7,6 +7,7 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.annotations import override
 
 
@@ -31,6 +32,30 @@ class ParallelEvaluation(Algorithm):
         self.metrics._threading_lock = threading.RLock()
         super().setup(config)
         self.callbacks.append(_WeightsCopied())
+        if self.eval_env_runner_group is not None:
+            self._check_evaluation_env()
+
+    def _check_evaluation_env(self) -> None:
+        """Evaluation may play another env, but with the same networks.
+
+        Raises:
+            ValueError: If the env's sizes differ.
+        """
+        ours, theirs = self.config, self.evaluation_config
+        if (ours.env, ours.env_config) == (theirs.env, theirs.env_config):
+            return  # asking remote env runners takes a while
+        trained, played = (
+            (spec.n_agents, spec.n_actions, spec.observation_size)
+            for spec in (
+                group[DEFAULT_MODULE_ID][0].spec
+                for group in (self.spaces, self.eval_env_runner_group.get_spaces())
+            )
+        )
+        if trained != played:
+            raise ValueError(
+                "The env of evaluation_config has [agents, actions, observation length] "
+                f"{list(played)}, that of training {list(trained)}: one network plays both."
+            )
 
     @override(Algorithm)
     def _run_one_training_iteration_and_evaluation_in_parallel(self) -> Any:

@@ -182,7 +182,7 @@ class QTRANConfig(ValueDecompositionConfig):
     """Settings of QTRAN; the defaults are PyMARL's."""
 
     rl_module_class = QTRANRLModule
-    learner_class = QTRANTorchLearner
+    default_learner_class = QTRANTorchLearner
     option_sources = (qtran_loss,)
 
     @override(ValueDecompositionConfig)

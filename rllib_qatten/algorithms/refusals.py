@@ -38,6 +38,7 @@ PLAYING = (
     *(
         "create_env_on_local_worker",
         "create_local_env_runner",
+        "max_episode_steps",
     ),
     *("validate_env_runners_after_construction", "restart_failed_sub_environments", "log_level"),
     *("restart_failed_env_runners", "ignore_env_runner_failures", "max_num_env_runner_restarts"),

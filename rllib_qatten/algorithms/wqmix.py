@@ -150,7 +150,7 @@ class WQMIXConfig(ValueDecompositionConfig):
     """Settings of WQMIX; the defaults are the authors'."""
 
     rl_module_class = WQMIXRLModule
-    learner_class = WQMIXTorchLearner
+    default_learner_class = WQMIXTorchLearner
     option_sources = (weighted_td_loss,)
 
     @override(ValueDecompositionConfig)

@@ -111,8 +111,8 @@ def test_defaults_stand_for_evaluation_dicts_and_states_too(name):
             "policies .*one policy",
         ),
         (lambda c: c.multi_agent(policy_mapping_fn=lambda *a, **k: "x"), "^policy_mapping_fn"),
-        (lambda c: setattr(c, "horizon", 5), "setting of Qatten: 'horizon'.*env truncates"),
-        (lambda c: setattr(c, "hiden_size", 5), "setting of Qatten: 'hiden_size'.*'hidden_size'"),
+        (lambda c: setattr(c, "horizon", 5), "config key of Qatten: 'horizon'.*env truncates"),
+        (lambda c: setattr(c, "hiden_size", 5), "key of Qatten: 'hiden_size'.*'hidden_size'"),
         # Networks.
         (lambda c: c.rl_module(model_config={"hidden_size": 7}), r"training\(hidden_size=...\)"),
         (lambda c: c.rl_module(model_config={"mixer": {}}), r"training\(mixer"),
@@ -161,10 +161,13 @@ def test_defaults_stand_for_evaluation_dicts_and_states_too(name):
     ],
 )  # fmt: skip
 def test_refusals_name_the_way_to_get_it(change, says):
-    changed = config()
-    change(changed)
-    with pytest.raises(ValueError, match=says):
+    def told():
+        changed = config()
+        change(changed)
         changed.validate()
+
+    with pytest.raises(ValueError, match=says):
+        told()
 
 
 def test_dicts_are_refused_alike():

@@ -157,9 +157,29 @@ def test_rllibs_checks_can_be_switched_off():
         config.training(gamma=2.0).validate()
 
 
+def test_callbacks_of_the_algorithm(tmp_path):
+    called = []
+    config = QMIXConfig().environment("two_step_game").update_from_dict(TINY)
+    config.callbacks(
+        on_algorithm_init=lambda **kwargs: called.append("init"),
+        on_evaluate_start=lambda **kwargs: called.append("start"),
+        on_evaluate_end=lambda *, evaluation_metrics, **kwargs: called.append(
+            evaluation_metrics["env_runners"]["num_episodes"]
+        ),
+        on_checkpoint_loaded=lambda **kwargs: called.append("loaded"),
+    )
+    algorithm = config.build_algo()
+    algorithm.train()
+    algorithm.restore(algorithm.save(str(tmp_path)).checkpoint.path)
+    assert called == ["init", "start", 5, "loaded"]
+    algorithm.stop()
+
+
 def test_an_env_runner_that_dies_is_started_again(tmp_path):
+    recreated = []
     algorithm = build(
         "QMIX",
+        callbacks_on_env_runners_recreated=lambda **kwargs: recreated.append("once"),
         **SCRIPTED | {"env": "troubled", "env_config": {"die": str(tmp_path / "died")}},
         num_env_runners=1,
         evaluation_interval=0,
@@ -173,7 +193,25 @@ def test_an_env_runner_that_dies_is_started_again(tmp_path):
     )
     result = algorithm.train()
     assert result["env_runners"]["num_episodes_lifetime"] > 0
+    assert recreated == ["once"]  # on_env_runners_recreated
     algorithm.stop()
+
+
+class Failing(ScriptedBattle):
+    """Raises once, after its check."""
+
+    def step(self, action_dict):
+        file = self.config["fail"]
+        if self.game > 5 and not os.path.exists(file):
+            open(file, "w").close()
+            raise RuntimeError("once")
+        return super().step(action_dict)
+
+
+def test_restart_failed_sub_environments(tmp_path):
+    failing = SCRIPTED | {"env": Failing, "env_config": {"fail": str(tmp_path / "failed")}}
+    [result] = trained(**failing, evaluation_interval=0, restart_failed_sub_environments=True)
+    assert result["env_runners"]["game_restarts"] == 1
 
 
 def test_one_that_dies_is_gone_or_ends_the_run(tmp_path):
