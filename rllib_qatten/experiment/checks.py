@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.search import Searcher
@@ -101,11 +102,19 @@ def _check_storage(experiment: Experiment) -> None:
             f"no results can be written in {there}: {getattr(error, 'strerror', error)}. Name "
             "another folder with --storage-path.",
         ) from error
+    address = urlsplit(str(experiment.storage_path))
     with experiment.locating("storage_path"):
-        one_of(folder.partition("://")[0], SCHEMES, "kind of address")
+        one_of(address.scheme, SCHEMES, "kind of address")
+    if not address.netloc:
+        raise experiment.error("storage_path", "names no bucket or host, as in s3://bucket.")
 
 
 def _check_numbers_of_trials(experiment: Experiment) -> None:
+    for path, domain in experiment.mutated.items():
+        if not isinstance(domain, list | Categorical | Float | Integer):
+            raise experiment.error(
+                _mutation(path), f"must be a list or a range; got {shown(domain)}."
+            )
     trials = experiment.num_trials
     if trials > MAX_TRIALS:
         key = "num_samples" if experiment.num_samples > MAX_TRIALS else "config"
@@ -246,11 +255,13 @@ def _search_alg(experiment: Experiment, metric: str) -> Any:
     return made
 
 
+def _mutation(path: tuple[Any, ...]) -> str:
+    return f"scheduler.{search.MUTATIONS}.{'.'.join(map(str, path))}"
+
+
 def _check_mutation(experiment: Experiment, path: tuple[Any, ...], domain: Any) -> None:
     """Ranges are multiplied, so what they begin with must be a number."""
-    where = f"scheduler.{search.MUTATIONS}.{'.'.join(map(str, path))}"
-    if not isinstance(domain, list | Categorical | Float | Integer):
-        raise experiment.error(where, f"must be a list or a range; got {domain!r}.")
+    where = _mutation(path)
     for config in () if isinstance(domain, list | Categorical) else experiment.variants():
         value: Any = config
         for part in path:
