@@ -49,9 +49,12 @@ def train(
     cpus = max(plan.cpus_per_trial for plan in plans)
     whole = False
 
-    def lost(why: str) -> None:
+    def lost(why: str) -> int:
+        if request.signum:
+            why = "the signal also ended Ray itself, so that no new checkpoint could be written"
         _say(f"{why}. What was saved is intact.")
         _say_how_to_continue(runs, plans, command, words)
+        return 128 + request.signum if request.signum else 1
 
     # What Ray doesn't handle: a signal before there was anything to finish, or a second Ctrl-C.
     with request.listening(), contextlib.suppress(KeyboardInterrupt):

