@@ -29,6 +29,8 @@ from rllib_qatten.version import __version__
 SUMS = "SHA256SUMS"
 #: The replay's episodes: the only file that a checkpoint can do without.
 REPLAY = "replay.zip"
+#: What whoever continues from a checkpoint must know; the other readers of checkpoints do not.
+UNPICKLES = "continuing unpickles it, which can run any code: only with checkpoints you trust."
 #: Keys of RLlib's metadata file that are ours.
 ALGORITHM, VERSION = "algorithm", "rllib_qatten_version"
 

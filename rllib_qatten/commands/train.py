@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rllib_qatten.errors import BadInput
+from rllib_qatten.messages import say
 
 
 def train(
@@ -47,7 +48,10 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="CHECKPOINT", help="Continue from this checkpoint of an earlier run."),
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Continue from this checkpoint of an earlier run; trusted ones only: it unpickles.",
+        ),
     ] = None,
     restore: Annotated[
         bool,
@@ -61,6 +65,7 @@ def train(
 
     Ctrl-C stops after the running iteration, with a checkpoint, and says how to continue.
     """
+    from rllib_qatten.checkpoints.folder import UNPICKLES
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, read
     from rllib_qatten.experiment.launch import checkpoint_folder, silence
@@ -79,6 +84,8 @@ def train(
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
     checkpoint = checkpoint_folder(resume, plans[0].experiment.run) if resume else None
+    if checkpoint:
+        say(f"{checkpoint}: {UNPICKLES}")
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:
         raise BadInput(
