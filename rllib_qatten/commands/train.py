@@ -50,7 +50,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="CHECKPOINT",
-            help="Continue from this checkpoint of an earlier run; trusted ones only: it unpickles.",
+            help="Continue from this checkpoint of an earlier run that you trust: it is unpickled.",
         ),
     ] = None,
     restore: Annotated[
