@@ -14,6 +14,7 @@ GROUND = (
     "keys",
     "columns",
     "files",
+    "folders",
     "fast_linear",
     "installed",
     "memory",

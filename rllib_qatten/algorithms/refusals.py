@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import reprlib
-from collections.abc import Iterable
 from typing import Any
 
+import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
+from ray.tune.result import STDERR_FILE, STDOUT_FILE, TRIAL_INFO
 
 from rllib_qatten.algorithms.old_names import known_setting
-from rllib_qatten.algorithms.rllib_settings import CANNOT, NOT_USED, public
+from rllib_qatten.algorithms.rllib_settings import ALIASED, CANNOT, NOT_USED, attribute, public
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
-#: Attributes that RLlib's machinery adds to a config.
-_ADDED = {"class", "worker_index", "num_workers", "__trial_info__"}
+#: Attributes that the machinery of RLlib and Tune adds to a config.
+_ADDED = {"class", "worker_index", "num_workers", TRIAL_INFO, STDOUT_FILE, STDERR_FILE}
 #: RLlib itself sets these for evaluation, whatever was there.
 _SET_FOR_EVALUATION = ("batch_mode", "rollout_fragment_length")
 #: What RLlib's own code makes of a default before or while it validates.
@@ -38,7 +38,6 @@ PLAYING = (
     *(
         "create_env_on_local_worker",
         "create_local_env_runner",
-        "metrics_num_episodes_for_smoothing",
     ),
     *("validate_env_runners_after_construction", "restart_failed_sub_environments", "log_level"),
     *("restart_failed_env_runners", "ignore_env_runner_failures", "max_num_env_runner_restarts"),
@@ -67,21 +66,6 @@ def check_rllib_settings(config: Any) -> None:
     _check_classes(config)
     _check_policy(config)
     _check_evaluation(config)
-
-
-def refuse_unknown(config: Any, given: Iterable[str]) -> None:
-    """Refuses arguments that neither we nor RLlib's own `training()` take.
-
-    Raises:
-        TypeError: As Python does, with what another code's setting is called here, or the nearest.
-    """
-    taken = inspect.signature(AlgorithmConfig.training).parameters
-    for name in given:
-        if name not in taken:
-            try:
-                known_setting(name, vars(config).keys() - {name}, f"argument of {config.name}")
-            except ValueError as error:
-                raise TypeError(str(error)) from None
 
 
 def _untouched(config_class: type) -> Any:
@@ -191,10 +175,10 @@ def _check_evaluation(config: Any) -> None:
     given = config.evaluation_config
     if not isinstance(given, dict):
         return  # a config object is checked when it becomes the evaluation's
-    names = config.to_dict()
+    names = [*config.to_dict(), *map(public, vars(config))]
     for key, value in given.items():
-        known_setting(key, [*names, *vars(config)], f"key of evaluation_config of {config.name}")
-        name = config._translate_special_keys(key, warn_deprecated=False)
+        known_setting(key, [*names, *ALIASED], f"key of evaluation_config of {config.name}")
+        name = config._translate_special_keys(attribute(key), warn_deprecated=False)
         if name == "num_env_runners":
             raise ValueError(
                 "evaluation_config sets num_env_runners, which RLlib overwrites: set "
@@ -210,6 +194,21 @@ def _check_evaluation(config: Any) -> None:
                 f"with what was learned: {key} would have no effect. It may set "
                 f"{', '.join(sorted(PLAYING))}, and callbacks."
             )
+
+
+def check_gpus(config: Any) -> None:
+    """Refuses a GPU that this process, where the one local learner is, does not see.
+
+    Raises:
+        ValueError: If there is none of that index.
+    """
+    here = torch.cuda.device_count()
+    if config.num_gpus_per_learner and not config.num_learners and here <= config.local_gpu_idx:
+        raise ValueError(
+            f"num_gpus_per_learner is {config.num_gpus_per_learner} and local_gpu_idx "
+            f"{config.local_gpu_idx}, but torch sees {here} GPUs in this process: set "
+            "num_gpus_per_learner to 0, or num_learners to 1 for a learner on a node that has one."
+        )
 
 
 def check_learner_connectors(pieces: list[ConnectorV2]) -> None:

@@ -115,7 +115,6 @@ WORKS: dict[str, str] = {
     "evaluation_num_env_runners": "",
     "custom_evaluation_function": "what it logs, and what it returns, is in the result",
     # Results.
-    "metrics_num_episodes_for_smoothing": "default None: means over exactly the iteration's games",
     "min_time_s_per_iteration": "",
     "min_train_timesteps_per_iteration": "",
     "min_sample_timesteps_per_iteration": "default 10,000",
@@ -188,6 +187,8 @@ NOT_USED: dict[str, str] = {
     "count_steps_by": "steps are env steps: all agents act in each",
     "keep_per_episode_custom_metrics": "log them in a callback: metrics_logger.log_value(name, "
     'value, reduce="item_series")',
+    "metrics_num_episodes_for_smoothing": "means are over exactly the games of the iteration, or "
+    "of the evaluation",
     "metrics_episode_collection_timeout_s": "set sample_timeout_s",
     "export_native_model_files": "rllib export CHECKPOINT writes TorchScript or ONNX",
     "checkpoint_trainable_policies_only": "every checkpoint holds team_policy/, which acts alone",
@@ -195,7 +196,7 @@ NOT_USED: dict[str, str] = {
     "env_task_fn": "change the env's task from a callback",
     "monitor": "rllib evaluate CHECKPOINT --video FILE draws battles",
     "evaluation_num_episodes": "set evaluation_duration",
-    "metrics_smoothing_episodes": "set metrics_num_episodes_for_smoothing",
+    "metrics_smoothing_episodes": "means are over exactly the games of the iteration",
     "timesteps_per_iteration": "set min_sample_timesteps_per_iteration",
     "min_iter_time_s": "set min_time_s_per_iteration",
     "collect_metrics_timeout": "set sample_timeout_s",
@@ -354,6 +355,21 @@ CANNOT: dict[str, str] = {
         _RECORDING,
     ),
 }
+
+#: Attributes that `to_dict` spells otherwise; dicts may have either.
+ALIASED = (
+    "callbacks_class",
+    "create_env_on_local_worker",
+    "custom_evaluation_function",
+    "framework_str",
+    "input_",
+)
+_ATTRIBUTES = {spelled: name for name, spelled in SPELLED.items()}
+
+
+def attribute(name: str) -> str:
+    """The attribute that holds a setting, as a dict for `update_from_dict` may spell it."""
+    return _ATTRIBUTES.get(name, name)
 
 
 def public(name: str) -> str:

@@ -80,13 +80,29 @@ def find(checkpoint: Any) -> Path:
         if chosen := _best(path):
             return chosen / TEAM
         fault = _fault(path)
-        # The wrong folder beside or above it is easily given.
-        near = [f for depth in ("", "*/", "*/*/") for f in path.glob(f"{depth}*/{TEAM}/{MARK}")]
-        near = near or list(path.parent.glob(f"*/{TEAM}/{MARK}"))
-        newest = max(near, key=lambda file: file.stat().st_mtime, default=None)
+        near = nearby(path, Path(TEAM, MARK))
     except (OSError, ValueError) as error:  # a name that no file can have
         raise BadInput(f"{path}: no such folder: {error}.") from error
-    raise BadInput(f"{path}: {fault}.{f' Did you mean {newest.parents[1]}?' if newest else ''}")
+    raise BadInput(f"{path}: {fault}.{f' Did you mean {near[0]}?' if near else ''}")
+
+
+def nearby(path: Path, mark: Path) -> list[Path]:
+    """Folders with a file `mark` below or beside a path, which is easily given instead of one.
+
+    Args:
+        path: Any path.
+        mark: By which the folders are known, as a path in them.
+
+    Returns:
+        The folders, the newest first.
+
+    Raises:
+        OSError: If the path is a name that no file can have.
+    """
+    found = [file for depth in ("", "*/", "*/*/") for file in path.glob(f"{depth}*/{mark}")]
+    found = found or list(path.parent.glob(f"*/{mark}"))
+    found.sort(key=lambda file: -file.stat().st_mtime)
+    return [file.parents[len(mark.parts) - 1] for file in found]
 
 
 def checkpoint_of(team: Path) -> Path:

@@ -55,7 +55,7 @@ def attention(
     from rllib_qatten.evaluation.evaluate import evaluate
     from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
     from rllib_qatten.evaluation.team_policy import TeamPolicy
-    from rllib_qatten.experiment.launch import silence
+    from rllib_qatten.experiment.process_environment import silence
 
     silence()
     use_style()

@@ -60,7 +60,7 @@ def evaluate(
     Runs no code of whoever made the checkpoint; only an environment that you name by --env.
     """
     from rllib_qatten.experiment.file import assignment, override
-    from rllib_qatten.experiment.launch import silence
+    from rllib_qatten.experiment.process_environment import silence
 
     silence()
     settings: dict[str, Any] = {"env_config": {}}

@@ -28,7 +28,7 @@ def report(
     ] = None,
 ) -> None:
     """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
-    from rllib_qatten.experiment.launch import silence
+    from rllib_qatten.experiment.process_environment import silence
 
     silence()
     try:

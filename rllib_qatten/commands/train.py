@@ -63,15 +63,19 @@ def train(
 ) -> None:
     """Train what a YAML file describes.
 
-    Ctrl-C stops after the running iteration, with a checkpoint, and says how to continue.
+    Ctrl-C, SIGTERM and SIGHUP stop after the running iteration, with a checkpoint, and say how to
+    continue.
     """
+    from rllib_qatten.experiment.process_environment import prepare, silence
+
+    prepare()
     from rllib_qatten.checkpoints.folder import UNPICKLES
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, read
-    from rllib_qatten.experiment.launch import checkpoint_folder, silence
     from rllib_qatten.experiment.launch import train as launch
+    from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
-    silence()
+    silence()  # again: importing Ray sets its loggers up
     given = words or []
     files = ([file] if file else []) + [Path(w) for w in given[given[:1] == ["file"] :]]
     if len(files) != 1:
@@ -83,7 +87,7 @@ def train(
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
-    checkpoint = checkpoint_folder(resume, plans[0].experiment.run) if resume else None
+    checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
     if checkpoint:
         say(f"{checkpoint}: {UNPICKLES}")
     trials = sum(plan.experiment.num_trials for plan in plans)
@@ -92,5 +96,7 @@ def train(
             f"--resume continues one run, but {files[0]} makes {trials}: "
             "choose one with --set KEY=VALUE and --num-samples 1."
         )
+    if checkpoint and (changed := differences(checkpoint, plans[0])):
+        typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
     again = ["rllib", "train", "-f", str(files[0]), *changes.words()]
     raise typer.Exit(launch(plans, again, resume=checkpoint, restore=restore))

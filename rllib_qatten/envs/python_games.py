@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -101,6 +102,58 @@ def _look_again(watch: weakref.ref[CallWatch], period: float) -> None:
             return
         alive.look()
         del alive
+
+
+def checked(
+    env: MultiAgentEnv,
+    check: Callable[[MultiAgentEnv], None],
+    make: Callable[[], MultiAgentEnv],
+    rules: EnvRules,
+) -> MultiAgentEnv:
+    """The first env of a vector, once it has passed the check.
+
+    Args:
+        env: The env.
+        check: Plays it and raises `TeamContractError`.
+        make: Makes another, where one that raised meanwhile may be made anew.
+        rules: Whether it may, and how long its calls may take.
+    """
+    watch = CallWatch(rules.hang_timeout_s)
+    for attempt in range(1, FAULTS_IN_A_ROW + 1):
+        raised: list[BaseException] = []
+        name = type(env.unwrapped).__name__
+        own = {call: vars(env).get(call) for call in ("reset", "step")}
+        for call in own:
+            setattr(env, call, _noting(getattr(env, call), raised))
+        try:
+            with watch.during(f"The check of the env {name} (a reset and a few steps)"):
+                check(env)
+            return env
+        except TeamContractError:
+            if not raised or not rules.restart_failed or attempt == FAULTS_IN_A_ROW:
+                raise
+        finally:
+            for call, before in own.items():
+                vars(env).pop(call) if before is None else setattr(env, call, before)
+        say(f"{name} raised {raised[0]!r} in its check and is made anew (fault {attempt}).")
+        env = make()
+    raise AssertionError("not reached")
+
+
+def _noting(call: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
+    """The same call, which keeps what it raises."""
+
+    @functools.wraps(call)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except TeamContractError:
+            raise
+        except (Exception, SystemExit) as error:
+            raised.append(error)
+            raise
+
+    return called
 
 
 class PythonGames:
@@ -254,4 +307,4 @@ class PythonGames:
             )
 
     def _raised(self, error: BaseException, where: str) -> str:
-        return f"{self._name} raised {type(error).__name__}({error}) in {where}"
+        return f"{self._name} raised {error!r} in {where}"

@@ -16,7 +16,7 @@ from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.battles.smac import make_smac
 from rllib_qatten.envs.checker import check_env
 from rllib_qatten.envs.import_path import load_env
-from rllib_qatten.envs.python_games import CallWatch, EnvRules
+from rllib_qatten.envs.python_games import CallWatch, EnvRules, checked
 from rllib_qatten.envs.python_teams import LoopedTeams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.team import TeamVector
@@ -94,7 +94,8 @@ def make_teams(
                 f"{first.engine} end after {first.episode_limit} steps at the latest: leave it out."
             )
         return first.vectorize(num_games)
-    with watch.during(f"The check of the env {env} (a reset and a few steps)"):
-        check_env(first, team_reward=team_reward)
-    others = [make() for _ in range(num_games - 1)]
+    check = functools.partial(check_env, team_reward=team_reward)
+    first = checked(first, check, make, rules)
+    with watch.during(f"The constructor of the env {env}"):
+        others = [make() for _ in range(num_games - 1)]
     return LoopedTeams([first, *others], team_reward, make, rules)

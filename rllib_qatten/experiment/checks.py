@@ -5,8 +5,10 @@ The rest of the command can trust an experiment that came through here.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,12 @@ from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
 from rllib_qatten.experiment.algorithm_class import algorithm_class
 from rllib_qatten.experiment.experiment import Experiment
-from rllib_qatten.experiment.resources import check_resources
+from rllib_qatten.experiment.resources import check_counts, check_resources
 from rllib_qatten.experiment.search_space import grids, searched
 from rllib_qatten.experiment.settings import check_kinds, validated
 from rllib_qatten.experiment.trackers import TRACKERS
 from rllib_qatten.experiment.tuner import Plan
+from rllib_qatten.experiment.typed import shown
 
 #: Keys that Tune itself adds to every result, besides those in `KEYS`.
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
@@ -54,12 +57,13 @@ def check(experiment: Experiment) -> Plan:
     variants = list(experiment.variants())
     for config in variants:
         check_kinds(experiment, algorithm, config)
-    cpus = max(check_resources(experiment, algorithm, config) for config in variants)
+        check_counts(experiment, config)
     metric = experiment.metric or keys.RETURN
     if issubclass(algorithm, ValueDecomposition):
         _check_result_keys(experiment)
         battle = _check_settings(experiment, algorithm, variants)
         metric = experiment.metric or (keys.GREEDY_WINS if battle else keys.GREEDY_RETURN)
+    cpus = max(check_resources(experiment, algorithm, config) for config in variants)
     if experiment.reuse_actors and algorithm.reset_config is Algorithm.reset_config:
         raise experiment.error("reuse_actors", f"{experiment.run} cannot take new settings.")
     trackers = []
@@ -83,7 +87,7 @@ def _check_storage(experiment: Experiment) -> None:
     """Whether results can be written where they go; leaves nothing there."""
     if experiment.storage_path is not None and not experiment.storage_path.strip():
         raise experiment.error("storage_path", "is empty: name a folder.")
-    there: Any = str(experiment.storage_path)[:80]
+    there: Any = shown(str(experiment.storage_path))
     try:
         folder = experiment.folder
         if isinstance(folder, Path):
@@ -172,7 +176,8 @@ def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool)
 
 def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
     """Plays random games; returns whether it is a battle."""
-    env = create(settings.env_config)
+    with _made_by(experiment, settings.env):
+        env = create(settings.env_config)
     # An engine that brings its own vector of teams keeps the contract by construction.
     if not hasattr(env, "vectorize"):
         check_env(env, team_reward=settings.team_reward)
@@ -182,6 +187,23 @@ def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
         types = getattr(env, "unit_types", None)
         sharing_groups(settings.parameter_sharing, len(env.possible_agents), types)
     return battle
+
+
+@contextlib.contextmanager
+def _made_by(experiment: Experiment, env: Any) -> Iterator[None]:
+    """Says of an error that it is the env's."""
+    try:
+        yield
+    except (ValueError, ModuleNotFoundError):  # messages
+        raise
+    except Exception as error:
+        if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+            raise experiment.error(
+                f"config.env_config.{found[1]}", f"{env} takes no such setting."
+            ) from error
+        raise experiment.error(
+            "env", f"making {env} raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _scheduler(experiment: Experiment) -> Any:

@@ -15,13 +15,23 @@ from ray.tune import RunConfig
 
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment import search
-from rllib_qatten.experiment.search_space import examples, grids, put, sampled, searched
+from rllib_qatten.experiment.search_space import (
+    DOMAINS,
+    GRID,
+    examples,
+    grids,
+    put,
+    sampled,
+    searched,
+)
 from rllib_qatten.experiment.typed import STRICT
 
 #: What stands for more in a path or a shell, and letters that nobody sees.
 _NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")
 #: Letters of a name: file systems take 255 bytes, and Tune adds to it.
 _LONGEST_NAME = 100
+#: Letters of a key and of a problem in a message.
+_SHOWN, _LONGEST_PROBLEM = 100, 700
 
 
 class Checkpoints(BaseModel):
@@ -106,6 +116,8 @@ class Experiment(Fields):
     @property
     def param_space(self) -> dict[str, Any]:
         """What Tune is given: the config with the environment and Tune's domains in it."""
+        if len(self.config) == 1 and self.config.keys() & {GRID, *DOMAINS}:
+            raise self.error("config", "is sampled setting by setting, not as a whole.")
         return self._sampled("config", self.config) | {"env": self.environment}
 
     @property
@@ -150,7 +162,9 @@ class Experiment(Fields):
 
     def error(self, key: str, problem: object) -> BadInput:
         """The error that says where: file, experiment and key."""
-        return BadInput(f"{self.file}: {self.name}.{key}: {problem}")
+        text = str(problem)
+        text = text if len(text) < _LONGEST_PROBLEM else f"{text[:_LONGEST_PROBLEM]} ..."
+        return BadInput(f"{self.file}: {self.name}.{key[:_SHOWN]}: {text}")
 
     @contextlib.contextmanager
     def locating(self, key: str) -> Iterator[None]:

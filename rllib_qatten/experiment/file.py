@@ -93,7 +93,9 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
     for name, fields in content.items():
         _check_name(name, str(file))
         if not isinstance(fields, dict):
-            raise BadInput(f"{file}: {name}: must hold run, env, stop, config; got {fields!r}.")
+            raise BadInput(
+                f"{file}: {name}: must hold run, env, stop, config; got {shown(fields)}."
+            )
     if changes.name is not None:
         _check_name(changes.name, "--name")
     return [
@@ -108,29 +110,35 @@ def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes)
         changes.apply(fields)
         # `file` and `name` are no keys of the YAML.
         for key in fields.keys() - Fields.model_fields.keys():
-            raise BadInput(f"{file}: {name}.{key}: {unknown(key, Fields)}")
+            raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {unknown(key, Fields)}")
         return Experiment(file=file, name=name, **fields)
     except ValidationError as error:
         key, problem = fault(error, Fields, fields)
-        raise BadInput(f"{file}: {name}.{key}: {problem}") from error
+        raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {problem}") from error
 
 
 def _content(file: Path) -> bytes:
     """A file's bytes, or of a larger one the first that are too many."""
-    if not file.exists():
-        others = sorted(p.name for p in file.parent.glob("*.y*ml")) if file.parent.is_dir() else []
-        try:
-            one_of(file.name, others, f"file in {file.parent}")
-        except ValueError as error:
-            raise BadInput(f"{file}: no such file. {error}") from error
-    if not file.is_file():
-        kind = "a folder" if file.is_dir() else "no plain file"
-        raise BadInput(f"{file}: is {kind}; give an experiment in Tune's YAML format.")
     try:
+        if not file.is_file():
+            raise BadInput(f"{file}: {_no_file(file)}")
         with file.open("rb") as opened:
             return opened.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"{file}: cannot be read: {error.strerror}.") from error
+        raise BadInput(f"{str(file)[:_SHOWN]}: cannot be read: {error.strerror}.") from error
+
+
+def _no_file(file: Path) -> str:
+    """What is wrong with a path that is not a file's."""
+    if file.exists():
+        kind = "a folder" if file.is_dir() else "no plain file"
+        return f"is {kind}; give an experiment in Tune's YAML format."
+    others = sorted(p.name for p in file.parent.glob("*.y*ml")) if file.parent.is_dir() else []
+    try:
+        one_of(file.name, others, f"file in {file.parent.resolve()}")
+    except ValueError as error:
+        return f"no such file. {error}"
+    return "no such file."
 
 
 def _check_name(name: str, where: str) -> None:

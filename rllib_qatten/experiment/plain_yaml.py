@@ -26,7 +26,7 @@ _PREFIX = "tag:yaml.org,2002:"
 _PLAIN = {f"{_PREFIX}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 _MERGE = f"{_PREFIX}merge"
 #: What no terminal or file name should be sent: control characters and halves of characters.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Refused(yaml.MarkedYAMLError):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.settings import naming_culprit
 
 #: Settings that count processes of a trial.
 PROCESSES = (
@@ -33,12 +34,8 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
-def check_resources(experiment: Experiment, algorithm: Any, config: dict[str, Any]) -> float:
-    """The CPUs that a trial reserves.
-
-    Raises:
-        BadInput: If it asks for what can never be met: Ray would wait for ever.
-    """
+def check_counts(experiment: Experiment, config: dict[str, Any]) -> None:
+    """Refuses numbers of processes and games that nothing can start, or even list."""
     for key in PROCESSES:
         if (count := config.get(key) or 0) > MAX_PROCESSES:
             raise experiment.error(f"config.{key}", f"{count:,} processes are too many.")
@@ -46,8 +43,22 @@ def check_resources(experiment: Experiment, algorithm: Any, config: dict[str, An
         raise experiment.error(
             "config.num_envs_per_env_runner", f"{games:,} games are too many for a process."
         )
-    with experiment.locating("config"):
-        request = algorithm.default_resource_request(config)
+
+
+def check_resources(experiment: Experiment, algorithm: Any, config: dict[str, Any]) -> float:
+    """The CPUs that a trial reserves.
+
+    Args:
+        experiment: For messages.
+        algorithm: The algorithm's class.
+        config: Its settings, with numbers that were checked.
+
+    Raises:
+        BadInput: If it asks for what can never be met: Ray would wait for ever.
+    """
+    # RLlib validates the config again, and makes a mixer for that.
+    with torch.device("meta"):
+        request = naming_culprit(experiment, config, algorithm.default_resource_request)
     needs = request.required_resources
     if "RAY_ADDRESS" not in os.environ:
         _check_this_machine(experiment, request.bundles, needs)

@@ -10,16 +10,17 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, Field, ValidationError, create_model
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
+from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.experiment.experiment import Experiment
-from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, unknown
+from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
 
 #: Settings whose values are classes and functions, besides those whose type says so.
 CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
@@ -27,6 +28,9 @@ CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
 _FRACTIONS = re.compile(r"num_[cg]pus(_|$)")
 #: The widest layer: with two of them a network has 4 billion weights.
 MAX_WIDTH = 2**16
+_RLLIB_HINT = "To suppress all validation errors"
+
+Result = TypeVar("Result")
 
 
 @functools.cache
@@ -52,9 +56,7 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
         if kind is not Any and type(default) in PLAIN:
             kind |= type(default)  # RLlib's own need not fit its annotation
         fields[name] = (kind, Field(default, description=text or None))
-    model = create_model(algorithm.__name__, __config__=STRICT, **fields)
-    model.called = f"config key of {algorithm.__name__}"
-    return model
+    return create_model(algorithm.__name__, __config__=STRICT, **fields)
 
 
 def check_kinds(
@@ -81,7 +83,7 @@ def check_kinds(
                     f"{of}.{key}",
                     "takes a Python object, which no YAML can give: set it in Python.",
                 )
-            raise experiment.error(f"{of}.{key}", unknown(key, model))
+            raise experiment.error(f"{of}.{key}", _unknown(key, model))
     try:
         model.model_validate(config)
     except ValidationError as error:
@@ -89,6 +91,15 @@ def check_kinds(
         raise experiment.error(f"{of}.{key}", problem) from error
     if evaluation := config.get("evaluation_config"):
         check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
+
+
+def _unknown(key: str, model: type[BaseModel]) -> str:
+    """The problem with a key that is no setting, also with names of other codes'."""
+    try:
+        known_setting(key, model.model_fields, f"config key of {model.__name__}")
+    except ValueError as error:
+        return str(error)
+    raise AssertionError(key)
 
 
 def validated(
@@ -99,16 +110,46 @@ def validated(
     Raises:
         BadInput: For the first fault.
     """
+    return naming_culprit(experiment, config, functools.partial(_validated, algorithm))
+
+
+def naming_culprit(
+    experiment: Experiment, config: dict[str, Any], attempt: Callable[[dict[str, Any]], Result]
+) -> Result:
+    """What an attempt at settings returns.
+
+    Raises:
+        BadInput: If it fails; RLlib takes for granted what it doesn't check, so the setting that
+            alone brings it down is looked for.
+    """
+    try:
+        return attempt(config)
+    except ValueError as error:
+        # RLlib ends with a hint for Python.
+        raise experiment.error("config", str(error).partition(_RLLIB_HINT)[0].strip()) from error
+    except Exception as error:
+        for key, value in config.items():
+            try:
+                attempt({key: value})
+            except ValueError:
+                continue
+            except Exception:
+                raise experiment.error(
+                    f"config.{key}", f"is nothing that this setting takes: {shown(value)}."
+                ) from error
+        raise experiment.error("config", "these settings do not go together.") from error
+
+
+def _validated(algorithm: type[Algorithm], config: dict[str, Any]) -> AlgorithmConfig:
     settings = algorithm.get_default_config()
-    with experiment.locating("config"):
-        settings.update_from_dict(config)
-        for name, width in _whole_numbers(settings._model_config_auto_includes):
-            if width > MAX_WIDTH:
-                raise ValueError(f"{name} must be {MAX_WIDTH:,} or less; got {width}.")
-        # Weights that are only declared take no memory, however many they are.
-        with torch.device("meta"):
-            settings.validate()
-            settings.get_evaluation_config_object()
+    settings.update_from_dict(config)
+    for name, width in _whole_numbers(settings._model_config_auto_includes):
+        if width > MAX_WIDTH:
+            raise ValueError(f"{name} must be {MAX_WIDTH:,} or less; got {width}.")
+    # Weights that are only declared take no memory, however many they are.
+    with torch.device("meta"):
+        settings.validate()
+        settings.get_evaluation_config_object()
     return settings
 
 

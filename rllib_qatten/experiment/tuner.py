@@ -66,7 +66,6 @@ def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -
             max_concurrent_trials=experiment.max_concurrent_trials,
             scheduler=plan.scheduler,
             search_alg=plan.search_alg,
-            time_budget_s=experiment.time_budget_s,
             reuse_actors=experiment.reuse_actors,
         ),
         run_config=RunConfig(

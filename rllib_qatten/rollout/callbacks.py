@@ -65,9 +65,10 @@ class EpisodeCallbacks:
             env.before_resets = self._stepped
         self._call("on_environment_created", env=env.unwrapped, env_context=context)
 
-    def before_begin(self) -> None:
-        """Tells that all games are about to start anew."""
-        for g in range(len(self._games)):
+    def before_begin(self, slots: int | None) -> None:
+        """Tells that all games are about to start anew, or the first `slots` that count."""
+        self._games = [None] * len(self._games)
+        for g in range(len(self._games))[:slots]:
             self._create(g)
 
     def begun(self, view: TeamView) -> None:
@@ -82,7 +83,8 @@ class EpisodeCallbacks:
             actions: [G, N] int.
             left: [G] int, games of each slot that still count; None if all do.
         """
-        self._sent, self._left, self._told = actions, left, False
+        # A copy: steps are put together later, and the last actions of ended games are cleared.
+        self._sent, self._left, self._told = actions.copy(), left, False
 
     def after_step(self, step: TeamStep) -> None:
         """Tells of a step that was played, and of the games that began after it."""

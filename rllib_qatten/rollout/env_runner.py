@@ -211,7 +211,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     ) -> Sequence[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
         if force_reset or exact or not self._games.begun:
-            self._games.begin(self.module.get_initial_state()["hidden"])
+            slots = num_episodes if exact else None
+            self._games.begin(self.module.get_initial_state()["hidden"], slots)
         explored = 1.0 if random_actions else None if explore else 0.0
         if exact:
             steps, episodes = play_shares(
@@ -281,7 +282,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self.metrics.log_value(keys.GAMES_DROPPED, self._games.dropped, reduce="sum")
         self._games.dropped = 0
         if not self.config.in_evaluation:
-            epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
+            played = self.num_env_steps_sampled_lifetime
+            epsilon = self._epsilon(played) if self.config.explore else 0.0
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
 

@@ -38,16 +38,17 @@ class GamesUnderWay:
         self._recorder = Recorder(env.spec, env.num_games)
         self.begun = False
 
-    def begin(self, hidden: torch.Tensor) -> None:
+    def begin(self, hidden: torch.Tensor, slots: int | None = None) -> None:
         """Starts all games anew.
 
         Args:
             hidden: [N, H], what an agent remembers at first.
+            slots: How many of the games count, the first ones; None if all do.
         """
         # One seed per beginning: the first is the runner's own, evaluations then differ.
         seed = None if self.begun else self._seed
         if self._callbacks:
-            self._callbacks.before_begin()
+            self._callbacks.before_begin(slots)
         self._view = self._env.reset(seed)
         self._recorder.begin(self._view)
         self._hidden = torch.zeros(self._env.num_games, *hidden.shape)

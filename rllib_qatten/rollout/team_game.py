@@ -97,8 +97,8 @@ class TeamGame(MultiAgentEpisode):
 
     @property
     def is_done(self) -> bool:
-        """Whether the game has ended."""
-        return self._over
+        """Whether the game has ended; while steps are added, whether it had by then."""
+        return self._over if self._waiting else super().is_done
 
     def get_return(self, include_hanging_rewards: bool = False) -> float:
         """The team's undiscounted return so far; all of the rewards are in it."""

@@ -18,7 +18,7 @@ from rllib_qatten.__main__ import app
 from rllib_qatten.checkpoints import team_files as stored
 from rllib_qatten.drawing import video
 from rllib_qatten.drawing.palette import DARK
-from rllib_qatten.envs.battles import sc2_settings
+from rllib_qatten.envs.battles import sc2, sc2_settings
 from rllib_qatten.envs.battles.smax_battle import read_battle
 from rllib_qatten.evaluation.environment import make_games
 from rllib_qatten.evaluation.evaluate import evaluate
@@ -150,9 +150,9 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
         (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
         (("--json", "."), ".: cannot be written: it is a folder"),
-        (("--video", "a.gif"), "does not say where units stand."),
-        (("--video", "a.mp4"), "does not say where units stand."),
-        (("--video", "a.SC2Replay"), "must end with .gif or .mp4; scripted battle"),
+        (("--video", "a.gif"), "scripted battle does not say where units stand."),
+        (("--video", "a.mp4"), "scripted battle does not say where units stand."),
+        (("--video", "a.SC2Replay"), "must end with .gif or .mp4; scripted battle saves no"),
         (("--video", "a.avi"), "a.avi: its name must end with .gif or .mp4; scripted battle"),
     ],
 )  # fmt: skip
@@ -333,3 +333,20 @@ def test_a_drawing_of_starcraft_is_refused_with_what_to_take(tmp_path, monkeypat
     assert "build 75689, smac 1.0.0) does not say where units stand; take .SC2Replay" in (
         result.output
     )
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_games_that_all_fail_end_with_one_message(tmp_path, monkeypatch, step):
+    """Whether they fail as they begin or after a step: no evaluation goes on for ever."""
+    site, game = fake_sc2.install(tmp_path / "sc2", {b: ["raise", step] for b in range(99)})
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("SC2PATH", str(game))
+    monkeypatch.setattr(sc2, "FIRST_WAIT", 0.0)
+    sc2_settings.forget()
+    env_config = {"map_name": "3m", "engine": "sc2"}
+    folder = write_team(tmp_path / "checkpoint", "smac", env_config, sizes=(4, 9, 2))
+    result = rllib("evaluate", folder, "--episodes", 3)
+    assert result.exit_code == 1
+    (error,) = (line for line in result.output.splitlines() if line.startswith("Error: "))
+    assert "failed again and again: ConnectionError: websocket closed" in error
+    assert "Traceback" not in result.output
