@@ -35,6 +35,8 @@ REPLAY = "replay.zip"
 SAVING = ".saving_"
 #: Where one system cannot swap folders: what is being replaced, for an instant.
 REPLACED = ".replaced_"
+#: What whoever continues from a checkpoint must know; the other readers of checkpoints do not.
+UNPICKLES = "continuing unpickles it, which can run any code: only with checkpoints you trust."
 #: Keys of RLlib's metadata file that are ours.
 ALGORITHM, VERSION = "algorithm", "rllib_qatten_version"
 

@@ -207,6 +207,8 @@ class ResumableAlgorithm(Algorithm):
         if component is not None:
             super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
             return
+        if self.trial_id == "default":  # no trial of Tune's: `rllib train` says it itself
+            say(f"{path}: {checkpoint.UNPICKLES}")
         with checkpoint.on_this_machine(path, filesystem) as folder:
             about = checkpoint.verify(folder, self.config.name)
             self._check_weights(folder, about)

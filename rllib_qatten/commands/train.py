@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rllib_qatten.errors import BadInput
+from rllib_qatten.messages import say
 
 
 def train(
@@ -47,7 +48,10 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="CHECKPOINT", help="Continue from this checkpoint of an earlier run."),
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Continue from this checkpoint of an earlier run that you trust: it is unpickled.",
+        ),
     ] = None,
     restore: Annotated[
         bool,
@@ -65,6 +69,7 @@ def train(
     from rllib_qatten.experiment.process_environment import prepare, silence
 
     prepare()
+    from rllib_qatten.checkpoints.folder import UNPICKLES
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, read
     from rllib_qatten.experiment.launch import train as launch
@@ -83,6 +88,8 @@ def train(
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
+    if checkpoint:
+        say(f"{checkpoint}: {UNPICKLES}")
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:
         raise BadInput(
