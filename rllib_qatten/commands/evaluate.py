@@ -101,7 +101,7 @@ def _print(evaluation: Evaluation, policy: TeamPolicy, env_config: dict, seed: i
         for agent, *shares in zip(
             spec.agents, evaluation.survival, evaluation.time_alive, strict=True
         ):
-            table.add_row(agent, *(f"{share:.1%}" for share in shares))
+            table.add_row(str(agent), *(f"{share:.1%}" for share in shares))
         console.print(table)
 
 

@@ -26,11 +26,6 @@ def in_order(ids: Collection[Any]) -> tuple[AgentID, ...]:
     return tuple(map(_plain, ids))
 
 
-def from_json(ids: Iterable[Any]) -> tuple[AgentID, ...]:
-    """Ids out of a file, where tuples are lists."""
-    return tuple(from_json(i) if isinstance(i, list) else i for i in ids)
-
-
 def check_same_order(
     trained: Iterable[AgentID], here: Iterable[AgentID], error: type[ValueError] = ValueError
 ) -> None:

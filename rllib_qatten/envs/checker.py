@@ -110,6 +110,7 @@ class _RandomGames:
         self._rng = np.random.default_rng(seed)
         self._over = True
         self._met: set[AgentID] = set()
+        self._away: set[AgentID] = set()
 
     def play(self) -> Iterator[str]:
         """Plays one step, beginning a game if need be, and yields what is wrong with it."""

@@ -84,7 +84,9 @@ def declare(env: MultiAgentEnv) -> Declared:
         unit_types=tuple(map(int, types)) if _is_row(types) else None,
         is_battle=bool(attribute(env, "is_battle")),
         engine=engine_name_of(env),
-        episode_limit=int(limit) if isinstance(limit, Real) and math.isfinite(limit) else None,
+        episode_limit=int(float(limit))
+        if isinstance(limit, Real) and math.isfinite(limit)
+        else None,
     )
     return Declared(spec, tuple(spaces.values()), n_actions, state_space)
 
@@ -250,7 +252,7 @@ def _name_faults(env: Any, n_agents: int, state_space: gym.Space | None) -> Iter
                 "agents"
             )
     if isinstance(types, Sequence | np.ndarray | Mapping | Real):
-        if not _is_row(types) or len(types) != n_agents:
+        if not _is_row(types) or np.shape(types)[0] != n_agents:
             yield (
                 f"unit_types is {types!r}: it must be a whole number for each of the {n_agents} "
                 "agents, the same for agents of one type, or None if types change from game to game"
@@ -298,7 +300,7 @@ def _is_row(types: Any) -> bool:
 
 def _is_limit(limit: Real) -> bool:
     return not isinstance(limit, bool) and (
-        limit == math.inf or (limit >= 1 and float(limit).is_integer())
+        limit == math.inf or (float(limit) >= 1 and float(limit).is_integer())
     )
 
 

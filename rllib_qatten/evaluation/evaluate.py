@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector, make_teams
+from rllib_qatten.envs.agent_ids import check_same_order
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
@@ -85,7 +86,7 @@ class Evaluation:
             "episode_return": _plain(self.episode_return),
             "episode_len": _plain(self.episode_len),
             "agents": {
-                agent: {"survival": float(survival), "time_alive": float(alive)}
+                str(agent): {"survival": float(survival), "time_alive": float(alive)}
                 for agent, survival, alive in agents
             },
             "env_steps": self.env_steps,
@@ -137,6 +138,7 @@ def make_games(policy: TeamPolicy, episodes: int, env_config: dict[str, Any]) ->
             f"the team was trained with {shape.format(*needs)}; the environment "
             f"{trained['env']} {config} has {shape.format(*has)}."
         )
+    check_same_order(policy.agents, spec.agents, BadInput)
     return teams
 
 

@@ -128,7 +128,7 @@ class WeighedGame:
     def labels(self) -> list[str]:
         """[N] the agents' types and places, or their ids where types are not known."""
         if self.battle is None:
-            return list(self.spec.agents)
+            return list(map(str, self.spec.agents))
         return [f"{kind} {i}" for i, kind in enumerate(self.battle.types[: self.spec.n_agents])]
 
     @property
@@ -146,7 +146,7 @@ class WeighedGame:
         found = {
             **vars(weights),
             "entropies": weights.entropies,
-            "agents": np.array(self.spec.agents),
+            "agents": np.array(list(map(str, self.spec.agents))),
             "alive": self.episode.alive,
             "actions": self.episode.actions,
             "rewards": self.episode.rewards,

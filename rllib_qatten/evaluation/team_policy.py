@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from rllib_qatten.agents.acting import ActingNetwork
-from rllib_qatten.checkpoints.team_files import read
+from rllib_qatten.checkpoints.team_files import agent_ids, read
 from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.exploration import greedy
 
@@ -35,7 +35,7 @@ class TeamPolicy:
         """Takes over what `from_checkpoint` reads."""
         self.network = network
         self.metadata = metadata
-        self.agents: tuple[str, ...] = tuple(metadata["agents"])
+        self.agents: tuple[Any, ...] = agent_ids(metadata["agents"])
         self.reset()
 
     @classmethod
@@ -47,19 +47,19 @@ class TeamPolicy:
         """
         return cls(*read(path))
 
-    def agent(self, agent: int | str) -> AgentPolicy:
+    def agent(self, agent: int | str | tuple) -> AgentPolicy:
         """One of the agents alone, with a history of its own.
 
         Args:
-            agent: Its place or its id.
+            agent: Its id, or its place where that is no id.
 
         Raises:
             BadInput: If there is none such.
         """
         place = self.agents.index(agent) if agent in self.agents else agent
-        if place not in range(len(self.agents)):
+        if not isinstance(place, int) or place not in range(len(self.agents)):
             raise BadInput(
-                f"No agent {agent!r}: the team has {', '.join(self.agents)}, or 0 to "
+                f"No agent {agent!r}: the team has {', '.join(map(str, self.agents))}, or 0 to "
                 f"{len(self.agents) - 1}."
             )
         return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))
@@ -151,7 +151,7 @@ class AgentPolicy:
         self.id = team.agents[place]
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, agent: int | str) -> AgentPolicy:
+    def from_checkpoint(cls, path: str | Path, agent: int | str | tuple) -> AgentPolicy:
         """Reads one agent, by its place or id, from a checkpoint's folder.
 
         Raises:

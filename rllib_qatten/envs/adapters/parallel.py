@@ -50,7 +50,7 @@ class _TeamAsParallel(ParallelEnv):
         self.observation_spaces = {
             agent: self._masked(agent, space, gym.spaces.Dict) for agent, space in spaces.items()
         }
-        self.action_spaces = {
+        self.action_spaces: dict[Any, gym.Space] = {
             agent: gym.spaces.Discrete(n)
             for agent, n in zip(spec.agents, declared.n_actions, strict=True)
         }
@@ -102,7 +102,7 @@ class _TeamAsParallel(ParallelEnv):
             if agent in observations
         }
 
-    def _masked(self, agent: str, whole: Any, kind: Callable[[dict], Any]) -> Any:
+    def _masked(self, agent: Any, whole: Any, kind: Callable[[dict], Any]) -> Any:
         """An observation, or its space, under PettingZoo's key instead of RLlib's."""
         key = self._mask_keys[agent]
         if key is None:
