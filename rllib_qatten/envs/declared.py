@@ -81,12 +81,10 @@ def declare(env: MultiAgentEnv) -> Declared:
         state_size=by_row if state_space is None else gym.spaces.flatdim(state_space),
         state_source="observations" if state_space is None else "env",
         unit_features=features if isinstance(features, slice) else None,
-        unit_types=tuple(map(int, types)) if _is_row(types) else None,
+        unit_types=tuple(map(int, types)) if _is_row(types, len(agents)) else None,
         is_battle=bool(attribute(env, "is_battle")),
         engine=engine_name_of(env),
-        episode_limit=int(float(limit))
-        if isinstance(limit, Real) and math.isfinite(limit)
-        else None,
+        episode_limit=int(float(limit)) if _is_finite(limit) else None,
     )
     return Declared(spec, tuple(spaces.values()), n_actions, state_space)
 
@@ -252,7 +250,7 @@ def _name_faults(env: Any, n_agents: int, state_space: gym.Space | None) -> Iter
                 "agents"
             )
     if isinstance(types, Sequence | np.ndarray | Mapping | Real):
-        if not _is_row(types) or np.shape(types)[0] != n_agents:
+        if not _is_row(types, n_agents):
             yield (
                 f"unit_types is {types!r}: it must be a whole number for each of the {n_agents} "
                 "agents, the same for agents of one type, or None if types change from game to game"
@@ -291,11 +289,15 @@ def _is_slice_of(part: Any, size: int, n_agents: int) -> bool:
     )
 
 
-def _is_row(types: Any) -> bool:
-    """Whether it is a row of whole numbers."""
-    return isinstance(types, Sequence | np.ndarray) and all(
-        isinstance(kind, Integral) for kind in types
-    )
+def _is_row(types: Any, n_agents: int) -> bool:
+    """Whether it is a row of whole numbers, one an agent."""
+    if not isinstance(types, Sequence | np.ndarray) or np.shape(types) != (n_agents,):
+        return False
+    return all(isinstance(kind, Integral) for kind in types)
+
+
+def _is_finite(limit: Any) -> bool:
+    return isinstance(limit, Real) and math.isfinite(limit)
 
 
 def _is_limit(limit: Real) -> bool:

@@ -52,7 +52,7 @@ def reader(space: gym.Space) -> Callable[[Any, list[np.ndarray]], None]:
     if isinstance(space, gym.spaces.Tuple):
         return _reader_of_parts(enumerate(space.spaces))
     if isinstance(space, gym.spaces.Discrete):
-        one_hot, start, n = np.eye(space.n, dtype=np.float32), int(space.start), int(space.n)
+        one_hot, start, n = np.eye(int(space.n), dtype=np.float32), int(space.start), int(space.n)
 
         def read_discrete(value: Any, parts: list[np.ndarray]) -> None:
             place = operator.index(value) - start
@@ -114,9 +114,9 @@ def misfits(space: gym.Space, value: Any, at: str = "") -> Iterator[tuple[str, s
     elif isinstance(space, gym.spaces.Box | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
         yield from _array_misfits(space, value, at)
     elif isinstance(space, gym.spaces.Discrete):
-        if not _is_whole(value) or not 0 <= int(value) - int(space.start) < space.n:
-            last = space.start + space.n - 1
-            yield f"{value!r}" + at, f", its space says a whole number {space.start} to {last}"
+        first, n = int(space.start), int(space.n)
+        if not _is_whole(value) or not 0 <= int(value) - first < n:
+            yield f"{value!r}" + at, f", its space says a whole number {first} to {first + n - 1}"
     elif not space.contains(value):
         yield f"{value!r}" + at, f", its space says {space}"
 
