@@ -55,26 +55,27 @@ def test_malformed_answers_raise_nothing_but_the_contracts_error(part, late):
     class Odd(Line):
         """Answers as it should, until `armed`."""
 
-        armed = not late
+        armed, garbage = not late, None
         state_space = BOX
 
         def reset(self, **kwargs):
             answer = super().reset(**kwargs)
-            return garbage if part == "reset" and self.armed else answer
+            return self.garbage if part == "reset" and self.armed else answer
 
         def step(self, action_dict):
             answer = list(super().step(action_dict))
             if part == "step" and self.armed:
-                return garbage
+                return self.garbage
             if isinstance(part, int) and self.armed:
-                answer[part] = garbage
+                answer[part] = self.garbage
             return tuple(answer)
 
         def state(self):
-            return garbage if part == "state" and self.armed else np.zeros(3, np.float32)
+            return self.garbage if part == "state" and self.armed else np.zeros(3, np.float32)
 
     refused = 0
     for garbage in GARBAGE:
+        Odd.garbage = garbage
         try:
             if late:
                 env = Odd()
