@@ -18,7 +18,8 @@ import typer
 from rich.console import Console
 
 from benchmarks import baseline, report
-from benchmarks.parts import Effort, Part, Peers, Task, tasks
+from benchmarks.effort import Effort
+from benchmarks.parts import Part, Peers, Task, tasks
 from benchmarks.turns import Row
 
 

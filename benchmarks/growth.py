@@ -6,21 +6,18 @@ import dataclasses
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.tune.registry import register_env
 
+from benchmarks.effort import Effort
 from benchmarks.sampler import team_runner
 from benchmarks.teams import DummyBatch, Size, random_episodes
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from benchmarks.updaters import build_learner, package_loss, updater
 from rllib_qatten import QattenConfig
 from rllib_qatten.envs.battles.smax import installed
-
-if TYPE_CHECKING:
-    from benchmarks.parts import Effort
 
 AGENTS = 3, 9, 27
 GAMES = 1, 8, 64, 512

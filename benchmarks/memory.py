@@ -13,17 +13,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import psutil
 
+from benchmarks.effort import Effort
 from benchmarks.teams import SIZES, DummyVector, Size
 from benchmarks.turns import Row, Spread
 from rllib_qatten.envs import TeamStep
-
-if TYPE_CHECKING:
-    from benchmarks.parts import Effort
 
 ROOT = Path(__file__).parents[1]
 #: 3s5z with SMAC's time limit. 5000 games of 27m_vs_30m up to its limit of 180 steps would be

@@ -1,4 +1,4 @@
-"""What can be measured, and with how much effort."""
+"""What can be measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.effort import Effort
 from benchmarks.turns import Row
 
 
@@ -22,36 +23,6 @@ class Part(enum.StrEnum):
     PROFILE = "profile"
     MEMORY = "memory"
     SAVE = "save"
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long is measured.
-
-    Attributes:
-        rounds: Of turns, after one to warm up.
-        seconds: A turn lasts at least.
-        tiny: Only show that it runs.
-        quick: Less of everything.
-        full_memory: The replay of a whole run, watched for 10 minutes.
-    """
-
-    rounds: int
-    seconds: float
-    tiny: bool
-    quick: bool
-    full_memory: bool
-
-    @classmethod
-    def of(cls, *, tiny: bool, quick: bool, full_memory: bool) -> Effort:
-        """What the options mean."""
-        rounds, seconds = (1, 0.0) if tiny else (3, 0.3) if quick else (7, 0.6)
-        return cls(rounds, seconds, tiny, quick, full_memory)
-
-    @property
-    def text(self) -> str:
-        """For below the table."""
-        return f"{self.rounds} turns of at least {self.seconds:g} s each"
 
 
 @dataclass(frozen=True)

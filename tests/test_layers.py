@@ -3,10 +3,25 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+#: Loose modules, which all others may use.
+GROUND = (
+    "version",
+    "errors",
+    "messages",
+    "keys",
+    "columns",
+    "files",
+    "folders",
+    "fast_linear",
+    "installed",
+    "memory",
+)
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (
-    ("version", "errors", "messages", "keys", "columns", "files", "fast_linear"),
+    GROUND,
     ("mixers", "agents"),
     ("envs",),
     ("rollout",),
@@ -21,7 +36,7 @@ ROOMS = (
     ("__init__", "__main__"),
 )
 #: Rooms in which nothing of Ray is imported.
-PLAIN = ("version", "errors", "keys", "columns", "files", "fast_linear", "mixers", "agents")
+PLAIN = (*GROUND, "mixers", "agents")
 
 
 def module_name(root, file):
@@ -98,3 +113,63 @@ def with_ray(graph):
         if module.split(".")[1:2] and module.split(".")[1] in PLAIN
         if "ray" in {name.split(".")[0] for name in names}
     }
+
+
+GRAPHS = {package: imported(ROOT, package) for package in ("rllib_qatten", "benchmarks")}
+
+
+@pytest.mark.parametrize("package", GRAPHS)
+def test_no_circle_of_files(package):
+    assert [sorted(circle) for circle in circles(GRAPHS[package])] == []
+
+
+def test_every_module_has_its_room():
+    assert [module for module in GRAPHS["rllib_qatten"] if room(module) is None] == []
+
+
+def test_nothing_imports_upward():
+    assert sorted(upward(GRAPHS["rllib_qatten"])) == []
+
+
+def test_no_ray_below_the_line():
+    assert with_ray(GRAPHS["rllib_qatten"]) == set()
+
+
+def tree(folder, files):
+    """A package of the given files: path -> source."""
+    for path, source in files.items():
+        file = folder / "rllib_qatten" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source)
+    return imported(folder, "rllib_qatten")
+
+
+def test_a_circle_is_found(tmp_path):
+    files = {
+        "agents/base.py": "def f():\n    from rllib_qatten.agents import recurrent\n",
+        "agents/recurrent.py": "if TYPE_CHECKING:\n    import rllib_qatten.agents.base\n",
+    }
+    graph = tree(tmp_path, files)
+    assert circles(graph) == {frozenset(graph)}
+    assert not upward(graph)
+
+
+def test_an_upward_import_is_found(tmp_path):
+    files = {
+        "__init__.py": "",
+        "keys.py": "import rllib_qatten\n",
+        "envs/battles/smax.py": "from rllib_qatten.rollout.replay import EpisodeReplay\n",
+        "rollout/replay.py": "from rllib_qatten.envs.battles import smax\n",
+    }
+    assert upward(tree(tmp_path, files)) == {
+        ("rllib_qatten.envs.battles.smax", "rllib_qatten.rollout.replay"),
+        ("rllib_qatten.keys", "rllib_qatten"),
+    }
+
+
+def test_ray_below_the_line_is_found(tmp_path):
+    files = {
+        "mixers/qmix.py": "def f():\n    from ray.rllib.core import Columns\n",
+        "envs/team.py": "import ray\n",
+    }
+    assert with_ray(tree(tmp_path, files)) == {"rllib_qatten.mixers.qmix"}

@@ -1,4 +1,4 @@
-"""README stays true: its files exist, its keys are the promised ones, its Python runs."""
+"""README and the pages stay true: files exist, keys are the promised ones, examples are valid."""
 
 import re
 from pathlib import Path
@@ -10,21 +10,30 @@ from rllib_qatten.experiment.file import read
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-def test_files_it_names_exist():
-    linked = re.findall(r"\]\(([^)#:]+)\)", TEXT)
-    named = re.findall(r"(?:-f |`)((?:tuned_examples/)?[\w/]+\.yaml)", TEXT)
-    assert linked
-    assert named
-    for name in linked:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_it_names_exist(page):
+    text = page.read_text()
+    for name in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / name).exists(), name
+    for name in re.findall(r"tuned_examples/[\w/]+\.\w+", text):
         assert (ROOT / name).exists(), name
-    for name in named:
-        assert (ROOT / "tuned_examples" / Path(name).name).exists(), name
 
 
-def test_its_table_has_the_promised_keys():
-    table = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", TEXT.split("## Results' keys")[1], re.M))
+def test_every_example_is_listed():
+    listed = set(re.findall(r"`(\w+\.yaml)`", (ROOT / "docs" / "experiments.md").read_text()))
+    assert listed == {path.name for path in (ROOT / "tuned_examples").glob("*.yaml")}
+
+
+def test_the_front_door_is_short():
+    assert len(TEXT.splitlines()) <= 160
+
+
+def test_the_table_has_the_promised_keys():
+    text = (ROOT / "docs" / "result_keys.md").read_text()
+    table = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.M))
     assert {k: v for k, v in table.items() if k in keys.KEYS} == keys.KEYS
 
 

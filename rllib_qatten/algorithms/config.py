@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
+from ray.util.debug import log_once
 
+from rllib_qatten.algorithms.documented import documented
+from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.refusals import check_learner_connectors, check_rllib_settings
+from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import one_of
+from rllib_qatten.mixers.options import options_of
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.pooled_mean import PooledMean
 from rllib_qatten.rollout.prioritized_replay import PrioritizedReplay
@@ -23,21 +33,35 @@ from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
-class ValueDecompositionConfig(AlgorithmConfig):
-    """Settings of QMIX (Rashid et al. 2018); the defaults are PyMARL's recipe for SMAC."""
+class ValueDecompositionConfig(LayeredConfig):
+    """Settings that all algorithms share; the defaults are PyMARL's recipe for SMAC.
 
-    #: The policy's class.
+    A subclass names its policy, whose mixer's options become settings; a loss of its own, with its
+    options, in a Learner; and whatever else there is to set. An option stands once, in the
+    signature of the mixer or function that reads it (see `rllib_qatten.mixers.options`).
+    """
+
+    #: The policy; what can be set of its mixer are settings.
     rl_module_class: ClassVar[type[ValueDecompositionRLModule]] = ValueDecompositionRLModule
-    #: The mixer's options that are settings of this config.
-    mixer_options: ClassVar[tuple[str, ...]] = (
-        "mixing_embed_dim",
-        "hypernet_layers",
-        "hypernet_embed",
-    )
+    #: The Learner, with the loss.
+    learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = ValueDecompositionTorchLearner
+    #: Functions whose keyword-only arguments are settings, too: a loss's, for instance.
+    option_sources: ClassVar[tuple[Callable[..., Any], ...]] = ()
+    #: Set by the algorithm that names this config.
+    algorithm: ClassVar[type[Algorithm] | None] = None
+    named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {"recipe": RECIPES}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Makes settings of the options, with their meaning in `training`'s signature and text."""
+        super().__init_subclass__(**kwargs)
+        cls.options = cls.rl_module_class.mixer_options() | options_of(*cls.option_sources)
+        if "training" not in vars(cls):
+            method = documented(cls, ValueDecompositionConfig.training, cls.options)
+            cls.training = method  # type: ignore[method-assign]
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         """Sets the defaults."""
-        super().__init__(algo_class=algo_class)
+        super().__init__(algo_class=algo_class or self.algorithm)
         # RLlib's own settings.
         self.gamma = 0.99
         self.grad_clip = 10.0
@@ -55,15 +79,16 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.evaluation_duration = 32
         self.evaluation_duration_unit = "episodes"
         self.evaluation_config = {"explore": False}
-        # Episodes become a batch in one step of our own; acting needs no connectors at all.
+        self.max_episode_steps: int | None = None
+        # Learning has one connector of our own, acting none.
         self.add_default_connectors_to_env_to_module_pipeline = False
         self.add_default_connectors_to_module_to_env_pipeline = False
         self.add_default_connectors_to_learner_pipeline = False
-        self._learner_connector = self._pack_episodes
         self.stats_cls_lookup = {**DEFAULT_STATS_CLS_LOOKUP, "pooled_mean": PooledMean}
         # Learning; what recipes set comes from the default one.
         self.recipe = "pymarl"
-        self._apply(RECIPES, self.recipe, "recipe")
+        for name, value in RECIPES[self.recipe].items():
+            setattr(self, name, copy.deepcopy(value))
         self.returns = "td_lambda"
         self.n_step = 1
         self.standardize_rewards = False
@@ -82,9 +107,33 @@ class ValueDecompositionConfig(AlgorithmConfig):
         self.hidden_size = 64
         self.layer_norm = False
         self.orthogonal_init = False
-        self.mixing_embed_dim = 32
-        self.hypernet_layers = 2
-        self.hypernet_embed = 64
+        for option in self.options.values():
+            setattr(self, option.name, option.default)
+
+    @override(AlgorithmConfig)
+    def environment(
+        self,
+        env: Any = NotProvided,
+        *,
+        max_episode_steps: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> Self:
+        """Sets what is played.
+
+        Args:
+            env: See base class.
+            max_episode_steps: Steps after which a game is truncated (gymnasium's name), for a
+                Python environment without an end of its own; its value then goes on. None lets
+                games end by themselves.
+            **kwargs: RLlib's own.
+
+        Returns:
+            This config.
+        """
+        super().environment(env, **kwargs)
+        if max_episode_steps is not NotProvided:
+            self.max_episode_steps = max_episode_steps
+        return self
 
     @override(AlgorithmConfig)
     def training(
@@ -115,17 +164,13 @@ class ValueDecompositionConfig(AlgorithmConfig):
         hidden_size: int | None = NotProvided,
         layer_norm: bool | None = NotProvided,
         orthogonal_init: bool | None = NotProvided,
-        mixing_embed_dim: int | None = NotProvided,
-        hypernet_layers: int | None = NotProvided,
-        hypernet_embed: int | None = NotProvided,
         **kwargs: Any,
-    ) -> ValueDecompositionConfig:
+    ) -> Self:
         """Sets what concerns learning.
 
         Args:
-            recipe: A named set of settings, see `RECIPES`. It replaces all of them, the number of
-                games among them, whatever was set before; settings given along with it or after
-                it come on top.
+            recipe: A named set of settings, see `RECIPES`. What is set by itself comes on top,
+                before or after; what this algorithm does not have is left out.
             optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
             double_q: The live network chooses the next action, the target network values it.
             returns: What targets are made of: "td_lambda", "q_lambda" (TD(lambda) corrected for
@@ -160,55 +205,42 @@ class ValueDecompositionConfig(AlgorithmConfig):
             hidden_size: Width of the agent network.
             layer_norm: Normalizes the agent network's hidden layers before their ReLU.
             orthogonal_init: Starts the agent network with orthogonal weights.
-            mixing_embed_dim: Width of the mixing network.
-            hypernet_layers: 1 or 2 layers per hypernetwork.
-            hypernet_embed: Width of a 2-layer hypernetwork.
             **kwargs: RLlib's own, such as lr, gamma and grad_clip.
 
         Returns:
             This config.
-        """
-        given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        self._apply(RECIPES, recipe, "recipe")
-        super().training(**kwargs)
-        return self._take(given)
-
-    @override(AlgorithmConfig)
-    def update_from_dict(self, config_dict: dict[str, Any]) -> ValueDecompositionConfig:
-        """Takes settings from a dict; a recipe in it comes before the settings beside it.
 
         Raises:
-            ValueError: For a key that is no setting, with the nearest one.
+            ValueError: For an argument that is no setting of this algorithm, with the reason.
         """
-        for key in config_dict:
-            if not key.startswith("_"):
-                one_of(key, [*self.keys(), "__trial_info__"], f"config key of {self.name}")
-        self._apply(RECIPES, config_dict.get("recipe"), "recipe")
-        return super().update_from_dict(config_dict)
-
-    def _apply(self, presets: dict[str, dict[str, Any]], name: str | None, key: str) -> None:
-        """Takes over a named set of settings, if one is named."""
-        if name is not None and name is not NotProvided:
-            for setting, value in presets[one_of(name, presets, key)].items():
-                setattr(self, setting, value)
-
-    def _take(self, given: dict[str, Any]) -> Self:
-        """Sets what was given."""
+        given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
+        for name in kwargs.keys() - inspect.signature(AlgorithmConfig.training).parameters.keys():
+            if name not in self.options:
+                raise unknown_setting(name, self)
+            given[name] = kwargs.pop(name)
+        super().training(**kwargs)
         for name, value in given.items():
             if value is not NotProvided:
                 setattr(self, name, value)
         return self
 
-    @property
-    def name(self) -> str:
-        """The trainable's name."""
-        return self.algo_class.__name__
+    def values_of(self, source: Callable[..., Any]) -> dict[str, Any]:
+        """The values set for the options of a function or class, as its keyword arguments."""
+        return {name: getattr(self, name) for name in options_of(source)}
 
     @override(AlgorithmConfig)
     def validate(self) -> None:
         """Checks every range, naming key, value and what is accepted."""
+        check_rllib_settings(self)
+        # Spares users RLlib's advice to leave the new API stack, on which alone this runs.
+        log_once(f"{self.name}_on_new_api_stack")
         super().validate()
+        for setting, named in self.named_sets.items():
+            if (name := getattr(self, setting)) is not None or setting not in self.options:
+                one_of(name, named, setting)
         check_settings(self)
+        for option in self.options.values():
+            option.check(getattr(self, option.name))
         # A mixer of the smallest size checks its own options.
         self.rl_module_class.make_mixer(
             TeamSpec(("agent",), 1, 1, 1), self._model_config_auto_includes
@@ -221,8 +253,8 @@ class ValueDecompositionConfig(AlgorithmConfig):
 
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type[ValueDecompositionTorchLearner]:
-        """The Learner of the whole family."""
-        return ValueDecompositionTorchLearner
+        """The Learner with this algorithm's loss."""
+        return self.learner_class
 
     @property
     @override(AlgorithmConfig)
@@ -239,7 +271,7 @@ class ValueDecompositionConfig(AlgorithmConfig):
                 "layer_norm": self.layer_norm,
                 "orthogonal_init": self.orthogonal_init,
             },
-            "mixer": {name: getattr(self, name) for name in self.mixer_options},
+            "mixer": {n: getattr(self, n) for n in self.rl_module_class.mixer_options()},
         }
 
     def build_replay(self) -> EpisodeReplay:
@@ -253,8 +285,13 @@ class ValueDecompositionConfig(AlgorithmConfig):
             importance_exponent=self.importance_exponent,
         )
 
-    def _pack_episodes(self, *spaces: Any) -> PackEpisodes:
-        return PackEpisodes(pad=self.counts_padding)
+    @override(AlgorithmConfig)
+    def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
+        """Episodes become a batch in one step of our own; a user's own steps come after it."""
+        pipeline = super().build_learner_connector(*args, **kwargs)
+        check_learner_connectors(pipeline.connectors)
+        pipeline.prepend(PackEpisodes(pad=self.counts_padding))
+        return pipeline
 
     @property
     def counts_padding(self) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
@@ -19,9 +18,7 @@ from rllib_qatten.training.rl_module import ValueDecompositionRLModule, utilitie
 
 
 class IndependentQRLModule(ValueDecompositionRLModule):
-    """The policy of IndependentQ: QMIX's without a mixer; each agent's utility is its own value."""
-
-    mixer_name = "none"
+    """The policy of IndependentQ: without a mixer, each agent's utility is its own value."""
 
     @classmethod
     @override(ValueDecompositionRLModule)
@@ -37,28 +34,19 @@ class IndependentQRLModule(ValueDecompositionRLModule):
         rows: Tensor | slice,
         utilities: Tensor,
         actions: Tensor,
-        **options: Tensor,
+        mask: Tensor | None = None,
     ) -> Mixed:
         """Each agent's own value [R, N] in place of a joint one."""
         return Mixed(utilities_of(utilities, rows, actions))
 
 
 class IndependentQConfig(ValueDecompositionConfig):
-    """Settings of IndependentQ: QMIX's, without those of a mixer."""
+    """Settings of IndependentQ: those that all share."""
 
     rl_module_class = IndependentQRLModule
-    mixer_options = ()
-
-    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
-        """See base class."""
-        super().__init__(algo_class or IndependentQ)
 
 
 class IndependentQ(ValueDecomposition):
-    """QMIX's loop without a mixer (Tan 1993; IQL in Tampuu et al. 2017)."""
+    """Q-learning of each agent apart (Tan 1993; IQL in Tampuu et al. 2017)."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> IndependentQConfig:
-        """See base class."""
-        return IndependentQConfig(cls)
+    config_class = IndependentQConfig

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.utils.annotations import override
+from typing import ClassVar
 
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+from rllib_qatten.mixers import Mixer, QMixer
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
 class QMIXRLModule(ValueDecompositionRLModule):
     """The policy of QMIX: agent networks and the monotonic mixer."""
 
-    mixer_name = "qmix"
+    mixer_class: ClassVar[type[Mixer]] = QMixer
 
 
 class QMIXConfig(ValueDecompositionConfig):
@@ -21,16 +21,8 @@ class QMIXConfig(ValueDecompositionConfig):
 
     rl_module_class = QMIXRLModule
 
-    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
-        """See base class."""
-        super().__init__(algo_class or QMIX)
-
 
 class QMIX(ValueDecomposition):
     """Value decomposition with a monotonic mixer (Rashid et al. 2018)."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> QMIXConfig:
-        """See base class."""
-        return QMIXConfig(cls)
+    config_class = QMIXConfig

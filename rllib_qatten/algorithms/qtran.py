@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
@@ -16,8 +14,8 @@ from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.validation import in_range
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.errors import one_of
 from rllib_qatten.mixers import Mixed
+from rllib_qatten.mixers.options import Option, options_of
 from rllib_qatten.mixers.qtran import QTRANCritic
 from rllib_qatten.mixers.qtran_alt import QTRANAltCritic
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
@@ -34,9 +32,17 @@ TARGET_HIDDEN = "target_hidden"
 #: What the two conditions on the utilities miss: zero where they hold.
 OPT_GAP = "opt_gap"
 NOPT_GAP = "nopt_gap"
-VARIANTS = ("base", "alt")
-#: Default architecture and size of the base variant's critic.
-SIZES = ("qtran_paper", "small")
+#: Variant -> critic.
+CRITICS: dict[str, Any] = {"base": QTRANCritic, "alt": QTRANAltCritic}
+
+
+def critic_class(*, variant: Literal["base", "alt"] = "base") -> Any:
+    """The critic of a variant.
+
+    Args:
+        variant: "base", or "alt" with counterfactual critics.
+    """
+    return CRITICS[variant]
 
 
 class QTRANRLModule(ValueDecompositionRLModule):
@@ -51,17 +57,20 @@ class QTRANRLModule(ValueDecompositionRLModule):
     actions at once, so joint values are [M, N]: one estimate of the same Q_jt(u) per agent.
     """
 
-    mixer_name = "qtran"
+    @classmethod
+    @override(ValueDecompositionRLModule)
+    def mixer_options(cls) -> dict[str, Option]:
+        """What can be set of the critics, and which of them it is."""
+        return options_of(critic_class, *CRITICS.values())
 
     @classmethod
     @override(ValueDecompositionRLModule)
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
         """The joint critic."""
         sizes = (spec.n_agents, spec.state_size, spec.n_actions, settings["hidden_size"])
-        options = dict(settings["mixer"])
-        if options.pop("variant") == "base":
-            return QTRANCritic(*sizes, **options)
-        return QTRANAltCritic(*sizes, mixing_embed_dim=options["mixing_embed_dim"])
+        kind = critic_class(variant=settings["mixer"]["variant"])
+        mixer: nn.Module = kind(*sizes, **{n: settings["mixer"][n] for n in options_of(kind)})
+        return mixer
 
     @override(ValueDecompositionRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -75,18 +84,25 @@ class QTRANRLModule(ValueDecompositionRLModule):
         return self.mix(batch, self.agent.head(hidden), target_utilities)
 
     @override(ValueDecompositionRLModule)
-    def joint_value(
+    def live_value(
         self,
-        mixer: Any,
         batch: dict[str, Any],
         rows: Tensor | slice,
         utilities: Tensor,
         actions: Tensor,
-        **options: Tensor,
+        mask: Tensor | None = None,
     ) -> Mixed:
-        """The critic's Q_jt [R] or [R, N]; it reads HIDDEN or TARGET_HIDDEN [P, N, h] in batch."""
-        hidden = batch[HIDDEN if mixer is self.mixer else TARGET_HIDDEN]
-        return Mixed(_value(mixer, batch[columns.STATE][rows], hidden[rows], actions))
+        """The critic's Q_jt [R] or [R, N], of HIDDEN [P, N, h] in batch."""
+        state, hidden = batch[columns.STATE][rows], batch[HIDDEN][rows]
+        return Mixed(_value(self.mixer, state, hidden, actions))
+
+    @override(ValueDecompositionRLModule)
+    def target_value(
+        self, batch: dict[str, Any], rows: Tensor | slice, utilities: Tensor, actions: Tensor
+    ) -> Mixed:
+        """The target critic's Q_jt [R] or [R, N], of TARGET_HIDDEN [P, N, h] in batch."""
+        state, hidden = batch[columns.STATE][rows], batch[TARGET_HIDDEN][rows]
+        return Mixed(_value(self.target_mixer, state, hidden, actions))
 
     @override(ValueDecompositionRLModule)
     def mix(
@@ -128,6 +144,29 @@ def _value(critic: Any, state: Tensor, hidden: Tensor, actions: Tensor) -> Tenso
     return values.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
+def qtran_loss(
+    forward: dict[str, Any],
+    batch: dict[str, Any],
+    config: Any,
+    *,
+    opt_loss: float = 1.0,
+    nopt_min_loss: float = 0.1,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """L_td + opt_loss L_opt + nopt_min_loss L_nopt.
+
+    Args:
+        forward: Output of `QTRANRLModule.mix`.
+        batch: The packed batch.
+        config: The settings that all algorithms share.
+        opt_loss: factor of the loss on greedy actions.
+        nopt_min_loss: factor of the loss on the actions taken; for variant "alt" 1 is usual.
+    """
+    loss, stats = td_loss(forward, batch, config)
+    opt, nopt = (weighted_mean(forward[gap].square(), batch) for gap in (OPT_GAP, NOPT_GAP))
+    loss = loss + opt_loss * opt + nopt_min_loss * nopt
+    return loss, stats | {keys.OPT_LOSS: opt.detach(), keys.NOPT_LOSS: nopt.detach()}
+
+
 class QTRANTorchLearner(ValueDecompositionTorchLearner):
     """Adds the two conditions on the utilities to the joint critic's TD loss."""
 
@@ -135,81 +174,33 @@ class QTRANTorchLearner(ValueDecompositionTorchLearner):
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """L_td + opt_loss L_opt + nopt_min_loss L_nopt; arguments as in `td_loss`."""
-        loss, stats = td_loss(forward, batch, config)
-        opt, nopt = (weighted_mean(forward[gap].square(), batch) for gap in (OPT_GAP, NOPT_GAP))
-        loss = loss + config.opt_loss * opt + config.nopt_min_loss * nopt
-        return loss, stats | {keys.OPT_LOSS: opt.detach(), keys.NOPT_LOSS: nopt.detach()}
+        """See `qtran_loss`."""
+        return qtran_loss(forward, batch, config, **config.values_of(qtran_loss))
 
 
 class QTRANConfig(ValueDecompositionConfig):
     """Settings of QTRAN; the defaults are PyMARL's."""
 
     rl_module_class = QTRANRLModule
-    mixer_options = ("variant", "qtran_arch", "network_size", "mixing_embed_dim")
-
-    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
-        """Sets the defaults."""
-        super().__init__(algo_class or QTRAN)
-        self.variant = "base"
-        self.qtran_arch, self.network_size = SIZES
-        self.mixing_embed_dim = 64
-        self.opt_loss = 1.0
-        self.nopt_min_loss = 0.1
-
-    @override(ValueDecompositionConfig)
-    def training(
-        self,
-        *,
-        variant: str | None = NotProvided,
-        qtran_arch: str | None = NotProvided,
-        network_size: str | None = NotProvided,
-        opt_loss: float | None = NotProvided,
-        nopt_min_loss: float | None = NotProvided,
-        **kwargs: Any,
-    ) -> QTRANConfig:
-        """Sets what concerns learning.
-
-        Args:
-            variant: "base", or "alt" with counterfactual critics.
-            qtran_arch: Critic of the base variant: "qtran_paper" on hidden states and actions, or
-                "coma_critic" on the state and actions.
-            network_size: "small" or "big", of the base variant's critic.
-            opt_loss: Factor of the loss on greedy actions.
-            nopt_min_loss: Factor of the loss on the actions taken; for "alt" 1 is usual.
-            **kwargs: QMIX's and RLlib's own.
-
-        Returns:
-            This config.
-        """
-        given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        super().training(**kwargs)
-        return self._take(given)
+    learner_class = QTRANTorchLearner
+    option_sources = (qtran_loss,)
 
     @override(ValueDecompositionConfig)
     def validate(self) -> None:
         """See base class."""
-        one_of(self.variant, VARIANTS, "variant")
-        if self.variant == "alt" and (self.qtran_arch, self.network_size) != SIZES:
-            raise ValueError(
-                "variant alt has a critic of its own, which qtran_arch and network_size do not "
-                "change: leave them out, or take variant base."
-            )
         super().validate()
-        for name in ("opt_loss", "nopt_min_loss"):
+        if self.variant == "alt":
+            for name in options_of(QTRANCritic).keys() - options_of(QTRANAltCritic).keys():
+                if getattr(self, name) != self.options[name].default:
+                    raise ValueError(
+                        f"variant alt has a critic of its own, which {name} does not change: leave "
+                        "it out, or take variant base."
+                    )
+        for name in options_of(qtran_loss):
             in_range(self, name, 0.0, 1e6)
-
-    @override(ValueDecompositionConfig)
-    def get_default_learner_class(self) -> type[QTRANTorchLearner]:
-        """QTRAN's own losses."""
-        return QTRANTorchLearner
 
 
 class QTRAN(ValueDecomposition):
-    """QMIX's loop with a joint critic in place of a mixer."""
+    """Value decomposition with a joint critic in place of a mixer."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> QTRANConfig:
-        """See base class."""
-        return QTRANConfig(cls)
+    config_class = QTRANConfig

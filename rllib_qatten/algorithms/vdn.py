@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.utils.annotations import override
-
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+from rllib_qatten.mixers import VDNMixer
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
 class VDNRLModule(ValueDecompositionRLModule):
-    """The policy of VDN: QMIX's with a sum for a mixer."""
+    """The policy of VDN: agent networks and their sum."""
 
-    mixer_name = "vdn"
+    mixer_class = VDNMixer
 
 
 class VDNConfig(ValueDecompositionConfig):
-    """Settings of VDN: QMIX's, of which the mixer has none."""
+    """Settings of VDN; its mixer has none."""
 
     rl_module_class = VDNRLModule
-    mixer_options = ()
-
-    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
-        """See base class."""
-        super().__init__(algo_class or VDN)
 
 
 class VDN(ValueDecomposition):
-    """QMIX's loop with a sum for a mixer."""
+    """Value decomposition by a plain sum."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> VDNConfig:
-        """See base class."""
-        return VDNConfig(cls)
+    config_class = VDNConfig

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.utils import make_target_network
 from ray.rllib.utils.annotations import override
@@ -16,8 +14,7 @@ from rllib_qatten import columns, keys
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.validation import in_range
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
-from rllib_qatten.errors import one_of
-from rllib_qatten.mixers import MIXERS, Mixed
+from rllib_qatten.mixers import CentralMixer, Mixed, QMixer
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.losses import masked_mean, targets_of, td_loss, weighted_mean
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule, greedy_actions, unroll
@@ -29,8 +26,6 @@ CENTRAL_Q = "central_q"
 GREEDY_CENTRAL_Q = "greedy_central_q"
 TOOK_GREEDY = "took_greedy"
 
-WEIGHTINGS = ("ow", "cw")
-
 
 class WQMIXRLModule(ValueDecompositionRLModule):
     """The policy of WQMIX: QMIX's beside an unrestricted central Q* on agents of its own.
@@ -38,7 +33,7 @@ class WQMIXRLModule(ValueDecompositionRLModule):
     Targets come from the central networks; QMIX chooses the actions.
     """
 
-    mixer_name = "qmix"
+    mixer_class = QMixer
 
     @override(ValueDecompositionRLModule)
     def setup(self) -> None:
@@ -47,7 +42,7 @@ class WQMIXRLModule(ValueDecompositionRLModule):
         if not self.inference_only:
             spec = self.spec
             self.central_agent = self.make_agent()
-            self.central_mixer = MIXERS["central"](spec.n_agents, spec.state_size)
+            self.central_mixer = CentralMixer(spec.n_agents, spec.state_size)
 
     @override(ValueDecompositionRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -61,19 +56,12 @@ class WQMIXRLModule(ValueDecompositionRLModule):
         return self.mix({**batch, **names}, utilities, target_utilities)
 
     @override(ValueDecompositionRLModule)
-    def joint_value(
-        self,
-        mixer: Any,
-        batch: dict[str, Any],
-        rows: Tensor | slice,
-        utilities: Tensor,
-        actions: Tensor,
-        **options: Tensor,
+    def target_value(
+        self, batch: dict[str, Any], rows: Tensor | slice, utilities: Tensor, actions: Tensor
     ) -> Mixed:
-        """QMIX's own, but the target mixer is a central one and reads the central utilities."""
-        if mixer is self.target_mixer:
-            utilities = batch[TARGET_CENTRAL_UTILITIES]
-        return super().joint_value(mixer, batch, rows, utilities, actions, **options)
+        """The central mixer's value, of the target central agents' utilities."""
+        central = batch[TARGET_CENTRAL_UTILITIES]
+        return self.joint_value(self.target_mixer, batch, rows, central, actions)
 
     @override(ValueDecompositionRLModule)
     def mix(
@@ -87,9 +75,7 @@ class WQMIXRLModule(ValueDecompositionRLModule):
         ).q_tot
         with torch.no_grad():
             best = greedy_actions(utilities[now], batch[columns.LEGAL_ACTIONS][now])
-            forward[GREEDY_CENTRAL_Q] = self.joint_value(
-                self.target_mixer, batch, now, target_utilities, best
-            ).q_tot
+            forward[GREEDY_CENTRAL_Q] = self.target_value(batch, now, target_utilities, best).q_tot
             forward[TOOK_GREEDY] = (best == actions).all(-1)
         return forward
 
@@ -116,6 +102,39 @@ class WQMIXRLModule(ValueDecompositionRLModule):
         return [*super().get_non_inference_attributes(), *central]
 
 
+def weighted_td_loss(
+    forward: dict[str, Any],
+    batch: dict[str, Any],
+    config: Any,
+    *,
+    weighting: Literal["ow", "cw"] = "ow",
+    alpha: float = 0.1,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted TD loss plus the central one.
+
+    An error counts 1 if, optimistically, Q_tot is below its target or, centrally, the action is
+    greedy or its target beats the greedy action's value; else alpha.
+
+    Args:
+        forward: Output of `WQMIXRLModule.mix`.
+        batch: The packed batch.
+        config: The settings that all algorithms share.
+        weighting: "ow" (optimistic) or "cw" (central).
+        alpha: weight in (0, 1] of the errors that count less.
+    """
+    targets = targets_of(forward, batch, config)
+    if weighting == "ow":
+        full = forward[columns.Q_TOT] < targets
+    else:
+        full = forward[TOOK_GREEDY] | (targets > forward[GREEDY_CENTRAL_Q])
+    weights = torch.where(full, 1.0, alpha)
+    loss, stats = td_loss(forward, batch, config, targets, weights)
+    central = weighted_mean((forward[CENTRAL_Q] - targets).square(), batch)
+    stats[keys.CENTRAL_LOSS] = central.detach()
+    stats[keys.WEIGHT_MEAN] = masked_mean(weights, batch[columns.MASK])
+    return loss + central, stats
+
+
 class WQMIXTorchLearner(ValueDecompositionTorchLearner):
     """Weighs QMIX's squared errors, and fits the central Q* to the same targets."""
 
@@ -123,74 +142,25 @@ class WQMIXTorchLearner(ValueDecompositionTorchLearner):
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted TD loss plus the central one; arguments as in `td_loss`.
-
-        An error counts 1 if, optimistically ("ow"), Q_tot is below its target or, centrally
-        ("cw"), the action is greedy or its target beats the greedy action's value; else alpha.
-        """
-        targets = targets_of(forward, batch, config)
-        if config.weighting == "ow":
-            full = forward[columns.Q_TOT] < targets
-        else:
-            full = forward[TOOK_GREEDY] | (targets > forward[GREEDY_CENTRAL_Q])
-        weights = torch.where(full, 1.0, config.alpha)
-        loss, stats = td_loss(forward, batch, config, targets, weights)
-        central = weighted_mean((forward[CENTRAL_Q] - targets).square(), batch)
-        stats[keys.CENTRAL_LOSS] = central.detach()
-        stats[keys.WEIGHT_MEAN] = masked_mean(weights, batch[columns.MASK])
-        return loss + central, stats
+        """See `weighted_td_loss`."""
+        return weighted_td_loss(forward, batch, config, **config.values_of(weighted_td_loss))
 
 
 class WQMIXConfig(ValueDecompositionConfig):
     """Settings of WQMIX; the defaults are the authors'."""
 
     rl_module_class = WQMIXRLModule
-
-    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
-        """Sets the defaults."""
-        super().__init__(algo_class or WQMIX)
-        self.weighting = "ow"
-        self.alpha = 0.1
-
-    @override(ValueDecompositionConfig)
-    def training(
-        self,
-        *,
-        weighting: str | None = NotProvided,
-        alpha: float | None = NotProvided,
-        **kwargs: Any,
-    ) -> WQMIXConfig:
-        """Sets what concerns learning.
-
-        Args:
-            weighting: "ow" (optimistic) or "cw" (central).
-            alpha: Weight in (0, 1] of the errors that count less.
-            **kwargs: QMIX's and RLlib's own.
-
-        Returns:
-            This config.
-        """
-        super().training(**kwargs)
-        return self._take({"weighting": weighting, "alpha": alpha})
+    learner_class = WQMIXTorchLearner
+    option_sources = (weighted_td_loss,)
 
     @override(ValueDecompositionConfig)
     def validate(self) -> None:
         """See base class."""
         super().validate()
-        one_of(self.weighting, WEIGHTINGS, "weighting")
         in_range(self, "alpha", 1e-6, 1.0)
-
-    @override(ValueDecompositionConfig)
-    def get_default_learner_class(self) -> type[WQMIXTorchLearner]:
-        """WQMIX's own loss."""
-        return WQMIXTorchLearner
 
 
 class WQMIX(ValueDecomposition):
-    """QMIX's loop with a weighted loss and central targets."""
+    """QMIX with a weighted loss and central targets."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> WQMIXConfig:
-        """See base class."""
-        return WQMIXConfig(cls)
+    config_class = WQMIXConfig

@@ -27,7 +27,7 @@ def in_order(ids: Collection[Any]) -> tuple[AgentID, ...]:
 
 
 def check_same_order(
-    trained: Iterable[AgentID], here: Iterable[AgentID], error: type[ValueError] = ValueError
+    trained: Iterable[Any], here: Iterable[Any], error: type[ValueError] = ValueError
 ) -> None:
     """Makes sure that weights meet the agents they were trained for, place by place.
 

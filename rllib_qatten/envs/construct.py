@@ -10,8 +10,8 @@ from typing import Any
 
 from pettingzoo import ParallelEnv
 
-from rllib_qatten.envs.team import EngineFailed, TeamContractError
-from rllib_qatten.errors import BadInput, one_of
+from rllib_qatten.envs.team import TeamContractError
+from rllib_qatten.errors import BadInput, EngineFailed, one_of
 from rllib_qatten.messages import say
 
 #: Names of a parameter that is the whole `env_config`, whatever its keys are.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +20,7 @@ from rllib_qatten.envs.answers import (
     step_faults,
 )
 from rllib_qatten.envs.declared import Declared, declare, saves_games
+from rllib_qatten.envs.python_games import EnvRules, PythonGames
 from rllib_qatten.envs.spaces import mask_key, plain_space, reader
 from rllib_qatten.envs.team import (
     ACTION_MASK,
@@ -48,6 +50,8 @@ class PythonTeams(TeamVector):
         envs: One `MultiAgentEnv` per game, all of the same kind.
         team_reward: How the agents' rewards become the team's: "equal" (those that played must
             agree), "sum" or "mean" (over all N agents, those without one count as 0).
+        make: Makes one more env; needed for `EnvRules.restart_failed`.
+        rules: What happens to envs that raise or hang, and to games without an end.
         declared: What the first env declares, read before its first reset; by default read here.
 
     Raises:
@@ -58,14 +62,21 @@ class PythonTeams(TeamVector):
         self,
         envs: Sequence[MultiAgentEnv],
         team_reward: str = "equal",
+        make: Callable[[], MultiAgentEnv] | None = None,
+        rules: EnvRules | None = None,
         declared: Declared | None = None,
     ) -> None:
         """See class."""
+        rules = rules or EnvRules()
         self._envs = list(envs)
         self._team_reward = team_reward
         self._declared = declared or declare(self._envs[0])
         spec = self._declared.spec
+        if limits := [n for n in (spec.episode_limit, rules.max_episode_steps) if n is not None]:
+            spec = dataclasses.replace(spec, episode_limit=min(limits))
         super().__init__(spec, len(self._envs))
+        has_state = self._declared.state_space is not None
+        self._games = PythonGames(self._envs, spec.engine, has_state, make, rules)
         for env in self._envs[1:]:
             _check_alike(self._declared, declare(env), env)
         lengths, n_actions = self._declared.lengths, self._declared.n_actions
@@ -86,9 +97,8 @@ class PythonTeams(TeamVector):
                 spec.agents, self._declared.observation_spaces, lengths, n_actions, strict=True
             )
         ]
-        #: Agents of each game that are not in it, and its steps so far.
+        #: Agents of each game that are not in it.
         self._away: list[set[AgentID]] = [set() for _ in self._envs]
-        self._steps = [0] * self.num_games
         #: Where the arrays hold something: bool [N, O] and [N, A]; the rest is padding.
         self._observed = np.arange(spec.observation_size) < np.array(lengths)[:, None]
         self._existing = np.arange(spec.n_actions) < np.array(n_actions)[:, None]
@@ -107,9 +117,11 @@ class PythonTeams(TeamVector):
         seeds: list[int | None] = [None] * self.num_games
         if seed is not None:
             seeds = np.random.SeedSequence(seed).generate_state(self.num_games).tolist()
-        for g, env in enumerate(self._envs):
-            self._begin(view, g, env.reset(seed=seeds[g]))
+            self._games.seed(seed)
+        for g in range(self.num_games):
+            self._begin(view, g, self._games.reset(g, seeds[g]))
         self._view = view
+        self.game_restarts = self._games.restarts
         return view
 
     def step(self, actions: np.ndarray) -> TeamStep:
@@ -119,40 +131,64 @@ class PythonTeams(TeamVector):
             TeamContractError: If an env broke the contract that it kept when it was checked.
         """
         final = TeamView.blank(self.spec, self.num_games)
-        came, begun = [], {}
+        came: list[tuple[float, bool, bool, bool, bool]] = []
         answers: list[Any] = []
         before = list(self._away)
-        for g, (env, joint) in enumerate(zip(self._envs, actions.tolist(), strict=True)):
+        for g, joint in enumerate(actions.tolist()):
             sent = dict(zip(self.spec.agents, joint, strict=True))
             for agent in self._away[g]:
                 del sent[agent]
-            answer = env.step(sent)
+            answer = self._games.step(g, sent)
             answers.append(answer)
-            self._steps[g] += 1
+            if answer is None:
+                came.append((0.0, False, True, False, True))
+                for name, array in vars(final).items():
+                    array[g] = getattr(self._view, name)[g]
+                continue
             try:
-                came.append(self._take(final, g, answer, sent))
+                came.append((*self._take(final, g, answer, sent), False))
             except Exception as error:
                 raise self._broken(g, answer, before[g], error) from error
-            if came[g][1] or came[g][2]:
-                begun[g] = env.reset()
-        rewards, terminated, truncated, won = map(np.array, zip(*came, strict=True))
+        rewards, *flags = map(np.array, zip(*came, strict=True))
+        terminated, truncated, won, dropped = flags
         stuck = ~(final.legal_actions.any(-1).all(-1) | terminated | truncated)
         if stuck.any():
             g = int(stuck.argmax())
             raise self._broken(g, answers[g], before[g])
-        view = final
-        if begun:
-            view = final.copy()
-            for g, answer in begun.items():
-                self._begin(view, g, answer)
-        return TeamStep(
-            rewards.astype(np.float32), terminated, truncated, won, final=final, view=view
+        step = TeamStep(
+            rewards.astype(np.float32), terminated, truncated, won, final, final, dropped
         )
+        if self.before_resets is not None:
+            self.before_resets(step)
+        if step.done.any():
+            step.view = final.copy()
+            for g in np.flatnonzero(step.done).tolist():
+                self._begin(step.view, g, self._games.reset(g))
+        self._view = step.view
+        self.game_restarts = self._games.restarts
+        return step
+
+    @property
+    def envs(self) -> list[MultiAgentEnv]:
+        """See base class; the name that RLlib's own vectors have."""
+        return self._envs
+
+    def render(self) -> Any:
+        """The picture of the first game, as RLlib's example of rendering takes it."""
+        return self._envs[0].render()
+
+    def reset_result(self, g: int) -> tuple[Any, Any] | None:
+        """See base class."""
+        return self._games.first[g]
+
+    def step_result(self, g: int) -> tuple[Any, Any] | None:
+        """See base class."""
+        return self._games.last[g]
 
     def get_state(self) -> list[Any] | None:
         """Of each game: who is away, its steps, and the env's own state, or the env, pickled."""
         states = []
-        for env, away, steps in zip(self._envs, self._away, self._steps, strict=True):
+        for env, away, steps in zip(self._envs, self._away, self._games.steps, strict=True):
             saved = _saved(env)
             if saved is None:
                 return None
@@ -166,7 +202,7 @@ class PythonTeams(TeamVector):
         for g, game in enumerate(state):
             if game.keys() - {OWN, WHOLE} != {"away", "steps"}:
                 raise ValueError("The games were saved by another version of this package.")
-            self._away[g], self._steps[g] = set(game["away"]), game["steps"]
+            self._away[g], self._games.steps[g] = set(game["away"]), game["steps"]
             if OWN in game:
                 self._envs[g].set_state(pickle.loads(game[OWN]))
             else:
@@ -180,7 +216,6 @@ class PythonTeams(TeamVector):
 
     def _begin(self, view: TeamView, g: int, answer: Any) -> None:
         """Writes what a game's reset answered."""
-        self._steps[g] = 0
         try:
             observations, infos = answer
             self._away[g] = away_after_reset(self._declared, observations)
@@ -197,6 +232,7 @@ class PythonTeams(TeamVector):
         observations, rewards, terminateds, truncateds, infos = answer
         reward = self._join(rewards, sent)
         terminated, truncated = bool(terminateds[ALL]), bool(truncateds[ALL])
+        truncated |= self._games.out_of_steps(g)
         away = self._away[g]
         if away or len(terminateds) > 1 or len(truncateds) > 1:
             away = away_after_step(away, observations, terminateds, truncateds)
@@ -211,7 +247,7 @@ class PythonTeams(TeamVector):
         self, g: int, answer: Any, away: set[AgentID] | None, error: Exception | None = None
     ) -> TeamContractError:
         """The checker's words for an answer that could not be read: of a step, or of a reset."""
-        env, step, declared = self._envs[g], self._steps[g], self._declared
+        env, step, declared = self._envs[g], self._games.steps[g], self._declared
         if away is None:
             faults = list(reset_faults(declared, env, answer))
         else:
@@ -265,11 +301,12 @@ class PythonTeams(TeamVector):
         if self._read_state is None:
             view.state[g] = view.observations[g].reshape(-1)
         else:
-            state: list[np.ndarray] = []
-            self._read_state(self._envs[g].state(), state)
-            view.state[g] = (
-                state[0].ravel() if len(state) == 1 else np.concatenate(state, axis=None)
-            )
+            state = self._games.states[g]
+            if type(state) is not np.ndarray or state.shape != self._state_shape:
+                flat: list[np.ndarray] = []
+                self._read_state(state, flat)
+                state = np.concatenate(flat, axis=None)
+            view.state[g] = state.reshape(-1)
 
     def _refuse_strangers(self, observations: Mapping) -> None:
         """Agents that are away may be shown at a game's end; others nobody knows."""

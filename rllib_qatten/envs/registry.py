@@ -17,12 +17,13 @@ from rllib_qatten.envs.battles.smac import make_smac
 from rllib_qatten.envs.checker import check_games, say_once
 from rllib_qatten.envs.construct import construct
 from rllib_qatten.envs.declared import declare, vectorizes
-from rllib_qatten.envs.import_path import load_attribute
+from rllib_qatten.envs.import_path import load_env
+from rllib_qatten.envs.python_games import CallWatch, EnvRules, checked
 from rllib_qatten.envs.python_teams import PythonTeams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.spaces import kind_of
 from rllib_qatten.envs.team import TeamContractError, TeamVector
-from rllib_qatten.errors import one_of
+from rllib_qatten.errors import BadInput, one_of
 
 #: The envs that importing the package registers with Tune.
 ENVS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -54,7 +55,7 @@ def env_creator(
     elif env in ENVS:
         make = ENVS[env]
     elif ":" in env:
-        make = load_attribute(env)
+        make = load_env(env)
     elif _global_registry.contains(ENV_CREATOR, env):
         make = _global_registry.get(ENV_CREATOR, env)
     elif env in gym.registry:
@@ -78,25 +79,42 @@ def make_teams(
     env_config: dict[str, Any],
     num_games: int,
     team_reward: str = "equal",
+    rules: EnvRules | None = None,
 ) -> TeamVector:
     """Makes a vector of `num_games` teams.
 
     An env with a `vectorize(num_games)` brings its own vector; others are checked and looped over.
 
     Raises:
-        ValueError: If the env is unknown or breaks the team contract.
+        ValueError: If the env is unknown or breaks the team contract, or for `max_episode_steps`
+            where games have an end of their own.
     """
+    rules = rules or EnvRules()
     create = env_creator(env)
-    first = create(env_config)
+    make = functools.partial(create, env_config)
+    watch = CallWatch(rules.hang_timeout_s)
+    with watch.during(f"The constructor of the env {env}"):
+        first = make()
     if vectorizes(first):
+        if rules.max_episode_steps is not None:
+            raise BadInput(
+                f"max_episode_steps is for Python environments without an end; the games of "
+                f"{first.engine} end after {first.episode_limit} steps at the latest: leave it out."
+            )
         return _vector(first, num_games)
     declared = declare(first)
     # One env runner tells of what is odd, not each of many.
     quiet = getattr(env_config, "worker_index", 0) > 1
-    tell = (lambda note: None) if quiet else say_once
-    check_games(first, declared, team_reward=team_reward, tell=tell)
-    others = [create(env_config) for _ in range(num_games - 1)]
-    return PythonTeams([first, *others], team_reward, declared)
+    check = functools.partial(
+        check_games,
+        declared=declared,
+        team_reward=team_reward,
+        tell=(lambda note: None) if quiet else say_once,
+    )
+    first = checked(first, check, make, rules)
+    with watch.during(f"The constructor of the env {env}"):
+        others = [make() for _ in range(num_games - 1)]
+    return PythonTeams([first, *others], team_reward, make, rules, declared)
 
 
 def _vector(env: Any, num_games: int) -> TeamVector:

@@ -1,4 +1,4 @@
-"""Named settings of Qatten, plain dicts of its options: `Qatten(n, s, u, **PRESETS[name])`."""
+"""Named settings of Qatten, plain dicts of its options: `QattenMixer(n, s, u, **PRESETS[name])`."""
 
 from typing import Any
 
@@ -26,3 +26,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # One setting for all maps.
     "pymarl2": _PAPER | {"weighted_heads": True, "attend_reg_coef": 0.0, "attention_bias": True},
 }
+
+
+def preset(*, mixer_preset: str | None = None) -> dict[str, Any]:
+    """The options of a named set.
+
+    Args:
+        mixer_preset: a named set of all mixer options: "paper", "paper_mmm2", "paper_3s5z_vs_3s6z"
+            or "pymarl2"; options that are set themselves come on top.
+    """
+    return {} if mixer_preset is None else PRESETS[mixer_preset]

@@ -1,6 +1,6 @@
 """Qatten: multi-head attention of the state over the agents."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +50,7 @@ class QattenMixer(Mixer):
         *,
         n_heads: int = 4,
         mixing_embed_dim: int = 32,
-        hypernet_layers: int = 2,
+        hypernet_layers: Literal[1, 2] = 2,
         hypernet_embed: int = 64,
         weighted_heads: bool = False,
         q_in_key: bool = False,
@@ -66,18 +66,19 @@ class QattenMixer(Mixer):
             n_agents: N.
             state_dim: S.
             unit_dim: U.
-            n_heads: H.
-            mixing_embed_dim: E, length of a query and a key, and width of c(s).
+            n_heads: attention heads, H.
+            mixing_embed_dim: length of a query and a key, E, and width of c(s).
             hypernet_layers: 1 or 2 layers from the state to queries and head weights.
             hypernet_embed: width between two such layers.
             weighted_heads: weigh the heads by w_h(s) = |f(s)|_h (equation 12).
-            q_in_key: let keys see (u_i, Q_i); gives up IGM.
+            q_in_key: let keys see (u_i, Q_i); gives up the IGM guarantee.
             mask_dead: give agents that are not alive no attention; if none is alive, 1/N each.
-            state_bias: add c(s).
+            state_bias: add c(s) to Q_tot.
             attend_reg_coef: factor of the regularizer sum_h mean_{rows, i} logit_ih^2, where logits
                 are taken before scaling and masking; 0 switches it off.
             reg_over_padding: let the regularizer's mean run over all rows, as the authors do, and
-                not only over those where `mask` is True.
+                not only over those where `mask` is True; training batches are then padded, and
+                learning is slower.
             attention_bias: biases in all query and key layers. Those of the keys add the same to
                 all agents' logits, so only the regularizer feels them.
 

@@ -1,6 +1,6 @@
 """QLinear: Qatten without attention."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -30,7 +30,7 @@ class QLinearMixer(Mixer):
         unit_dim: int,
         *,
         mixing_embed_dim: int = 32,
-        hypernet_layers: int = 2,
+        hypernet_layers: Literal[1, 2] = 2,
         hypernet_embed: int = 64,
         state_bias: bool = True,
     ) -> None:
@@ -41,9 +41,9 @@ class QLinearMixer(Mixer):
             state_dim: S.
             unit_dim: U.
             mixing_embed_dim: width of c(s).
-            hypernet_layers: 1 or 2 layers of f.
+            hypernet_layers: 1 or 2 layers of the agents' weights f.
             hypernet_embed: width between two such layers.
-            state_bias: add c(s).
+            state_bias: add c(s) to Q_tot.
 
         Raises:
             ValueError: an argument is out of range.

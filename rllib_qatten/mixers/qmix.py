@@ -1,5 +1,7 @@
 """QMIX: a small network of the utilities whose non-negative weights are made from the state."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 
@@ -21,7 +23,7 @@ class QMixer(Mixer):
         unit_dim: int = 0,
         *,
         mixing_embed_dim: int = 32,
-        hypernet_layers: int = 2,
+        hypernet_layers: Literal[1, 2] = 2,
         hypernet_embed: int = 64,
     ) -> None:
         """Make the hypernetworks.
@@ -30,9 +32,9 @@ class QMixer(Mixer):
             n_agents: N.
             state_dim: S.
             unit_dim: ignored.
-            mixing_embed_dim: E, width of the mixing network.
-            hypernet_layers: 1 or 2 layers from the state to W_1 and w_2.
-            hypernet_embed: width between two such layers.
+            mixing_embed_dim: width of the mixing network, E.
+            hypernet_layers: 1 or 2 layers of each hypernetwork, from the state to W_1 and w_2.
+            hypernet_embed: width of a 2-layer hypernetwork.
 
         Raises:
             ValueError: an argument is out of range.

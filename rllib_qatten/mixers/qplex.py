@@ -1,6 +1,6 @@
 """QPLEX: utilities split into values and advantages, the advantages weighed by the joint action."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +51,7 @@ class QPLEXMixer(Mixer):
         n_actions: int,
         n_kernels: int = 4,
         hypernet_embed: int = 64,
-        adv_hypernet_layers: int = 1,
+        adv_hypernet_layers: Literal[1, 2, 3] = 1,
         adv_hypernet_embed: int = 64,
     ) -> None:
         """Make the transformation and the kernels.
@@ -61,7 +61,7 @@ class QPLEXMixer(Mixer):
             state_dim: S.
             unit_dim: ignored.
             n_actions: A.
-            n_kernels: K, how many products add up to lambda.
+            n_kernels: how many products add up to lambda, K; 10 is usual in matrix games.
             hypernet_embed: width of the two-layer networks w(s) and v(s).
             adv_hypernet_layers: 1, 2 or 3 layers of each kernel's three networks.
             adv_hypernet_embed: width between these layers.

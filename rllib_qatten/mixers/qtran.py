@@ -80,8 +80,9 @@ class QTRANCritic(JointCritic):
             state_dim: S.
             n_actions: A.
             hidden_size: h, length of an agent's hidden state.
-            qtran_arch: what Q_jt reads.
-            network_size: two hidden layers, or three.
+            qtran_arch: what Q_jt reads: "qtran_paper", hidden states and actions, or "coma_critic",
+                the state and actions.
+            network_size: two hidden layers ("small"), or three ("big").
             mixing_embed_dim: width of the hidden layers.
 
         Raises:

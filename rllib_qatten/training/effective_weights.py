@@ -35,7 +35,7 @@ def effective_weights(
         utilities = module.agent(inputs, batch[columns.BATCH_SIZES])
     utilities.requires_grad_()
     now, actions = batch[columns.NOW], batch[Columns.ACTIONS]
-    mixed = module.joint_value(module.mixer, batch, now, utilities, actions)
+    mixed = module.live_value(batch, now, utilities, actions)
     # A step's Q_tot depends on no other step's utilities.
     (gradient,) = torch.autograd.grad(mixed.q_tot.sum(), utilities)
     taken = utilities_of(utilities, now, actions).detach()

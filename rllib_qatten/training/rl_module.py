@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from rllib_qatten import columns
 from rllib_qatten.agents import Agent, InputLayout, make_agent, unroll
 from rllib_qatten.envs.team import TeamSpec
-from rllib_qatten.mixers import MIXERS, Mixed, attention_entropy
+from rllib_qatten.errors import BadInput
+from rllib_qatten.mixers import Mixed, attention_entropy
+from rllib_qatten.mixers.options import Option, options_of
 from rllib_qatten.rollout.exploration import ILLEGAL
 from rllib_qatten.training.reward_standardizer import RewardStandardizer
 
@@ -38,14 +40,14 @@ def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Te
 
 
 class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
-    """The policy of QMIX: agent networks, by default one that all agents share, and a mixer.
+    """What all policies are: agent networks, by default one that all agents share, and a mixer.
 
     Built `inference_only`, as on env runners, it holds the agent network alone. A subclass brings
-    another mixer.
+    the mixer.
     """
 
-    #: Which of `MIXERS`.
-    mixer_name: ClassVar[str]
+    #: The mixer, whose options are settings of the algorithm; None: there is nothing to set.
+    mixer_class: ClassVar[Any] = None
 
     @override(TorchRLModule)
     def setup(self) -> None:
@@ -67,17 +69,28 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         return agent
 
     @classmethod
+    def mixer_options(cls) -> dict[str, Option]:
+        """What can be set of the mixer, by name."""
+        return options_of(cls.mixer_class) if cls.mixer_class else {}
+
+    @classmethod
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
         """The mixer for a team.
+
+        Args:
+            spec: The team's sizes.
+            settings: The model config; its "mixer" holds the mixer's options.
 
         Raises:
             ValueError: One of the mixer's settings is out of range.
         """
-        kind = MIXERS[cls.mixer_name]
-        sizes = {"n_actions": spec.n_actions} if kind.uses_actions else {}
+        sizes = {"n_actions": spec.n_actions} if cls.mixer_class.uses_actions else {}
         # Keys come from the declared unit features, else from the agent's own observation.
         unit_size = spec.unit_feature_size or spec.observation_size
-        return kind(spec.n_agents, spec.state_size, unit_size, **sizes, **settings["mixer"])
+        mixer: nn.Module = cls.mixer_class(
+            spec.n_agents, spec.state_size, unit_size, **sizes, **settings["mixer"]
+        )
+        return mixer
 
     @property
     def spec(self) -> TeamSpec:
@@ -106,17 +119,39 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
         Args:
             batch: Columns.OBS [G, N, O], "last_actions" [G, N] (-1: none), Columns.STATE_IN
-                {"hidden": [G, N, hidden]}.
+                {"hidden": [G, N, hidden]}; without the last two a game begins.
 
         Returns:
             "utilities" [G, N, A] of all actions, legal or not, and Columns.STATE_OUT.
+
+        Raises:
+            BadInput: If observations are not [G, N, O].
         """
+        if columns.LAST_ACTIONS not in batch or Columns.STATE_IN not in batch:
+            batch = self._begun(batch)
         inputs = self.layout(
             torch.as_tensor(batch[Columns.OBS]), torch.as_tensor(batch[columns.LAST_ACTIONS])
         )
         hidden = torch.as_tensor(batch[Columns.STATE_IN]["hidden"])
         utilities, hidden = self.agent.step(inputs, hidden)
         return {columns.UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}
+
+    def _begun(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with what it lacks: no last actions, and hidden states of a game's start."""
+        n, o = self.spec.n_agents, self.spec.observation_size
+        obs = torch.as_tensor(batch[Columns.OBS] if Columns.OBS in batch else [])
+        if obs.ndim != 3 or obs.shape[1:] != (n, o):
+            raise BadInput(
+                f"'obs' must hold the observations of all agents in G games, [G, N, O], here "
+                f"[G, {n}, {o}]; got {list(obs.shape) if obs.numel() else 'none'}. To act for one "
+                "agent alone: TeamPolicy.from_checkpoint(CHECKPOINT).agent(AGENT)."
+            )
+        hidden = torch.from_numpy(self.get_initial_state()["hidden"])
+        begun = {
+            columns.LAST_ACTIONS: torch.full((len(obs), n), -1),
+            Columns.STATE_IN: {"hidden": hidden.expand(len(obs), *hidden.shape)},
+        }
+        return begun | batch | {Columns.OBS: obs.to(next(self.parameters()).dtype)}
 
     # Learning.
 
@@ -148,7 +183,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             taken actions and TARGET_GREEDY_Q_TOT [M] of the greedy ones.
         """
         now, mask, actions = batch[columns.NOW], batch[columns.MASK], batch[Columns.ACTIONS]
-        mixed = self.joint_value(self.mixer, batch, now, utilities, actions, mask=mask)
+        mixed = self.live_value(batch, now, utilities, actions, mask)
         following = slice(len(utilities) - len(now), None)
         with torch.no_grad():
             judge = utilities if self.model_config["double_q"] else target_utilities
@@ -156,9 +191,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             def target(rows: Tensor | slice, chosen: Tensor | None = None) -> Tensor:
                 if chosen is None:
                     chosen = greedy_actions(judge[rows], batch[columns.LEGAL_ACTIONS][rows])
-                return self.joint_value(
-                    self.target_mixer, batch, rows, target_utilities, chosen
-                ).q_tot
+                return self.target_value(batch, rows, target_utilities, chosen).q_tot
 
             forward = {
                 columns.Q_TOT: mixed.q_tot,
@@ -174,6 +207,29 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
                 forward[columns.STATS] = {f"head_{h}_entropy": e for h, e in enumerate(entropies)}
         return forward
 
+    def live_value(
+        self,
+        batch: dict[str, Any],
+        rows: Tensor | slice,
+        utilities: Tensor,
+        actions: Tensor,
+        mask: Tensor | None = None,
+    ) -> Mixed:
+        """What the mixer that learns makes of joint actions: see `joint_value`.
+
+        `utilities` are the live agent network's.
+        """
+        return self.joint_value(self.mixer, batch, rows, utilities, actions, mask=mask)
+
+    def target_value(
+        self, batch: dict[str, Any], rows: Tensor | slice, utilities: Tensor, actions: Tensor
+    ) -> Mixed:
+        """What targets are made of, the target mixer's value of joint actions: see `joint_value`.
+
+        `utilities` are the target agent network's.
+        """
+        return self.joint_value(self.target_mixer, batch, rows, utilities, actions)
+
     def joint_value(
         self,
         mixer: Any,
@@ -181,24 +237,24 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         rows: Tensor | slice,
         utilities: Tensor,
         actions: Tensor,
-        **options: Tensor,
+        mask: Tensor | None = None,
     ) -> Mixed:
-        """What a mixer makes of some entries' joint actions.
+        """What any mixer makes of some entries' joint actions.
 
         Args:
-            mixer: The live or the target mixer.
+            mixer: The mixer.
             batch: The packed batch.
             rows: The entries, R of P.
             utilities: [P, N, A].
             actions: [R, N].
-            **options: Passed on to the mixer.
+            mask: [R] bool, the entries that count in a regularizer; None means all.
         """
         inputs: dict[str, Tensor] = self._mixer_inputs(batch, rows)
         if mixer.uses_actions:
             legal = batch[columns.LEGAL_ACTIONS][rows]
             best = (utilities[rows].detach() + (~legal) * ILLEGAL).amax(-1)
             inputs |= {"actions": actions, "best_utilities": best}
-        mixed: Mixed = mixer(utilities_of(utilities, rows, actions), **inputs, **options)
+        mixed: Mixed = mixer(utilities_of(utilities, rows, actions), **inputs, mask=mask)
         return mixed
 
     def _mixer_inputs(self, batch: dict[str, Any], rows: Tensor | slice) -> dict[str, Tensor]:
@@ -229,9 +285,8 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         """Target utilities [P, N, A] of a packed batch; training gets them from `forward_train`."""
         inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         with torch.no_grad():
-            return {
-                columns.UTILITIES: self.target_agent(inputs, batch[columns.BATCH_SIZES]),
-            }
+            utilities = self.target_agent(inputs, batch[columns.BATCH_SIZES])
+        return {columns.UTILITIES: utilities}
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:

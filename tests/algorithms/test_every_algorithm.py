@@ -10,6 +10,7 @@ from ray.tune.utils import flatten_dict
 
 from rllib_qatten import ALGORITHMS, keys
 from rllib_qatten.algorithms import value_decomposition
+from tests.settings import those_of
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -45,7 +46,8 @@ def _scripted_battle():
 
 def build(name, env="two_step_game", **settings):
     config = ALGORITHMS[name].get_default_config()
-    return config.update_from_dict({"env": env, **TINY, **settings}).build_algo()
+    tiny = those_of(name, TINY)
+    return config.update_from_dict({"env": env, **tiny, **settings}).build_algo()
 
 
 def weights(algorithm):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rllib_qatten import ALGORITHMS
+from tests.settings import those_of
 
 TINY = {
     "env": "two_step_game",
@@ -36,7 +37,7 @@ SMAX = TINY | {
     "train_batch_size_episodes": 2,
     "evaluation_duration": 2,
 }
-CASES = {name: (name, TINY) for name in ALGORITHMS} | {
+CASES = {name: (name, those_of(name, TINY)) for name in ALGORITHMS} | {
     "smax": ("Qatten", SMAX),
     "prioritized": ("QMIX", TINY | {"replay": "prioritized"}),
     "runners": ("Qatten", TINY | {"num_env_runners": 2}),

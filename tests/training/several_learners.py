@@ -5,6 +5,7 @@ Takes its shares of each case in FOLDER/cases.pkl and leaves FOLDER/RANK.pkl.
 
 import pickle
 import sys
+import time
 from pathlib import Path
 
 import gymnasium as gym
@@ -14,6 +15,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
+from tests.settings import those_of
 
 LEARNERS = 2
 SPEC = TeamSpec(("a", "b"), n_actions=4, observation_size=3, state_size=5)
@@ -26,7 +28,9 @@ PLAYED = {"num_env_steps_sampled_lifetime": 10, "num_episodes_lifetime": 10}
 
 def build(name, learners, **settings):
     config = ALGORITHMS[name].get_default_config().environment("two_step_game")
-    config.update_from_dict({**SMALL, **settings, "num_learners": learners}).validate()
+    config.update_from_dict(
+        {**those_of(name, SMALL), **settings, "num_learners": learners}
+    ).validate()
     space = gym.spaces.MultiDiscrete([SPEC.n_actions] * SPEC.n_agents)
     return config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(SPEC), space)})
 
@@ -46,7 +50,7 @@ def main(folder, rank):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=LEARNERS
     )
-    learned = {}
+    learned, first = {}, None
     for case, (name, settings, state, shares) in pickle.loads(
         (folder / "cases.pkl").read_bytes()
     ).items():
@@ -54,12 +58,19 @@ def main(folder, rank):
         learner = build(name, LEARNERS, **settings)
         if state is not None:
             learner.set_state(state)
+        first = first or shares[rank]
         try:
             learned[case] = learn(learner, shares[rank])
         except FloatingPointError as error:
             learned[case] = str(error)
+    # The first fails alone, on a batch that has nothing in it; the other waits for its loss.
+    learner, made = build("VDN", LEARNERS), [[[None]], first]
+    begun = time.monotonic()
+    try:
+        learn(learner, made[rank])
+    except Exception as error:
+        learned["alone"] = time.monotonic() - begun, str(error)
     (folder / f"{rank}.pkl").write_bytes(pickle.dumps(learned))
-    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -15,10 +15,14 @@ from rllib_qatten.training.losses import targets_of
 from rllib_qatten.training.returns import lambda_returns
 from tests import golden
 
+#: Mixer -> settings of the algorithm that is no more than this mixer.
 CONFIGS = {
-    config.rl_module_class.mixer_name: config
-    for config in (algorithm.get_default_config() for algorithm in reversed(ALGORITHMS.values()))
-}
+    name: ALGORITHMS[algorithm].get_default_config()
+    for name, algorithm in {
+        "vdn": "VDN", "qmix": "QMIX", "qatten": "Qatten", "qlinear": "QLinear", "qplex": "QPLEX",
+        "qtran": "QTRAN", "none": "IndependentQ",
+    }.items()
+}  # fmt: skip
 #: What stands for the agents' network in a step: free numbers that learn.
 FREE = ("agent_q_live", "agent_hidden_live")
 
@@ -96,7 +100,7 @@ def module_of(case):
         observation_space=TeamSpace(spec), model_config=settings._model_config_auto_includes
     )
     weights = case["weights"]
-    if settings.rl_module_class.mixer_name != "none":
+    if mixer_name(case) != "none":
         module.mixer = golden.make_mixer(case["mixer"], config, weights.get("live_mixer"))
         module.target_mixer = golden.make_mixer(case["mixer"], config, weights.get("target_mixer"))
     else:

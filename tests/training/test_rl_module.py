@@ -132,9 +132,7 @@ def test_double_q_takes_the_live_networks_choice(name):
         module = build(name, double_q=double_q)
         chosen = torch.full((len(batch[columns.NOW]), 2), action)
         extras = extras_of(live, target)
-        expected = module.joint_value(
-            module.target_mixer, batch | extras, slice(3, None), target, chosen
-        ).q_tot
+        expected = module.target_value(batch | extras, slice(3, None), target, chosen).q_tot
         torch.testing.assert_close(mix(module, batch, live, target)["next_q_tot"], expected)
 
 

@@ -1,0 +1,139 @@
+"""Settings that come in named sets, beneath what the user sets.
+
+A config's values lie in layers: the defaults, then the named sets that are chosen (a `recipe`, a
+`mixer_preset`), then what was set by itself, in whatever order all of it was said. So a recipe may
+be searched like any setting: every trial gets its recipe's values, with what was set on top.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABCMeta
+from typing import Any, ClassVar, Self
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.utils.annotations import override
+from ray.tune.result import TRIAL_INFO
+
+from rllib_qatten.algorithms.rllib_settings import ALIASED, attribute
+from rllib_qatten.algorithms.unknown_setting import unknown_setting
+from rllib_qatten.errors import one_of
+
+#: Attributes, and so keys of a config as a dict: which settings were set by themselves, and which
+#: named sets the others have their values from.
+SET, SETS = "_set", "_named_sets"
+
+
+class _Layered(ABCMeta):
+    """What constructors set are defaults; what is set later, the user sets."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        config = super().__call__(*args, **kwargs)
+        vars(config).update({SET: (), SETS: config._chosen_sets()})
+        return config
+
+
+class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
+    """Remembers what was set; takes no setting that it does not know.
+
+    Attributes:
+        named_sets: Setting -> name -> values; of two settings the later one's go first.
+        options: The settings that not all algorithms have, by name.
+    """
+
+    named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
+    options: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def name(self) -> str:
+        """The trainable's name."""
+        return self.algo_class.__name__
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        """Sets one value and remembers that; a named set's name brings its values along.
+
+        Raises:
+            ValueError: If there is no such setting or no such set, with the nearest one.
+        """
+        if SET not in self.__dict__:
+            super().__setattr__(key, value)
+            return
+        self._check_key(key)
+        if key in self.named_sets and isinstance(value, str):
+            one_of(value, self.named_sets[key], key)
+        super().__setattr__(key, value)
+        self._remember(key)
+
+    @override(AlgorithmConfig)
+    def __setitem__(self, key: str, value: Any) -> None:
+        """As an attribute; RLlib lets frozen configs be changed so."""
+        self._check_key(key)
+        super().__setitem__(key, value)
+        self._remember(key)
+
+    def _check_key(self, key: str) -> None:
+        if key.startswith("_") or key in self.__dict__ or key == "worker_index":
+            return
+        if not isinstance(getattr(type(self), key, None), property):
+            raise unknown_setting(key, self)
+
+    def _remember(self, key: str) -> None:
+        if key in self.named_sets:
+            self._lay()
+        elif key in self._layered and key not in self.__dict__[SET]:
+            self.__dict__[SET] = (*self.__dict__[SET], key)
+
+    @property
+    def _layered(self) -> set[str]:
+        """The settings that this config has and a named set may bring."""
+        sets = [values for named in self.named_sets.values() for values in named.values()]
+        return {key for values in sets for key in values if key in self.__dict__}
+
+    def _chosen_sets(self) -> dict[str, Any]:
+        return {setting: getattr(self, setting) for setting in self.named_sets}
+
+    def _below(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """The layered settings' values if none was set by itself, for named sets."""
+        defaults = type(self)(self.algo_class)
+        values = {key: getattr(defaults, key) for key in self._layered}
+        for setting, named in self.named_sets.items():
+            # The default's values are the defaults, a subclass's changes of them included.
+            name, default = chosen.get(setting), getattr(defaults, setting)
+            if name is not None and name != default:
+                brought = named[one_of(name, named, setting)]
+                values |= {k: copy.deepcopy(v) for k, v in brought.items() if k in values}
+        return values
+
+    def _lay(self) -> None:
+        """Brings the values of the chosen named sets, beneath what was set."""
+        chosen = self._chosen_sets()
+        if not all(name is None or isinstance(name, str) for name in chosen.values()):
+            return  # searched: a trial will bring the name
+        for key, value in self._below(chosen).items():
+            if key not in self.__dict__[SET]:
+                self.__dict__[key] = value
+        self.__dict__[SETS] = chosen
+
+    @override(AlgorithmConfig)
+    def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
+        """Takes settings from a dict, of some settings or of a whole config (`to_dict`).
+
+        In a whole config's dict, what was set in that config counts as set, and so does every value
+        that its named sets do not have.
+
+        Raises:
+            ValueError: For a key that is no setting, with the nearest one; nothing is taken then.
+        """
+        given = {attribute(key): value for key, value in config_dict.items()}
+        for key in given:
+            if key not in (TRIAL_INFO, "multiagent", *ALIASED):
+                self._check_key(self._translate_special_keys(key, warn_deprecated=False))
+        if SET in given:
+            was_set, chosen = given.pop(SET), given.pop(SETS, {})
+            self.__dict__[SET] = ()
+            for key, value in self._below(chosen).items():
+                if key not in was_set and given.get(key) == value:
+                    del given[key]
+        super().update_from_dict(given)
+        self._lay()
+        return self

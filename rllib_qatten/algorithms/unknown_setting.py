@@ -1,0 +1,43 @@
+"""Why a setting is refused: it is another algorithm's, or nobody's."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from rllib_qatten.algorithms.old_names import known_setting
+from rllib_qatten.algorithms.registry import ALGORITHMS
+from rllib_qatten.errors import BadInput
+
+
+class UnknownSetting(BadInput, TypeError):
+    """A setting that an algorithm does not have; a TypeError, too, as of any unknown argument."""
+
+
+def unknown_setting(key: str, config: Any) -> UnknownSetting:
+    """The error for a setting that a config does not have, with what is there instead."""
+    owners = [name for name in ALGORITHMS if key in _options(name)]
+    if owners:
+        own = ", ".join(config.options) or "none"
+        return UnknownSetting(
+            f"{config.name} has no use for {key}: nothing in its mixer or loss reads it. It is a "
+            f"setting of {', '.join(owners)}; those of {config.name} beside the common ones: {own}."
+        )
+    try:
+        known_setting(key, config.keys(), f"config key of {config.name}")
+    except ValueError as error:
+        return UnknownSetting(str(error))
+    methods = [
+        name
+        for name, method in inspect.getmembers(type(config), inspect.isfunction)
+        if key in inspect.signature(method).parameters
+    ]
+    how = f"config.{methods[0]}({key}=...)" if methods else f"config.{key} = ..."
+    return UnknownSetting(f"{key} is no argument of training(); set it by {how}.")
+
+
+def _options(algorithm: str) -> dict[str, Any]:
+    try:
+        return ALGORITHMS[algorithm].config_class.options
+    except BadInput:  # another package's, which cannot be imported
+        return {}

@@ -1,0 +1,85 @@
+"""What can be set of a mixer, read from the one place where it stands: its own signature.
+
+Every keyword-only argument with a default is an option. Its kind is the annotation, its meaning the
+argument's text under `Args:` in the docstring. Losses and other functions are read the same way.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from rllib_qatten.errors import one_of
+
+KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    str: ("a name", (str,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One keyword-only argument.
+
+    Attributes:
+        name: Its name.
+        default: Its default.
+        kind: Its annotation: bool, int, float, str or a `Literal`; `None` may be a part of it.
+        meaning: What the docstring says of it.
+    """
+
+    name: str
+    default: Any
+    kind: Any
+    meaning: str
+
+    def check(self, value: Any) -> None:
+        """Makes sure that a value is of the option's kind; ranges are the owner's business.
+
+        Raises:
+            ValueError: If not, with name, value and what is accepted.
+        """
+        kind = self.kind
+        if get_origin(kind) in (Union, UnionType):
+            if value is None:
+                return
+            [kind] = [part for part in get_args(kind) if part is not NoneType]
+        if get_origin(kind) is Literal:
+            choices = get_args(kind)
+            if all(isinstance(choice, str) for choice in choices):
+                one_of(value, choices, self.name)
+            elif value not in choices or isinstance(value, bool):
+                *first, last = map(str, choices)
+                raise ValueError(f"{self.name} must be {', '.join(first)} or {last}; got {value!r}")
+        elif kind in KINDS:
+            wanted, types = KINDS[kind]
+            if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool):
+                raise ValueError(f"{self.name} must be {wanted}; got {value!r}")
+
+
+def options_of(*sources: Callable[..., Any]) -> dict[str, Option]:
+    """The options of classes and functions, by name; of two with one name the first counts."""
+    found: dict[str, Option] = {}
+    for source in sources:
+        function = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]
+        kinds = get_type_hints(function)
+        meanings = _arguments(function.__doc__ or "")
+        for name, parameter in inspect.signature(source).parameters.items():
+            keyword_only = parameter.kind is parameter.KEYWORD_ONLY
+            if keyword_only and parameter.default is not parameter.empty and name not in found:
+                kind, meaning = kinds.get(name, Any), meanings.get(name, "")
+                found[name] = Option(name, parameter.default, kind, meaning)
+    return found
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """What stands under `Args:`, each argument's text on one line."""
+    section = re.search(r"^Args:\n((?: .*\n?|\n)+)", inspect.cleandoc(docstring), re.MULTILINE)
+    if not section:
+        return {}
+    entries = re.findall(r"^ {4}(\w+)(?: \([^)]*\))?: (.*(?:\n {5,}.*)*)", section[1], re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}
