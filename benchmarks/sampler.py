@@ -13,7 +13,8 @@ from benchmarks.baseline import STOCK
 from benchmarks.teams import DummyBatch, DummyTeam, Size
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
 from rllib_qatten import QattenConfig
-from rllib_qatten.envs.battles.smax import EPISODE_LIMITS, installed
+from rllib_qatten.envs.battles.armies import SMAC_LIMITS
+from rllib_qatten.envs.battles.smax import installed
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
 OURS = "TeamEnvRunner"
@@ -83,7 +84,7 @@ def run(name: str, size: Size, rounds: int, seconds: float) -> list[Row]:
     }
     base, ours, batched = contenders
     clocks = dict.fromkeys(contenders, "cpu")
-    if name in EPISODE_LIMITS and installed():
+    if name in SMAC_LIMITS and installed():
         smax = {"map_name": name, "engine": "smax"}
         for number in (games, 4 * games):
             who = f"{OURS}, {number} games of SMAX"

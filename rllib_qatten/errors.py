@@ -1,16 +1,27 @@
-"""The user's mistake as one exception, and messages for a name that is none of those accepted."""
+"""What stops a run with a message: mistakes of the user, engines and environments that fail."""
 
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
-#: Up to so many accepted names are listed.
-FEW = 40
+#: Accepted names are listed in up to so many letters.
+FEW = 500
+_names = reprlib.Repr()
+_names.maxstring = _names.maxother = 100
 
 
 class BadInput(ValueError):
     """What the user gave cannot be run; the message says where, what came and what is accepted."""
+
+
+class EngineFailed(RuntimeError):
+    """An engine cannot play, however often it is started; the message says why."""
+
+
+class EnvFailed(EngineFailed):
+    """A Python environment raised; the message names it, the step and what it raised."""
 
 
 def one_of(name: str, accepted: Iterable[str], what: str) -> str:
@@ -29,8 +40,13 @@ def one_of(name: str, accepted: Iterable[str], what: str) -> str:
         return name
     by_lower = {other.lower(): other for other in accepted}
     close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
-    nearest = [by_lower[other] for other in close]
+    close = close or [
+        other for other in by_lower if len(str(name)) > 2 and str(name).lower() in other
+    ]
+    nearest = [by_lower[other] for other in close[:3]]
+    given = _names.repr(name)
     hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
     # A list that fills the screen would bury the hint.
-    listed = f" Accepted: {', '.join(sorted(accepted))}." if 0 < len(accepted) <= FEW else ""
-    raise ValueError(f"Unknown {what}: {name!r}.{hint}{listed}")
+    names = ", ".join(sorted(accepted))
+    listed = f" Accepted: {names}." if 0 < len(names) <= FEW else ""
+    raise ValueError(f"Unknown {what}: {given}.{hint}{listed}")

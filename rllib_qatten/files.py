@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files that anybody may have made."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rllib_qatten.errors import BadInput
 
@@ -39,3 +42,58 @@ def replacing(path: Path) -> Iterator[Path]:
         raise BadInput(f"{path}: cannot be written: {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
+    """Reads a file that a stranger may have made.
+
+    Args:
+        file: Where it is.
+        limit: Bytes that it may have at most.
+        inside: A folder that a link must not lead out of; None follows any link.
+
+    Raises:
+        OSError: As `open` does.
+        ValueError: If it is too large, no ordinary file, or leads out of the folder.
+    """
+    if inside is not None:
+        try:
+            target = file.resolve()
+        except RuntimeError as error:  # how Python 3.11 and 3.12 report a loop of links
+            raise ValueError(f"{file.name} is a link to itself") from error
+        if not target.is_relative_to(inside.resolve()):
+            raise ValueError(f"{file.name} is a link that leads out of its folder")
+    # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+    with open(file, "rb", opener=lambda path, _: os.open(path, flags)) as opened:
+        about = os.fstat(opened.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{file.name} is no ordinary file")
+        # Python makes room at once for as much as it is asked to read.
+        content = b"" if about.st_size > limit else opened.read(about.st_size + 1)
+    if about.st_size > limit or len(content) > limit:
+        raise ValueError(f"{file.name} is larger than {limit >> 20} MiB")
+    return content
+
+
+def parse_json(text: str | bytes, depth: int = 50) -> Any:
+    """Parses JSON that a stranger may have written.
+
+    Raises:
+        ValueError: If it is not JSON, or nested deeper than `depth`.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deep") from error
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise ValueError("its JSON is nested too deep")

@@ -1,4 +1,4 @@
-"""The keys of our results: what each means, promised to stay.
+"""The keys of our results: what each means, promised to stay; names of result files.
 
 Tune joins nested keys with "/", so that `env_runners/win_rate` names the same number in
 progress.csv, TensorBoard, stopping criteria and searches.
@@ -17,6 +17,7 @@ EPISODE_RETURN_MEAN = "episode_return_mean"
 EPISODE_LEN_MEAN = "episode_len_mean"
 GAME_RESTARTS = "game_restarts"
 GAMES_DROPPED = "games_dropped"
+ENV_RUNNERS_FAILED = "env_runners_failed"
 REPLAY_EPISODES = "replay_episodes"
 REPLAY_BYTES = "replay_bytes"
 ENGINE = "engine"
@@ -41,8 +42,13 @@ GRAD_NORM = "gradients_default_optimizer_global_norm"
 
 RETURN = f"{ENV_RUNNERS}/{EPISODE_RETURN_MEAN}"
 WINS = f"{ENV_RUNNERS}/{WIN_RATE}"
+DROPPED = f"{ENV_RUNNERS}/{GAMES_DROPPED}"
+GREEDY_DROPPED = f"{EVALUATION}/{DROPPED}"
 GREEDY_RETURN = f"{EVALUATION}/{RETURN}"
 GREEDY_WINS = f"{EVALUATION}/{WINS}"
+
+#: In a trial's folder, beside Tune's files: the command that started it.
+COMMAND_FILE = "command.txt"
 
 #: Evaluations that a final number is the mean of.
 LAST = 5
@@ -57,7 +63,7 @@ KEYS = {
     "env_runners/episode_len_mean": "mean length of this iteration's exploring games, in steps",
     "env_runners/win_rate": "share of this iteration's exploring games that were won (battles)",
     "env_runners/epsilon": "exploration at the end of the iteration",
-    "env_runners/game_restarts": "faults of the engine after which a game was started anew",
+    "env_runners/game_restarts": "faults of engines or envs after which a game was started anew",
     "env_runners/games_dropped": "exploring games that a fault ended; in no other number here",
     "evaluation/env_runners/win_rate": "share of this evaluation's greedy games that were won",
     "evaluation/env_runners/episode_return_mean": "mean return of exactly those games",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rllib_qatten.commands.cli import app
+from rllib_qatten.__main__ import app
 from tests.experiment.test_sweeps import none_is_left
 
 ROOT = Path(__file__).parents[1]

@@ -14,6 +14,7 @@ from rllib_qatten import QMIXConfig
 from rllib_qatten.envs import ENVS, make_teams
 from rllib_qatten.envs.import_path import load_attribute
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import read
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def test_it_keeps_the_contract(own_folder):
 def test_a_fault_is_found_before_ray_starts(own_folder):
     (own_folder / "my_env.py").write_text(blocks("python")[0].replace("float(met))", "None)"))
     with pytest.raises(BadInput, match=r"Meeting is no team.*\n.*'left' got the reward None"):
-        read(own_folder / "meeting.yaml")[0].check()
+        check(read(own_folder / "meeting.yaml")[0])
 
 
 def test_in_python(own_folder):

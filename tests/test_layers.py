@@ -6,9 +6,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+#: Loose modules, which all others may use.
+GROUND = (
+    "version",
+    "errors",
+    "messages",
+    "keys",
+    "columns",
+    "files",
+    "folders",
+    "fast_linear",
+    "installed",
+    "memory",
+)
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (
-    ("version", "errors", "messages", "keys", "columns", "files", "fast_linear"),
+    GROUND,
     ("mixers", "agents"),
     ("envs",),
     ("rollout",),
@@ -23,7 +36,7 @@ ROOMS = (
     ("__init__", "__main__"),
 )
 #: Rooms in which nothing of Ray is imported.
-PLAIN = ("version", "errors", "keys", "columns", "files", "fast_linear", "mixers", "agents")
+PLAIN = (*GROUND, "mixers", "agents")
 
 
 def module_name(root, file):

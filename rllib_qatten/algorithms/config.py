@@ -14,10 +14,12 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
+from ray.util.debug import log_once
 
 from rllib_qatten.algorithms.documented import documented
 from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.refusals import check_learner_connectors, check_rllib_settings
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
@@ -80,7 +82,8 @@ class ValueDecompositionConfig(LayeredConfig):
         self.evaluation_duration = 32
         self.evaluation_duration_unit = "episodes"
         self.evaluation_config = {"explore": False}
-        # Episodes become a batch in one step of our own; acting needs no connectors at all.
+        self.max_episode_steps: int | None = None
+        # Learning has one connector of our own, acting none.
         self.add_default_connectors_to_env_to_module_pipeline = False
         self.add_default_connectors_to_module_to_env_pipeline = False
         self.add_default_connectors_to_learner_pipeline = False
@@ -109,6 +112,31 @@ class ValueDecompositionConfig(LayeredConfig):
         self.orthogonal_init = False
         for option in self.options.values():
             setattr(self, option.name, option.default)
+
+    @override(AlgorithmConfig)
+    def environment(
+        self,
+        env: Any = NotProvided,
+        *,
+        max_episode_steps: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> Self:
+        """Sets what is played.
+
+        Args:
+            env: See base class.
+            max_episode_steps: Steps after which a game is truncated (gymnasium's name), for a
+                Python environment without an end of its own; its value then goes on. None lets
+                games end by themselves.
+            **kwargs: RLlib's own.
+
+        Returns:
+            This config.
+        """
+        super().environment(env, **kwargs)
+        if max_episode_steps is not NotProvided:
+            self.max_episode_steps = max_episode_steps
+        return self
 
     @override(AlgorithmConfig)
     def training(
@@ -206,6 +234,9 @@ class ValueDecompositionConfig(LayeredConfig):
     @override(AlgorithmConfig)
     def validate(self) -> None:
         """Checks every range, naming key, value and what is accepted."""
+        check_rllib_settings(self)
+        # Spares users RLlib's advice to leave the new API stack, on which alone this runs.
+        log_once(f"{self.name}_on_new_api_stack")
         super().validate()
         for setting, named in self.named_sets.items():
             if (name := getattr(self, setting)) is not None or setting not in self.options:
@@ -269,9 +300,10 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
-        """Ends in one step of our own, that makes a batch of episodes."""
+        """Episodes become a batch in one step of our own; a user's own steps come after it."""
         pipeline = super().build_learner_connector(*args, **kwargs)
-        pipeline.append(PackEpisodes(pad=self.counts_padding))
+        check_learner_connectors(pipeline.connectors)
+        pipeline.prepend(PackEpisodes(pad=self.counts_padding))
         return pipeline
 
     @property

@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.utils.annotations import override
+from ray.tune.result import TRIAL_INFO
 
+from rllib_qatten.algorithms.rllib_settings import ALIASED, attribute
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import one_of
 
@@ -122,10 +124,10 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         Raises:
             ValueError: For a key that is no setting, with the nearest one; nothing is taken then.
         """
-        for key in config_dict:
-            if key not in ("__trial_info__", "multiagent"):
+        given = {attribute(key): value for key, value in config_dict.items()}
+        for key in given:
+            if key not in (TRIAL_INFO, "multiagent", *ALIASED):
                 self._check_key(self._translate_special_keys(key, warn_deprecated=False))
-        given = dict(config_dict)
         if SET in given:
             was_set, chosen = given.pop(SET), given.pop(SETS, {})
             self.__dict__[SET] = ()

@@ -7,8 +7,9 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.registry import ALGORITHMS
-from rllib_qatten.errors import BadInput, one_of
+from rllib_qatten.errors import BadInput
 
 
 class UnknownSetting(BadInput, TypeError):
@@ -25,7 +26,7 @@ def unknown_setting(key: str, config: Any) -> UnknownSetting:
             f"setting of {', '.join(owners)}; those of {config.name} beside the common ones: {own}."
         )
     try:
-        one_of(key, config.keys(), f"config key of {config.name}")
+        known_setting(key, config.keys(), f"config key of {config.name}")
     except ValueError as error:
         return UnknownSetting(str(error))
     methods = [

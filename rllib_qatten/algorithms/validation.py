@@ -28,6 +28,7 @@ LEAST = {
     "num_learners": 0,
     "min_sample_timesteps_per_iteration": 0,
     "evaluation_interval": None,
+    "max_episode_steps": None,
     "train_batch_size_episodes": 1,
     "replay_capacity_episodes": 1,
     "target_update_episodes": 1,
@@ -64,6 +65,8 @@ def check_settings(config: Any) -> None:
         low = least[name] or 0
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise ValueError(f"{name} must be a whole number, {low} or more; got {value!r}.")
+    if config.max_episode_steps == 0:
+        raise ValueError("max_episode_steps must be 1 or more, or None; got 0.")
     for name, (bottom, top) in RANGES.items():
         in_range(config, name, bottom, top)
     for name, values in (

@@ -30,12 +30,15 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import keys
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
+from rllib_qatten.algorithms.doors import Doors
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
+from rllib_qatten.algorithms.refusals import check_gpus
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
-from rllib_qatten.envs import EngineFailed
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite
+from rllib_qatten.rollout.failure import Failure, Silence, StopsForEvaluation
 from rllib_qatten.rollout.replay import Drawn, predicted_bytes
 from rllib_qatten.training.effective_weights import report
 
@@ -43,7 +46,7 @@ from rllib_qatten.training.effective_weights import report
 PLAY = "play"
 
 
-class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
+class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableAlgorithm):
     """Plays whole episodes, keeps them, and learns from batches of them.
 
     A subclass names its config; the config names the policy.
@@ -66,9 +69,12 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
+        check_gpus(config)
         self.replay = config.build_replay()
         self._updates_done = 0
+        self._silence = Silence(config.sample_timeout_s)
         super().setup(config)
+        self.callbacks.append(StopsForEvaluation())
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
         expected = (
@@ -108,11 +114,7 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
         if every and self._evaluated == evaluated:
             # RLlib repeats the last evaluation, also if this one's env runners died; the keys must
             # stay, or CSV files lose the columns.
-            names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
-            names += [keys.WIN_RATE] if self.spec.is_battle else []
-            names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
-            nothing = dict.fromkeys(names, float("nan"))
-            result[keys.EVALUATION] = {keys.ENV_RUNNERS: nothing}
+            result[keys.EVALUATION] = self._no_evaluation()
         seconds = time.perf_counter() - started
         played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         result[keys.ENGINE] = self.spec.engine
@@ -121,9 +123,20 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
         result[keys.UPDATES_PER_SECOND] = (self._updates_done - updates) / seconds
         return result
 
+    def _no_evaluation(self) -> dict[str, Any]:
+        """The results of an iteration without an evaluation."""
+        if self.config.custom_evaluation_function:
+            return self._no_custom_evaluation()
+        names = [keys.EPISODE_RETURN_MEAN, keys.EPISODE_LEN_MEAN]
+        names += [keys.WIN_RATE] if self.spec.is_battle else []
+        names += [NUM_EPISODES, keys.GAME_RESTARTS, keys.GAMES_DROPPED]
+        return {keys.ENV_RUNNERS: dict.fromkeys(names, float("nan"))}
+
     @property
     def _evaluated(self) -> int:
-        """Greedy games so far."""
+        """Greedy games so far, or evaluations by the user's own function."""
+        if self.config.custom_evaluation_function:
+            return self._custom_evaluations
         games = keys.EVALUATION, keys.ENV_RUNNERS, NUM_EPISODES_LIFETIME
         return int(self.metrics.peek(games, default=0))
 
@@ -170,6 +183,7 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
 
     def _store(self, episodes: list[Any], results: list[Any]) -> None:
         """Checks and keeps a round's games, which earn updates."""
+        self._silence.heard(bool(results), self.env_runner_group.num_healthy_env_runners())
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
         for result in results:
@@ -177,8 +191,8 @@ class ValueDecomposition(ParallelEvaluation, ResumableAlgorithm):
             staleness = int(updates) - int(result[WEIGHTS_SEQ_NO].peek())
             self.metrics.log_value(keys.STALENESS, staleness, reduce="max")
         for episode in episodes:
-            if isinstance(episode, EngineFailed):
-                raise episode
+            if isinstance(episode, Failure):
+                raise episode.error
             # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
             assert_finite(episode, self.spec.engine)
         self.replay.add(episodes)

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,17 @@ from ray.rllib.core import (
     DEFAULT_MODULE_ID,
 )
 
+from rllib_qatten.folders import exchange, own_folder
 from rllib_qatten.version import __version__
 
 #: Every file and its sum, in the format of the command `sha256sum`.
 SUMS = "SHA256SUMS"
 #: The replay's episodes: the only file that a checkpoint can do without.
 REPLAY = "replay.zip"
+#: Folders that are being written; hidden, so that nobody takes one for a checkpoint after a crash.
+SAVING = ".saving_"
+#: Where one system cannot swap folders: what is being replaced, for an instant.
+REPLACED = ".replaced_"
 #: Keys of RLlib's metadata file that are ours.
 ALGORITHM, VERSION = "algorithm", "rllib_qatten_version"
 
@@ -40,6 +46,14 @@ class CheckpointError(ValueError):
 def metadata(name: str) -> dict[str, str]:
     """What a checkpoint of the algorithm `name` says about itself besides RLlib's own."""
     return {ALGORITHM: name, VERSION: __version__}
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path as the user wrote it (with ~, relative, file://) in full; other addresses as is."""
+    text = os.fspath(path)
+    if text.startswith("file://"):
+        text = urllib.parse.unquote(text.removeprefix("file://").removeprefix("localhost/"))
+    return text if "://" in text else str(Path(text).expanduser().absolute())
 
 
 @contextlib.contextmanager
@@ -54,25 +68,20 @@ def replacing(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Ite
         CheckpointError: If it cannot be written; what was at `path` is as before.
     """
     filesystem, local = _resolve(path, filesystem)
-    beside = Path(local).parent if _is_local(filesystem) else None
+    target = Path(os.path.realpath(local)) if _is_local(filesystem) else None
+    beside = target.parent if target else Path(tempfile.gettempdir())
     try:
-        if beside:
-            beside.mkdir(parents=True, exist_ok=True)
-        # Hidden, so that nobody takes it for a checkpoint after a crash.
-        folder = Path(tempfile.mkdtemp(prefix=".saving_", dir=beside))
+        beside.mkdir(parents=True, exist_ok=True)
+        _put_back(beside)
+        with own_folder(beside, SAVING) as folder:
+            yield folder
+            _seal(folder)
+            if target:
+                _swap(folder, target)
+            else:
+                pyarrow.fs.copy_files(str(folder), local, destination_filesystem=filesystem)
     except OSError as error:
         raise not_saved(path, error) from error
-    try:
-        yield folder
-        _seal(folder)
-        if not beside:
-            pyarrow.fs.copy_files(str(folder), local, destination_filesystem=filesystem)
-        else:
-            _swap(folder, Path(local))
-    except OSError as error:
-        raise not_saved(path, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -220,21 +229,46 @@ def _read_sums(folder: Path) -> dict[str, str]:
 
 
 def _swap(new: Path, old: Path) -> None:
-    """Puts a folder in the place of another, which is there until the new one is."""
+    """Puts a folder in the place of another; at every instant one of the two is there in whole."""
     new.chmod(0o755)
     if not old.is_dir() or not any(old.iterdir()):
         new.rename(old)  # an empty folder gives way
         return
-    away = new.with_name(new.name + ".old")
-    old.rename(away)
-    new.rename(old)
-    # What was in there and is no part of the earlier checkpoint stays.
-    sums = _read_sums(away) if (away / SUMS).exists() else {}
-    ours = {SUMS, *(Path(file).parts[0] for file in sums)}
-    for entry in away.iterdir():
-        if entry.name not in ours and not (old / entry.name).exists():
-            entry.rename(old / entry.name)
-    shutil.rmtree(away, ignore_errors=True)
+    _adopt(old, new)
+    if not exchange(new, old):
+        old.rename(old.with_name(REPLACED + old.name))
+        new.rename(old)
+        _put_back(old.parent)
+
+
+def _adopt(old: Path, new: Path) -> None:
+    """What lies in an earlier checkpoint and is no part of it goes along."""
+    sums = _read_sums(old) if (old / SUMS).exists() else {}
+    parts = {SUMS, *(Path(file).parts[0] for file in sums)}
+    for entry in old.iterdir():
+        if entry.name in parts or (new / entry.name).exists():
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, new / entry.name, symlinks=True, copy_function=_link)
+        else:
+            _link(entry, new / entry.name)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _put_back(beside: Path) -> None:
+    """Ends replacements that a killed process left in the middle."""
+    for replaced in beside.glob(f"{REPLACED}*"):
+        target = replaced.with_name(replaced.name.removeprefix(REPLACED))
+        if target.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            replaced.rename(target)
 
 
 def _resolve(
@@ -242,9 +276,10 @@ def _resolve(
 ) -> tuple[pyarrow.fs.FileSystem, str]:
     if filesystem:
         return filesystem, str(path)
-    if "://" in str(path):
-        return pyarrow.fs.FileSystem.from_uri(str(path))
-    return pyarrow.fs.LocalFileSystem(), str(Path(path).absolute())
+    path = absolute(path)
+    if "://" in path:
+        return pyarrow.fs.FileSystem.from_uri(path)
+    return pyarrow.fs.LocalFileSystem(), path
 
 
 def _is_local(filesystem: pyarrow.fs.FileSystem) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow
 
 from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.files import parse_json
 from rllib_qatten.rollout.episode import TeamEpisode, entry_types
 
 FORMAT = 1
@@ -24,6 +26,14 @@ HEADER = "header.json"
 BLOCK = 50
 #: Zstandard's fastest ordinary level. Higher ones and shuffled bytes gain nothing on battles.
 LEVEL = 1
+#: Bytes that the header, and one array of a block, may have at most: what a file declares is no
+#: reason to take all memory. A block of the largest battles has 0.1 GB.
+HEADER_LIMIT, ARRAY_LIMIT = 2**26, 2**32
+#: What reading a file that is none of ours may raise.
+DAMAGED = (
+    zipfile.BadZipFile, pyarrow.ArrowException, zlib.error, OSError, KeyError, TypeError,
+    AttributeError, RuntimeError, OverflowError,
+)  # fmt: skip
 #: Arrays with an entry per step; the others have one more, for the view after the last step.
 PER_STEP = ("actions", "rewards")
 
@@ -59,14 +69,14 @@ def read_episodes(path: Path, spec: TeamSpec) -> list[TeamEpisode]:
     try:
         with zipfile.ZipFile(path) as file:
             return _read(file, spec)
-    except (zipfile.BadZipFile, pyarrow.ArrowException, OSError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path} is damaged or no file of episodes: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
 def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
-    header = json.loads(file.read(HEADER))
+    header = parse_json(_member(file, HEADER, HEADER_LIMIT))
     if header["format"] != FORMAT:
         raise ValueError(f"it has format {header['format']}, and this version reads {FORMAT}.")
     types = entry_types(spec)
@@ -77,6 +87,10 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
     codec = pyarrow.Codec("zstd")
     episodes: list[TeamEpisode] = []
     size = header["block"]
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"its header has a block of {size!r} episodes.")
+    if not all(isinstance(steps, int) and steps > 0 for steps in header["steps"]):
+        raise ValueError("its header has episodes without a positive number of steps.")
     outcomes = list(zip(header["steps"], header["terminated"], header["won"], strict=True))
     for first in range(0, len(outcomes), size):
         block = outcomes[first : first + size]
@@ -84,7 +98,10 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
         for name, (shape, dtype) in types.items():
             counts = np.array([steps + (name not in PER_STEP) for steps, _, _ in block])
             nbytes = int(counts.sum()) * math.prod(shape) * np.dtype(dtype).itemsize
-            data = codec.decompress(file.read(f"{first // size}/{name}.zst"), nbytes)
+            if nbytes > ARRAY_LIMIT:
+                raise ValueError(f"its header has {name} of {nbytes:,} bytes in a block.")
+            stored = _member(file, f"{first // size}/{name}.zst", ARRAY_LIMIT)
+            data = codec.decompress(stored, nbytes)
             joined = np.frombuffer(data, dtype).reshape(-1, *shape)
             # Copies, so that an episode that is forgotten leaves no block behind.
             parts[name] = [part.copy() for part in np.split(joined, counts.cumsum()[:-1])]
@@ -97,3 +114,11 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
             for i, (_, terminated, won) in enumerate(block)
         ]
     return episodes
+
+
+def _member(file: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """A part of the file, unless it says that it is larger than `limit`."""
+    info = file.getinfo(name)
+    if info.file_size > limit:
+        raise ValueError(f"its {name} is larger than {limit >> 20} MiB.")
+    return file.read(info)

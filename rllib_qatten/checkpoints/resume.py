@@ -162,6 +162,7 @@ class ResumableAlgorithm(Algorithm):
             CheckpointError: If it cannot be written; an earlier one at `path` is then intact.
         """
         path = path or tempfile.mkdtemp()
+        path = path if filesystem else checkpoint.absolute(path)
         with checkpoint.replacing(path, filesystem) as folder:
             super().save_to_path(folder, **kwargs)
             if self.config.num_learners:
@@ -172,6 +173,21 @@ class ResumableAlgorithm(Algorithm):
             if self.config.checkpoint_replay_buffer:
                 write_episodes(folder / checkpoint.REPLAY, self.replay.episodes, self.spec)
         return str(path)
+
+    @classmethod
+    @override(Algorithm)
+    def from_checkpoint(cls, path: Any, filesystem: Any = None, **kwargs: Any) -> Any:
+        """See base class; takes ~, relative paths, `Path` and file:// as well."""
+        if isinstance(path, str | Path) and not filesystem:
+            path = checkpoint.absolute(path)
+        return super().from_checkpoint(path, filesystem, **kwargs)
+
+    @override(Algorithm)
+    def restore(self, checkpoint_path: Any) -> Any:
+        """See base class, and `from_checkpoint`."""
+        if isinstance(checkpoint_path, str | Path):
+            checkpoint_path = checkpoint.absolute(checkpoint_path)
+        return super().restore(checkpoint_path)
 
     @override(Algorithm)
     def restore_from_path(
@@ -187,6 +203,7 @@ class ResumableAlgorithm(Algorithm):
         Raises:
             CheckpointError: If it is damaged, incomplete, or does not fit this algorithm.
         """
+        path = path if filesystem else checkpoint.absolute(path)
         if component is not None:
             super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
             return
@@ -222,6 +239,7 @@ class ResumableAlgorithm(Algorithm):
         Raises:
             CheckpointError: If it cannot be written; nothing of it is left behind then.
         """
+        checkpoint_dir = checkpoint_dir and checkpoint.absolute(checkpoint_dir)
         storage = self._storage
         before = storage.current_checkpoint_index if storage else None
         try:

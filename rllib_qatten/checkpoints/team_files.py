@@ -1,30 +1,68 @@
-"""A team's agent network in a folder: weights as safetensors, all else as JSON.
+"""A team's networks in a folder: weights as safetensors, all else as JSON.
 
-Every checkpoint holds this folder. It is all that acting needs, and reading it runs no code from
-it, unlike RLlib's own files beside it, which are pickled.
+Every checkpoint holds this folder. It is all that acting needs, and the mixer's weights beside it
+are all that analysis needs; reading it runs no code from it, unlike RLlib's own files beside it,
+which are pickled. Whoever made it, what does not fit is refused with a message.
 """
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.agents.inputs import InputLayout
+from rllib_qatten.agents.registry import make_agent, sharing_groups
+from rllib_qatten.checkpoints import location
+from rllib_qatten.checkpoints.location import MARK as METADATA
+from rllib_qatten.checkpoints.location import TEAM as FOLDER
+from rllib_qatten.checkpoints.policy_file import faults
 from rllib_qatten.errors import BadInput
+from rllib_qatten.files import parse_json, read_bounded
 
-#: The folder's name in a checkpoint, and its two files.
-FOLDER, WEIGHTS, METADATA = "team_policy", "policy.safetensors", "policy.json"
+#: Its files beside METADATA.
+WEIGHTS, MIXER_WEIGHTS = "policy.safetensors", "mixer.safetensors"
+__all__ = [
+    "FOLDER",
+    "METADATA",
+    "MIXER_WEIGHTS",
+    "WEIGHTS",
+    "StoredMixer",
+    "files",
+    "read",
+    "read_mixer",
+]
 #: Raised when a reader of today could not read what is written.
 FORMAT = 1
+#: Bytes that are read at most of each. The largest team of the benchmarks has 1.5 MB of weights.
+WEIGHTS_LIMIT, METADATA_LIMIT = 2**30, 2**22
+
+
+class StoredMixer(NamedTuple):
+    """A trained mixer without its class, which is the algorithm's.
+
+    Attributes:
+        weights: Its state.
+        about: `options`, as the mixer's signature has them, `state_size` S, and `unit_features`,
+            where the state holds them as [start, stop], or None.
+    """
+
+    weights: dict[str, Tensor]
+    about: dict[str, Any]
 
 
 def files(
-    weights: dict[str, Tensor], layout: InputLayout, settings: dict[str, Any], about: dict[str, Any]
+    weights: dict[str, Tensor],
+    layout: InputLayout,
+    settings: dict[str, Any],
+    about: dict[str, Any],
+    mixer: StoredMixer | None = None,
 ) -> dict[str, bytes]:
     """The folder's files by name.
 
@@ -33,62 +71,125 @@ def files(
         layout: Its input layout.
         settings: Its settings.
         about: What else is to be known of the policy, as JSON has it.
+        mixer: The mixer, if there is one; acting does without.
     """
-    stored = save({name: weight.contiguous() for name, weight in weights.items()})
-    inputs = dataclasses.asdict(layout)
-    metadata = {"format": FORMAT, **about, "inputs": inputs, "agent": settings}
-    metadata["sha256"] = _digest(stored, metadata)
-    return {WEIGHTS: stored, METADATA: json.dumps(metadata, indent=2).encode()}
+    stored = {WEIGHTS: _packed(weights)}
+    metadata = {
+        "format": FORMAT,
+        **about,
+        "inputs": dataclasses.asdict(layout),
+        "agent": settings,
+    }
+    if mixer:
+        stored[MIXER_WEIGHTS] = _packed(mixer.weights)
+        metadata["mixer"] = {**mixer.about, "sha256": _sum(stored[MIXER_WEIGHTS])}
+    metadata["sha256"] = _digest(stored[WEIGHTS], metadata)
+    return {**stored, METADATA: json.dumps(metadata, indent=2).encode()}
 
 
-def read(checkpoint: str | Path) -> tuple[ActingNetwork, dict[str, Any]]:
+def read(checkpoint: Any) -> tuple[ActingNetwork, dict[str, Any]]:
     """Reads a checkpoint's agent network and metadata.
 
     Args:
-        checkpoint: A checkpoint's folder, or the folder `team_policy` itself.
+        checkpoint: See `location.find`.
 
     Raises:
-        BadInput: If it is no checkpoint, or was cut short or altered.
+        BadInput: If it is no checkpoint, was cut short or altered, or holds no team that can act.
     """
-    folder = _folder(Path(checkpoint))
+    folder = location.find(checkpoint)
+    stored, metadata = _read_files(folder)
     try:
-        stored = (folder / WEIGHTS).read_bytes()
-        metadata = json.loads((folder / METADATA).read_bytes())
+        network = _network(metadata, load(stored))
+    except Exception as error:  # whatever weights that somebody made up bring torch to raise
+        raise BadInput(f"{folder}: {WEIGHTS} and {METADATA} make no team: {error}.") from error
+    return network.eval().requires_grad_(False), metadata
+
+
+def read_mixer(checkpoint: Any) -> StoredMixer | None:
+    """Reads a checkpoint's mixer; None if there is none.
+
+    Raises:
+        BadInput: As `read`.
+    """
+    folder = location.find(checkpoint)
+    about = _read_files(folder)[1].get("mixer")
+    if about is None:
+        return None
+    try:
+        stored = read_bounded(folder / MIXER_WEIGHTS, WEIGHTS_LIMIT)
+        if _sum(stored) != about.pop("sha256"):
+            raise ValueError("its checksum is another one")
+        weights = load(stored)
+        _assert_finite(weights)
+    except Exception as error:  # as in `read`
+        raise BadInput(f"{folder}: {MIXER_WEIGHTS} was cut short or altered: {error}.") from error
+    return StoredMixer(weights, about)
+
+
+def _read_files(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """The weights' bytes, and the metadata, whose shape is checked."""
+    try:
+        stored = read_bounded(folder / WEIGHTS, WEIGHTS_LIMIT)
+        metadata = parse_json(read_bounded(folder / METADATA, METADATA_LIMIT))
         if not isinstance(metadata, dict) or metadata.pop("sha256") != _digest(stored, metadata):
             raise ValueError("their checksum is another one")
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"{folder}: {METADATA} or {WEIGHTS} was cut short or altered: {error}."
         ) from error
-    if metadata["format"] != FORMAT:
+    if metadata.get("format") != FORMAT:
         raise BadInput(
-            f"{folder}: has format {metadata['format']!r}, from rllib_qatten "
-            f"{metadata['rllib_qatten']}; this version reads {FORMAT}."
+            f"{folder}: has format {metadata.get('format')!r}, from rllib_qatten "
+            f"{metadata.get('rllib_qatten')}; this version reads {FORMAT}."
         )
-    network = ActingNetwork(InputLayout(**metadata["inputs"]), metadata["agent"])
-    network.network.load_state_dict(load(stored))
-    return network.eval().requires_grad_(False), metadata
+    if wrong := faults(metadata):
+        raise BadInput(f"{folder}: {METADATA} is not as this package writes it: {wrong}.")
+    metadata["agents"] = [_as_id(agent) for agent in metadata["agents"]]
+    return stored, metadata
+
+
+def _network(metadata: dict[str, Any], weights: dict[str, Tensor]) -> ActingNetwork:
+    """The agent network with its weights, no larger than they are."""
+    layout = InputLayout(**metadata["inputs"])
+    # Initial weights are of no use here, and orthogonal ones are slow to make.
+    settings = metadata["agent"] | {"orthogonal_init": False}
+    groups = sharing_groups(
+        settings.get("sharing", "all"), layout.n_agents, settings.get("unit_types")
+    )
+    with torch.device("meta"):  # shapes alone, which take no memory
+        one = make_agent(
+            layout.size, layout.n_actions, layout.n_agents, **settings | {"sharing": "all"}
+        )
+    expected = sum(p.numel() for p in one.state_dict().values()) * (max(groups) + 1)
+    found = sum(weight.numel() for weight in weights.values())
+    if found != expected:
+        raise ValueError(f"{expected:,} weights by the settings, but {found:,} in the file")
+    _assert_finite(weights)
+    network = ActingNetwork(layout, settings)
+    network.network.load_state_dict(weights)
+    return network
+
+
+def _assert_finite(weights: dict[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        if not weight.is_floating_point() or not weight.isfinite().all():
+            raise ValueError(f"{name} holds what is no finite number")
+
+
+def _as_id(agent: Any) -> Hashable:
+    """An agent's id as its env has it: JSON makes lists of tuples."""
+    return tuple(map(_as_id, agent)) if isinstance(agent, list) else agent
+
+
+def _packed(weights: dict[str, Tensor]) -> bytes:
+    stored: bytes = save({name: weight.contiguous() for name, weight in weights.items()})
+    return stored
+
+
+def _sum(stored: bytes) -> str:
+    return hashlib.sha256(stored).hexdigest()
 
 
 def _digest(stored: bytes, metadata: dict[str, Any]) -> str:
     """Of both files, so that none can be cut, altered or exchanged unseen."""
-    return hashlib.sha256(stored + json.dumps(metadata, sort_keys=True).encode()).hexdigest()
-
-
-def _folder(path: Path) -> Path:
-    """The folder `team_policy` of a checkpoint."""
-    for folder in (path / FOLDER, path):
-        if (folder / METADATA).is_file():
-            return folder
-    if not path.is_dir():
-        fault = "no such folder"
-    elif (path / "rllib_checkpoint.json").is_file():
-        fault = f"a checkpoint without {FOLDER}/, so of another algorithm than this package's"
-    else:
-        fault = f"no checkpoint: it holds no {FOLDER}/"
-    # A run's or a trial's folder is easily taken for the checkpoint in it.
-    near = [f for depth in ("", "*/", "*/*/") for f in path.glob(f"{depth}*/{FOLDER}/{METADATA}")]
-    near = near or list(path.parent.glob(f"*/{FOLDER}/{METADATA}"))
-    newest = max(near, key=lambda file: file.stat().st_mtime, default=None)
-    hint = f" Did you mean {newest.parents[1]}?" if newest else ""
-    raise BadInput(f"{path}: {fault}.{hint}")
+    return _sum(stored + json.dumps(metadata, sort_keys=True).encode())

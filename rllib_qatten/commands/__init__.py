@@ -1,1 +1,4 @@
-"""The `rllib` command: one file per command, the file's name is the command's."""
+"""The commands of `rllib`, one a file of its name: a function whose arguments are the options.
+
+Ray and torch take seconds to import: a command does so when it runs, not for `--help`.
+"""

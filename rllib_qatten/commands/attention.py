@@ -5,57 +5,79 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from rllib_qatten.envs.battles.battle import Battle, drawable
+from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
-from rllib_qatten.evaluation.evaluate import evaluate, make_games
-from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
-from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.files import replacing
-from rllib_qatten.rollout.episode import TeamEpisode
+from rllib_qatten.messages import printable
+
+if TYPE_CHECKING:
+    from rllib_qatten.evaluation.mixer_weights import WeighedGame
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
+    from rllib_qatten.rollout.episode import TeamEpisode
 
 
-def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
-    """Shows how a checkpoint's mixer weighs the agents in greedy games.
+def attention(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+    ] = 0,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV",
+            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
+    ] = Path("attention"),
+) -> None:
+    """Show how the mixer weighs the agents: figures, pages with the battle, arrays.
 
-    Args:
-        checkpoint: Its folder.
-        episodes: How many games.
-        seed: Of the games.
-        folder: Where `game_1.png`, `.html` and `.npz` go, and so on.
-
-    Raises:
-        BadInput: If the checkpoint is no good or has no mixer, or a file can't be written.
+    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise BadInput(
             "figures need the extra 'report' (matplotlib is not installed): "
             "pip install 'rllib-qatten[report]'"
         )
+    from rllib_qatten.checkpoints import location
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
     from rllib_qatten.drawing.style import use_style
+    from rllib_qatten.evaluation.environment import make_games
+    from rllib_qatten.evaluation.evaluate import evaluate
+    from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
+    from rllib_qatten.experiment.process_environment import silence
 
+    silence()
     use_style()
-    policy = TeamPolicy.from_checkpoint(checkpoint)
-    module = load_module(checkpoint)
-    teams = make_games(policy, episodes, {})
+    team = location.find(checkpoint)
+    policy, module = TeamPolicy.from_checkpoint(team), load_module(team)
+    teams = make_games(policy, episodes, {}, env)
     with contextlib.closing(teams):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
         evaluation = evaluate(policy, teams, episodes, seed)
+        battles = [
+            teams.battle(episode.state, episode.actions) if teams.drawable else None
+            for episode in evaluation.episodes
+        ]
     spec = evaluation.spec
     games = []
-    for number, episode in enumerate(evaluation.episodes, 1):
+    for number, (episode, battle) in enumerate(zip(evaluation.episodes, battles, strict=True), 1):
         title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
-        battle = Battle.of(episode, spec) if drawable(spec) else None
-        game = WeighedGame(title + _end(episode), spec, episode, weigh(module, episode), battle)
+        weights = weigh(module, episode)
+        game = WeighedGame(printable(title + _end(episode)), spec, episode, weights, battle)
         games.append(game)
         with replacing(folder / f"game_{number}.png") as file:
             attention_figures.draw(game).savefig(file)
@@ -70,8 +92,10 @@ def run(checkpoint: Path, episodes: int, seed: int, folder: Path) -> None:
 
 def _name(policy: TeamPolicy) -> str:
     """Algorithm, environment and map."""
+    from rllib_qatten.envs.battles.armies import short_name
+
     trained = policy.metadata["environment"]
-    game = f"{trained['env']} {trained['env_config'].get('map_name', '')}".strip()
+    game = f"{trained['env']} {short_name(trained['env_config'].get('map_name', ''))}".strip()
     return f"{policy.metadata['algorithm']} on {game}"
 
 
@@ -84,30 +108,22 @@ def _end(episode: TeamEpisode) -> str:
 
 def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
     """A table of means over the steps that agents began alive."""
-    console, spec = Console(highlight=False), games[0].spec
-    console.print(f"{_name(policy)}, {spec.engine}: {len(games)} greedy games", soft_wrap=True)
+    engine = games[0].spec.engine
+    line(f"{_name(policy)}, {engine}: {len(games)} greedy games")
     alive = np.concatenate([game.episode.alive[:-1] for game in games])
 
     def mean(values: list[np.ndarray]) -> list[str]:
         sums = (np.concatenate(values) * alive).sum(0)
         return [f"{x:.3f}" for x in sums / np.maximum(alive.sum(0), 1)]
 
-    cells = {"dQ_tot/dQ_i": mean([game.weights.effective_weights for game in games])}
+    columns = {"dQ_tot/dQ_i": mean([game.weights.effective_weights for game in games])}
     attention = [game.weights.attention for game in games]
     heads = 0 if attention[0] is None else attention[0].shape[1]
     for h in range(heads):
-        cells[f"head {h}"] = mean([x[:, h] for x in attention if x is not None])
-    table = Table("mean while alive", box=None, padding=(0, 2))
-    for title in cells:
-        table.add_column(title, justify="right")
-    for agent, *row in zip(games[0].labels, *cells.values(), strict=True):
-        table.add_row(agent, *row)
-    console.print(table)
+        columns[f"head {h}"] = mean([x[:, h] for x in attention if x is not None])
+    head = ("mean while alive", *columns)
+    table(head, zip(games[0].labels, *columns.values(), strict=True))
     if not heads:
-        console.print("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
+        line("This mixer has no attention: effective weights dQ_tot/dQ_i only.")
     if games[0].battle is None:
-        console.print(
-            "Games are not drawn: only states of the engine smax say where units stand, and here "
-            f"played {spec.engine}.",
-            soft_wrap=True,
-        )
+        line(f"Games are not drawn: {engine} does not say where units stand.")

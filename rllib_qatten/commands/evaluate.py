@@ -5,41 +5,93 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-from rich.table import Table
 
-from rllib_qatten.evaluation.evaluate import Estimate, Evaluation, evaluate, make_games
-from rllib_qatten.evaluation.team_policy import TeamPolicy
+from rllib_qatten.commands.terminal import line, table
+from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 
+if TYPE_CHECKING:
+    from rllib_qatten.evaluation.evaluate import Evaluation
 
-def run(
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to play.")] = 100,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+    ] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="env_config.KEY=VALUE",
+            help="Play other games of the same shapes, e.g. env_config.engine=smax. Repeatable.",
+        ),
+    ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV",
+            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write everything, game by game, as JSON."),
+    ] = None,
+    video_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--video",
+            metavar="FILE",
+            help="The first battle drawn as .gif or .mp4 (SMAX); or StarCraft II's replay of all "
+            "battles of the first game, .SC2Replay.",
+        ),
+    ] = None,
+) -> None:
+    """Play greedy games with a trained team: win rate, return, length, survival.
+
+    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
+    """
+    from rllib_qatten.experiment.file import assignment, override
+    from rllib_qatten.experiment.process_environment import silence
+
+    silence()
+    settings: dict[str, Any] = {"env_config": {}}
+    for text in set_ or []:
+        key, value = assignment(text, "--set")
+        if not key.startswith("env_config."):
+            raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
+        override(settings, key, value)
+    _evaluate(checkpoint, episodes, seed, settings["env_config"], env, json_file, video_file)
+
+
+def _evaluate(
     checkpoint: Path,
     episodes: int,
     seed: int,
     env_config: dict[str, Any],
+    env: str | None,
     json_file: Path | None,
     video_file: Path | None,
 ) -> None:
-    """Evaluates a checkpoint.
+    """Evaluates a checkpoint; `env_config` holds settings that differ from training's."""
+    from rllib_qatten.checkpoints import location
+    from rllib_qatten.evaluation.environment import choose, make_games
+    from rllib_qatten.evaluation.evaluate import evaluate as play
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
 
-    Args:
-        checkpoint: Its folder.
-        episodes: How many greedy games.
-        seed: Of the games.
-        env_config: Settings of the environment that differ from training's.
-        json_file: Where everything goes, game by game.
-        video_file: Where the first battle is drawn, or StarCraft II's replay goes.
-
-    Raises:
-        BadInput: If the checkpoint, the settings or a file to write are no good.
-    """
-    policy = TeamPolicy.from_checkpoint(checkpoint)
-    teams = make_games(policy, episodes, env_config)
+    folder = location.find(checkpoint)
+    policy = TeamPolicy.from_checkpoint(folder)
+    about = policy.metadata
+    name, config = choose(policy, env_config, env)
+    teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)
         if video_file:
@@ -55,69 +107,53 @@ def run(
         columns = ("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task("", total=episodes)
-        evaluation = evaluate(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
+        evaluation = play(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
         bar.stop()
-        about = policy.metadata
-        played = about["environment"]["env_config"] | env_config
         if json_file:
             content = {
-                "checkpoint": str(checkpoint.resolve()),
+                "checkpoint": str(location.checkpoint_of(folder).resolve()),
                 "algorithm": about["algorithm"],
                 "rllib_qatten": about["rllib_qatten"],
-                "env": about["environment"]["env"],
-                "env_config": played,
+                "env": name,
+                "env_config": config,
                 "trained_on": about["environment"]["engine"],
                 "seed": seed,
                 **evaluation.to_dict(),
             }
             results.write_text(json.dumps(content, indent=1), encoding="utf-8")
             written.close()
-        _print(evaluation, policy, played, seed)
+        _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
         if video_file:
             video.write(evaluation.episodes[0], teams, film)
 
 
-def _print(evaluation: Evaluation, policy: TeamPolicy, env_config: dict, seed: int) -> None:
-    console, spec = Console(highlight=False), evaluation.spec
-    trained = policy.metadata["environment"]
-    settings = "".join(f" {value}" for key, value in env_config.items() if key == "map_name")
-    console.print(
-        f"{policy.metadata['algorithm']} on {trained['env']}{settings}, {spec.engine}: "
-        f"{len(evaluation.episodes)} greedy games, seed {seed}",
-        soft_wrap=True,
-    )
-    if spec.engine != trained["engine"]:
-        console.print(f"Trained on {trained['engine']}: not comparable.", style="yellow")
-    table = _table("", "mean", "95 % interval")
+def _print(
+    evaluation: Evaluation, team: str, env_config: dict[str, Any], seed: int, about: dict[str, Any]
+) -> None:
+    from rllib_qatten.envs.battles.armies import short_name
+
+    spec, trained_on = evaluation.spec, about["environment"]["engine"]
+    settings = f" {short_name(env_config['map_name'])}" if "map_name" in env_config else ""
+    games = f"{len(evaluation.episodes)} greedy games, seed {seed}"
+    line(f"{team}{settings}, {spec.engine}: {games}")
+    if spec.engine != trained_on:
+        line(f"Trained on {trained_on}: not comparable.", style="yellow")
+    speed = evaluation.env_steps_per_second
+    rows = [
+        ("return", *evaluation.episode_return.cells("{:.2f}")),
+        ("length in steps", *evaluation.episode_len.cells("{:.1f}")),
+        ("games dropped", evaluation.dropped, ""),
+        ("env steps per second", "-" if np.isnan(speed) else f"{speed:,.0f}", ""),
+    ]
     if evaluation.win_rate:
-        table.add_row("win rate", *_cells(evaluation.win_rate, "{:.1%}"))
-    table.add_row("return", *_cells(evaluation.episode_return, "{:.2f}"))
-    table.add_row("length in steps", *_cells(evaluation.episode_len, "{:.1f}"))
-    table.add_row("games dropped", str(evaluation.dropped), "")
-    table.add_row("env steps per second", _cell(evaluation.env_steps_per_second, "{:,.0f}"), "")
-    console.print(table)
+        rows.insert(0, ("win rate", *evaluation.win_rate.cells("{:.1%}")))
+    table(("", "mean", "95 % interval"), rows)
     if spec.is_battle:
-        table = _table("agent", "alive at the end", "alive, of all steps")
-        for agent, *shares in zip(
-            spec.agents, evaluation.survival, evaluation.time_alive, strict=True
-        ):
-            table.add_row(agent, *(f"{share:.1%}" for share in shares))
-        console.print(table)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(first, box=None, padding=(0, 2))
-    for title in others:
-        table.add_column(title, justify="right")
-    return table
-
-
-def _cells(estimate: Estimate, form: str) -> tuple[str, str]:
-    if np.isnan(estimate.low):
-        return form.format(estimate.mean), "-"
-    interval = f"{form.format(estimate.low)} .. {form.format(estimate.high)}"
-    return form.format(estimate.mean), interval
-
-
-def _cell(value: float, form: str) -> str:
-    return "-" if np.isnan(value) else form.format(value)
+        alive = zip(evaluation.survival, evaluation.time_alive, strict=True)
+        table(
+            ("agent", "alive at the end", "alive, of all steps"),
+            [
+                (agent, *(f"{share:.1%}" for share in shares))
+                for agent, shares in zip(spec.agents, alive, strict=True)
+            ],
+        )

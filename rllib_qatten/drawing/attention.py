@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from rllib_qatten.drawing.palette import LIGHT
-from rllib_qatten.drawing.style import HEAT, looks
+from rllib_qatten.drawing.style import HEAT, looks, marks
 from rllib_qatten.drawing.video import frames
 from rllib_qatten.evaluation.mixer_weights import WeighedGame
 
+#: Letters of a title in an inch.
+LETTERS = 14
 #: Panels in one row.
 ACROSS = 4
-#: At most so many markers on a line.
-MARKS = 10
 
 
 def draw(game: WeighedGame) -> Figure:
@@ -29,7 +30,7 @@ def draw(game: WeighedGame) -> Figure:
     effective = r"effective weight $\partial Q_{tot} / \partial Q_i$"
     panels.append((_heat_map, effective, weights.effective_weights))
     if game.vitality:
-        panels.append((_shares, *game.vitality))
+        panels.append((_unit_heat_map, *game.vitality))
     if weights.head_weights is not None:
         panels.append((_lines, "head weights", weights.head_weights))
         panels.append((_entropies, "entropy of attention (nats)", weights.entropies))
@@ -42,7 +43,7 @@ def draw(game: WeighedGame) -> Figure:
         figure = Figure(size, layout="constrained")
         grid = figure.subplots(rows, across, squeeze=False)
     else:
-        images = list(frames(game.episode, game.spec, LIGHT))
+        images = list(frames(game.battle, game.episode, LIGHT))
         w, h = images[0].size
         top = size[0] / 2 * h / w
         figure = Figure((size[0], size[1] + top), layout="constrained")
@@ -54,7 +55,7 @@ def draw(game: WeighedGame) -> Figure:
         grid = below.subplots(rows, across, squeeze=False)
     for axes, (kind, name, values) in zip(grid.flat, panels, strict=False):
         kind(axes, values, game)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name, fontsize=9, parse_math=name == effective)
         axes.set_ylim(len(game.episode) - 0.5, -0.5)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=7)
@@ -62,7 +63,9 @@ def draw(game: WeighedGame) -> Figure:
         axes.set_ylabel("step", fontsize=8)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    figure.suptitle(game.title, fontsize=9, wrap=True)
+    # Not matplotlib's wrapping, which takes names in dollar signs for formulas.
+    title = textwrap.fill(game.title, max(20, round(LETTERS * size[0])))
+    figure.suptitle(title, fontsize=9, parse_math=False)
     return figure
 
 
@@ -71,7 +74,7 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float)
     axes.grid(False)
     image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
-    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90)
+    axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90, parse_math=False)
     alive = game.episode.alive[:-1]
     rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
     for agent in np.flatnonzero(~alive.all(0)).tolist():
@@ -80,7 +83,7 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float)
         axes.plot(agent, died, "wx", markersize=5, markeredgewidth=1.4, path_effects=rim)
 
 
-def _shares(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
+def _unit_heat_map(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
     """[T, N], from 0 to 1 whatever occurs."""
     _heat_map(axes, values, game, vmin=0, vmax=1)
 
@@ -90,10 +93,9 @@ def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
     steps = np.arange(len(values))
     heads = [f"head {h}" for h in range(values.shape[1])]
     for (head, look), line in zip(looks(heads).items(), values.T, strict=True):
-        every = max(1, len(steps) // MARKS)
         axes.plot(
             line, steps, label=head, color=look.color, linewidth=1.2,
-            marker=look.marker, markersize=3, markevery=every,
+            marker=look.marker, markersize=3, markevery=marks(len(steps)),
         )  # fmt: skip
     axes.legend(fontsize=6)
 

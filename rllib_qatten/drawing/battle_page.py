@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.resources
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from markupsafe import Markup
+from jinja2.utils import htmlsafe_json_dumps
 from matplotlib.colors import to_hex
 
 from rllib_qatten.drawing.palette import COLORS
@@ -29,11 +28,15 @@ def write(game: WeighedGame, file: Path) -> None:
         game: What it shows; without a drawing where it is not known where units stood.
         file: Where to.
     """
-    script = importlib.resources.files(__package__).joinpath("battle_page.js").read_text("utf-8")
-    # Inside a script nothing but its end tag needs care.
-    data = json.dumps(shown(game), separators=(",", ":")).replace("</", "<\\/")
-    content = {"title": game.title, "script": Markup(script), "data": Markup(data)}
-    file.write_text(render("battle_page.html.jinja", content), encoding="utf-8")
+    folder = importlib.resources.files(__package__)
+    style, script = (
+        folder.joinpath(f"battle_page.{ending}").read_text("utf-8") for ending in ("css", "js")
+    )
+    # Escaped so that nothing in it ends the script element, or begins another within.
+    data = htmlsafe_json_dumps(shown(game), separators=(",", ":"))
+    content = {"title": game.title, "data": data}
+    page = render("drawing", "battle_page.html.jinja", content, style, script)
+    file.write_text(page, encoding="utf-8")
 
 
 def shown(game: WeighedGame) -> dict[str, Any]:

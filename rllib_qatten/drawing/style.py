@@ -12,6 +12,8 @@ from rllib_qatten.drawing.palette import COLORS, INK
 
 #: Of heat maps: even in lightness, the same for color-blind readers.
 HEAT = "cividis"
+#: At most so many markers on a line.
+MARKS = 10
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vPX<>*"
 
@@ -34,6 +36,11 @@ def looks(names: list[str]) -> dict[str, Look]:
         )
         for i, name in enumerate(names)
     }
+
+
+def marks(points: int) -> int:
+    """Every which point of a line gets a marker, so that they do not crowd."""
+    return max(1, points // MARKS)
 
 
 def use_style() -> None:
@@ -60,6 +67,9 @@ def use_style() -> None:
         "lines.linewidth": 1.8,
         "lines.markersize": 5,
         "savefig.dpi": 200,
+        # Names come from files of anybody: no formulas, and no LaTeX, which runs programs.
+        "text.parse_math": False,
+        "text.usetex": False,
         # Text stays text, and the same figure is the same file.
         "svg.fonttype": "none",
         "svg.hashsalt": "rllib_qatten",

@@ -1,4 +1,4 @@
-"""A battle as a file to watch: drawn as GIF or MP4, or StarCraft II's own replay.
+"""A battle as a file to watch: drawn as GIF or MP4, or the engine's own replay.
 
 A frame shows where units stand, how healthy they are, whom they attack, and who just died.
 """
@@ -14,14 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rllib_qatten.drawing.palette import DARK
-from rllib_qatten.envs.battles.battle import Battle, drawable
-from rllib_qatten.envs.battles.sc2 import SC2Teams
-from rllib_qatten.envs.battles.sc2_process import Lost
-from rllib_qatten.envs.team import TeamSpec, TeamVector
+from rllib_qatten.envs.battles.battle import Battle
+from rllib_qatten.envs.team import TeamVector
 from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.episode import TeamEpisode
 
-GIF, MP4, REPLAY = ".gif", ".mp4", ".sc2replay"
+GIF, MP4 = ".gif", ".mp4"
 #: Pixels; drawn larger and shrunk, for smooth edges.
 WIDTH, MAX_HEIGHT, MARGIN, SCALE = 640, 480, 40, 2
 FRAME_MS, LAST_FRAMES = 160, 10  # the end is held
@@ -33,19 +31,16 @@ def check(file: Path, teams: TeamVector) -> None:
     Raises:
         BadInput: For another ending, the wrong engine or a package that is missing.
     """
-    ending, engine = file.suffix.lower(), teams.spec.engine
-    if ending not in (GIF, MP4, REPLAY):
+    ending, engine, own = file.suffix.lower(), teams.spec.engine, teams.replay_ending
+    if own and ending == own.lower():
+        return
+    if ending not in (GIF, MP4):
+        instead = f", or {own} ({engine}'s own)" if own else f"; {engine} saves no replays"
+        raise BadInput(f"--video {file}: its name must end with .gif or .mp4{instead}.")
+    if not teams.drawable:
+        instead = f"; take {own}" if own else ""
         raise BadInput(
-            f"--video {file}: its name must end with .gif, .mp4 (battles of the engine smax) or "
-            ".SC2Replay (StarCraft II's own)."
-        )
-    if ending == REPLAY and not isinstance(teams, SC2Teams):
-        raise BadInput(f"--video {file}: only StarCraft II saves replays; here plays {engine}.")
-    if ending != REPLAY and not drawable(teams.spec):
-        instead = "; take .SC2Replay" if isinstance(teams, SC2Teams) else ""
-        raise BadInput(
-            f"--video {file}: only battles of the engine smax are drawn; here plays {engine}"
-            f"{instead}."
+            f"--video {file}: cannot be drawn, as {engine} does not say where units stand{instead}."
         )
     if ending == MP4 and importlib.util.find_spec("av") is None:
         raise BadInput(
@@ -62,34 +57,32 @@ def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
         file: Where to; see `check`.
 
     Raises:
-        BadInput: If StarCraft II saved none.
+        EngineFailed: If the engine saved no replay.
     """
     ending = file.suffix.lower()
-    if ending == REPLAY:
-        assert isinstance(teams, SC2Teams)
-        replay = teams.save_replay()
-        if isinstance(replay, Lost):
-            raise BadInput(f"StarCraft II saved no replay: {replay}.")
-        file.write_bytes(replay)
-    elif ending == MP4:
-        _write_mp4(list(frames(episode, teams.spec)), file)
+    if ending not in (GIF, MP4):
+        file.write_bytes(teams.save_replay())
+        return
+    images = list(frames(teams.battle(episode.state, episode.actions), episode))
+    if ending == MP4:
+        _write_mp4(images, file)
     else:
-        first, *others = frames(episode, teams.spec)
+        first, *others = images
         shown = [FRAME_MS] * len(others) + [LAST_FRAMES * FRAME_MS]
         first.save(file, "GIF", save_all=True, append_images=others, duration=shown, loop=0)
 
 
 def frames(
-    episode: TeamEpisode, spec: TeamSpec, theme: dict[str, str] = DARK
+    battle: Battle, episode: TeamEpisode, theme: dict[str, str] = DARK
 ) -> Iterator[Image.Image]:
-    """T+1 images of a battle on SMAX, of the part of the map that was in use.
+    """T+1 images of a battle, of the part of the map that was in use.
 
     Args:
-        episode: The battle.
-        spec: Its team.
+        battle: Where units stood.
+        episode: How it went.
         theme: LIGHT or DARK of `palette`.
     """
-    battle, n = Battle.of(episode, spec), spec.n_agents
+    n = episode.actions.shape[1]
     health, alive = battle.health, battle.alive
     size, positions, radii = _pixels(battle.positions, alive, battle.radii)
     colors = [theme["ally" if i < n else "enemy"] for i in range(len(radii))]

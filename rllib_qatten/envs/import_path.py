@@ -8,8 +8,12 @@ import importlib.metadata
 import os
 import pkgutil
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
+
+import gymnasium as gym
+from pettingzoo import AECEnv, ParallelEnv
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.errors import one_of
 
@@ -68,6 +72,39 @@ def load_attribute(path: str) -> Any:
             "or a function that takes env_config and returns an env."
         )
     return found
+
+
+def load_env(path: str) -> Any:
+    """Imports the environment's class, or the function that makes it, that `module:name` names.
+
+    Raises:
+        ModuleNotFoundError: See `load_module`.
+        ValueError: As `load_attribute`, or if it is anything else that can be called: a file of
+            settings must not run `subprocess:run`.
+    """
+    module = path.partition(":")[0]
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(f"{path} is a part of Python, and no environment.")
+    found = load_attribute(path)
+    if isinstance(found, type):
+        if issubclass(found, MultiAgentEnv | ParallelEnv | AECEnv | gym.Env):
+            return found
+        reason = (
+            "is a class, but no environment: subclass "
+            "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv"
+        )
+    elif not isinstance(found, FunctionType):
+        reason = (
+            f"is a {type(found).__name__}: name an environment's class, or a function that takes "
+            "env_config and returns an env"
+        )
+    elif found.__module__ != module:
+        reason = (
+            f"is a function of another module: name it there, {found.__module__}:{found.__name__}"
+        )
+    else:
+        return found
+    raise ValueError(f"{path} {reason}.")
 
 
 def engine_name(name: str, module: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.envs.python_games import EnvRules, PythonGames
 from rllib_qatten.envs.team import (
     ACTION_MASK,
     ALIVE,
@@ -89,16 +91,29 @@ class LoopedTeams(TeamVector):
         envs: One `MultiAgentEnv` per game, all of the same kind.
         team_reward: How the agents' rewards become the team's: "equal" (they must agree),
             "sum" or "mean" (over all N agents, those that left count as 0).
+        make: Makes one more env; needed for `EnvRules.restart_failed`.
+        rules: What happens to envs that raise or hang, and to games without an end.
     """
 
-    def __init__(self, envs: Sequence[MultiAgentEnv], team_reward: str = "equal") -> None:
+    def __init__(
+        self,
+        envs: Sequence[MultiAgentEnv],
+        team_reward: str = "equal",
+        make: Callable[[], MultiAgentEnv] | None = None,
+        rules: EnvRules | None = None,
+    ) -> None:
         """See class."""
+        rules = rules or EnvRules()
         self._envs = list(envs)
         self._team_reward = team_reward
         self._left: list[set[str]] = [set() for _ in self._envs]
         env = self._envs[0]
         spec = team_spec(env)
+        if limits := [n for n in (spec.episode_limit, rules.max_episode_steps) if n is not None]:
+            spec = dataclasses.replace(spec, episode_limit=min(limits))
         super().__init__(spec, len(self._envs))
+        has_state = spec.state_source == "env"
+        self._games = PythonGames(self._envs, spec.engine, has_state, make, rules)
         spaces = [env.observation_spaces[agent] for agent in spec.agents]
         self._mask_keys = [mask_key(space) for space in spaces]
         plain = [plain_space(space) for space in spaces]
@@ -118,11 +133,13 @@ class LoopedTeams(TeamVector):
         seeds: list[int | None] = [None] * self.num_games
         if seed is not None:
             seeds = np.random.SeedSequence(seed).generate_state(self.num_games).tolist()
-        for g, env in enumerate(self._envs):
-            observations, infos = env.reset(seed=seeds[g])
+            self._games.seed(seed)
+        for g in range(self.num_games):
+            observations, infos = self._games.reset(g, seeds[g])
             self._left[g] = set()
             self._write(view, g, observations, infos)
         self._view = view
+        self.game_restarts = self._games.restarts
         return view
 
     def step(self, actions: np.ndarray) -> TeamStep:
@@ -134,17 +151,23 @@ class LoopedTeams(TeamVector):
         """
         games = self.num_games
         rewards = np.zeros(games, np.float32)
-        terminated, truncated, won = (np.zeros(games, bool) for _ in range(3))
+        terminated, truncated, won, dropped = (np.zeros(games, bool) for _ in range(4))
         final = self._blank()
-        begun: dict[int, tuple[dict, dict]] = {}
-        for g, (env, joint) in enumerate(zip(self._envs, actions.tolist(), strict=True)):
+        for g, joint in enumerate(actions.tolist()):
             sent = dict(zip(self.spec.agents, joint, strict=True))
             for agent in self._left[g]:
                 del sent[agent]
-            observations, reward, terminateds, truncateds, infos = env.step(sent)
+            played = self._games.step(g, sent)
+            if played is None:
+                truncated[g] = dropped[g] = True
+                for name, array in vars(final).items():
+                    array[g] = getattr(self._view, name)[g]
+                continue
+            observations, reward, terminateds, truncateds, infos = played
             rewards[g] = self._join([reward[agent] for agent in sent])
             terminated[g] = terminateds["__all__"]
-            truncated[g] = truncateds["__all__"] and not terminated[g]
+            cut = truncateds["__all__"] or self._games.out_of_steps(g)
+            truncated[g] = cut and not terminated[g]
             won[g] = bool(infos.get(COMMON, {}).get(BATTLE_WON, False))
             over = terminated[g] or truncated[g]
             # With the game all agents leave; what they last saw is then worth keeping.
@@ -156,27 +179,48 @@ class LoopedTeams(TeamVector):
                     "terminateds['__all__'] or truncateds['__all__'] to True."
                 )
             self._write(final, g, observations, infos)
-            if over:
-                begun[g] = env.reset()
-        view = final
-        if begun:
-            view = TeamView(**{name: array.copy() for name, array in vars(final).items()})
-            for g, (observations, infos) in begun.items():
+        step = TeamStep(rewards, terminated, truncated, won, final, final, dropped)
+        if self.before_resets is not None:
+            self.before_resets(step)
+        if step.done.any():
+            step.view = final.copy()
+            for g in np.flatnonzero(step.done).tolist():
                 self._left[g] = set()
-                self._write(view, g, observations, infos)
-        return TeamStep(rewards, terminated, truncated, won, final=final, view=view)
+                self._write(step.view, g, *self._games.reset(g))
+        self._view = step.view
+        self.game_restarts = self._games.restarts
+        return step
+
+    @property
+    def envs(self) -> list[MultiAgentEnv]:
+        """See base class; the name that RLlib's own vectors have."""
+        return self._envs
+
+    def render(self) -> Any:
+        """The picture of the first game, as RLlib's example of rendering takes it."""
+        return self._envs[0].render()
+
+    def reset_result(self, g: int) -> tuple[Any, Any] | None:
+        """See base class."""
+        return self._games.first[g]
+
+    def step_result(self, g: int) -> tuple[Any, Any] | None:
+        """See base class."""
+        return self._games.last[g]
 
     def get_state(self) -> list[Any] | None:
-        """Who left, and each env's own `get_state()` if it has one, else the env, pickled."""
+        """Who left, the steps, and each env's own `get_state()` or the env itself, pickled."""
         states = [_env_state(env) for env in self._envs]
-        return None if None in states else list(zip(self._left, states, strict=True))
+        if None in states:
+            return None
+        return list(zip(self._left, self._games.steps, states, strict=True))
 
     def set_state(self, state: list[Any]) -> None:
         """See base class."""
         if len(state) != self.num_games:
             raise ValueError(f"{len(state)} games were saved and {self.num_games} are played here.")
-        for g, (left, saved) in enumerate(state):
-            self._left[g] = left
+        for g, (left, steps, saved) in enumerate(state):
+            self._left[g], self._games.steps[g] = left, steps
             if hasattr(self._envs[g], "set_state"):
                 self._envs[g].set_state(saved)
             else:
@@ -225,7 +269,7 @@ class LoopedTeams(TeamVector):
         view.legal_actions[g][self._existing] = np.concatenate(masks, axis=None)
         view.alive[g] = alive
         if self.spec.state_source == "env":
-            view.state[g] = np.ravel(self._envs[g].state())
+            view.state[g] = np.ravel(self._games.states[g])
         else:
             view.state[g] = view.observations[g].ravel()
 

@@ -15,11 +15,12 @@ from rllib_qatten.envs.adapters.pettingzoo import make_pettingzoo
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.battles.smac import make_smac
 from rllib_qatten.envs.checker import check_env
-from rllib_qatten.envs.import_path import load_attribute
+from rllib_qatten.envs.import_path import load_env
+from rllib_qatten.envs.python_games import CallWatch, EnvRules, checked
 from rllib_qatten.envs.python_teams import LoopedTeams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.team import TeamVector
-from rllib_qatten.errors import one_of
+from rllib_qatten.errors import BadInput, one_of
 
 #: The envs that importing the package registers with Tune.
 ENVS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -51,7 +52,7 @@ def env_creator(
     elif env in ENVS:
         make = ENVS[env]
     elif ":" in env:
-        make = load_attribute(env)
+        make = load_env(env)
     elif _global_registry.contains(ENV_CREATOR, env):
         make = _global_registry.get(ENV_CREATOR, env)
     else:
@@ -70,18 +71,31 @@ def make_teams(
     env_config: dict[str, Any],
     num_games: int,
     team_reward: str = "equal",
+    rules: EnvRules | None = None,
 ) -> TeamVector:
     """Makes a vector of `num_games` teams.
 
     An env with a `vectorize(num_games)` brings its own vector; others are checked and looped over.
 
     Raises:
-        ValueError: If the env is unknown or breaks the team contract.
+        ValueError: If the env is unknown or breaks the team contract, or for `max_episode_steps`
+            where games have an end of their own.
     """
+    rules = rules or EnvRules()
     create = env_creator(env)
-    first = create(env_config)
+    make = functools.partial(create, env_config)
+    watch = CallWatch(rules.hang_timeout_s)
+    with watch.during(f"The constructor of the env {env}"):
+        first = make()
     if hasattr(first, "vectorize"):
+        if rules.max_episode_steps is not None:
+            raise BadInput(
+                f"max_episode_steps is for Python environments without an end; the games of "
+                f"{first.engine} end after {first.episode_limit} steps at the latest: leave it out."
+            )
         return first.vectorize(num_games)
-    check_env(first, team_reward=team_reward)
-    others = [create(env_config) for _ in range(num_games - 1)]
-    return LoopedTeams([first, *others], team_reward)
+    check = functools.partial(check_env, team_reward=team_reward)
+    first = checked(first, check, make, rules)
+    with watch.during(f"The constructor of the env {env}"):
+        others = [make() for _ in range(num_games - 1)]
+    return LoopedTeams([first, *others], team_reward, make, rules)

@@ -6,11 +6,14 @@ Letters: G games, N agents, A actions, O observation length, S state length, U u
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+
+from rllib_qatten.envs.battles.battle import Battle
 
 #: Keys of a masked observation: RLlib's and PettingZoo's name of the observation, and the mask's.
 OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
@@ -35,10 +38,6 @@ class TeamContractError(ValueError):
         inner = getattr(env, "unwrapped", env)
         name = getattr(inner, "engine", type(inner).__name__)
         return cls(f"{name} is no team environment:\n{lines}")
-
-
-class EngineFailed(RuntimeError):
-    """An engine cannot play, however often it is started."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +183,22 @@ class TeamVector(ABC):
         spec: The team's sizes and names.
         num_games: G.
         game_restarts: Faults so far after which a game's process was started anew.
+        drawable: Whether `battle` says where units stood.
+        replay_ending: Ending of the files that `save_replay` gives, such as ".SC2Replay"; None if
+            the engine saves none.
+        before_resets: Called with a step before games that it ended begin anew, by a vector whose
+            envs can be looked at; `view` is not there yet.
     """
+
+    drawable: ClassVar[bool] = False
+    replay_ending: ClassVar[str | None] = None
 
     spec: TeamSpec
     num_games: int
     game_restarts: int = field(default=0, init=False)
     #: Whether a remote env runner should keep to one core (an engine with its own threads).
     one_core: bool = field(default=False, init=False)
+    before_resets: Callable[[TeamStep], None] | None = field(default=None, init=False)
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> TeamView:
@@ -216,8 +224,49 @@ class TeamVector(ABC):
         """
         raise ValueError(f"{type(self).__name__} cannot go on with saved games.")
 
+    def battle(self, state: np.ndarray, actions: np.ndarray) -> Battle:
+        """What a drawing shows of one game, where the vector is `drawable`.
+
+        Args:
+            state: [T+1, S] what the game's states were.
+            actions: [T, N] int, the joint actions.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say where units stand.")
+
+    def save_replay(self) -> bytes:
+        """The engine's own replay of the first game, where there is a `replay_ending`.
+
+        Raises:
+            EngineFailed: If the engine saved none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} saves no replays.")
+
     def close(self) -> None:  # noqa: B027 - most vectors hold nothing
         """Frees what the games hold; may be called twice."""
+
+    @property
+    def envs(self) -> Sequence[Any]:
+        """The games' own environments, where each has one.
+
+        Raises:
+            AttributeError: If they have none, saying what to do instead.
+        """
+        raise AttributeError(
+            f"{self.spec.engine} plays all games at once: no env of one game is there to be "
+            "changed. Change env_config and make the games anew: env_runner.config.environment("
+            "env_config={...}); env_runner.make_env()."
+        )
+
+    def reset_result(self, g: int) -> tuple[Any, Any] | None:
+        """What game g's env returned from its last reset: observations and infos of agents.
+
+        None where games are arrays, which have no more than their views.
+        """
+        return None
+
+    def step_result(self, g: int) -> tuple[Any, Any] | None:
+        """The actions that were sent to game g's env last, and what its step returned; or None."""
+        return None
 
     @property
     def num_envs(self) -> int:

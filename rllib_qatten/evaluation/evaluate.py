@@ -8,22 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector, make_teams
-from rllib_qatten.errors import BadInput
+from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector
+from rllib_qatten.evaluation.estimate import Estimate, or_none
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
 from rllib_qatten.rollout.quotas import play_shares
-
-
-@dataclasses.dataclass
-class Estimate:
-    """A mean with its 95 % confidence interval; NaN where there are too few games for one."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclasses.dataclass
@@ -51,18 +41,17 @@ class Evaluation:
         if not self.spec.is_battle:
             return None
         wins, games = sum(bool(e.won) for e in self.episodes), len(self.episodes)
-        interval = stats.binomtest(wins, games).proportion_ci(method="wilson")
-        return Estimate(wins / games, float(interval.low), float(interval.high))
+        return Estimate.of_share(wins, games)
 
     @property
     def episode_return(self) -> Estimate:
         """Mean undiscounted return, with Student's interval."""
-        return _mean([e.episode_return for e in self.episodes])
+        return Estimate.of_mean([e.episode_return for e in self.episodes])
 
     @property
     def episode_len(self) -> Estimate:
         """Mean length in steps, with Student's interval."""
-        return _mean([len(e) for e in self.episodes])
+        return Estimate.of_mean([len(e) for e in self.episodes])
 
     @property
     def survival(self) -> np.ndarray:
@@ -76,20 +65,20 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON has it, game by game too."""
-        agents = zip(self.spec.agents, self.survival, self.time_alive, strict=True)
+        agents = zip(map(str, self.spec.agents), self.survival, self.time_alive, strict=True)
         return {
             "engine": self.spec.engine,
             "num_episodes": len(self.episodes),
             "games_dropped": self.dropped,
-            "win_rate": None if self.win_rate is None else _plain(self.win_rate),
-            "episode_return": _plain(self.episode_return),
-            "episode_len": _plain(self.episode_len),
+            "win_rate": None if self.win_rate is None else self.win_rate.to_dict(),
+            "episode_return": self.episode_return.to_dict(),
+            "episode_len": self.episode_len.to_dict(),
             "agents": {
                 agent: {"survival": float(survival), "time_alive": float(alive)}
                 for agent, survival, alive in agents
             },
             "env_steps": self.env_steps,
-            "env_steps_per_second": _or_none(self.env_steps_per_second),
+            "env_steps_per_second": or_none(self.env_steps_per_second),
             "episodes": [
                 {
                     "return": e.episode_return,
@@ -102,42 +91,6 @@ class Evaluation:
                 for e in self.episodes
             ],
         }
-
-
-def make_games(policy: TeamPolicy, episodes: int, env_config: dict[str, Any]) -> TeamVector:
-    """The games that a team was trained in, or others of the same shapes.
-
-    Args:
-        policy: The team.
-        episodes: How many are to be played; not more than these are made.
-        env_config: Settings of the environment that are to differ from training.
-
-    Raises:
-        BadInput: If the environment can't be made from the checkpoint, or its shapes differ.
-    """
-    trained = policy.metadata["environment"]
-    if trained["env"] is None:
-        raise BadInput(
-            "the environment, or its env_config, was given as Python code, which no checkpoint "
-            "holds in a readable form: evaluate this team with "
-            f"{policy.metadata['algorithm']}.from_checkpoint(CHECKPOINT).evaluate()."
-        )
-    games = min(trained["num_games"], episodes)
-    config = trained["env_config"] | env_config
-    try:
-        teams = make_teams(trained["env"], config, games, trained["team_reward"])
-    except (ValueError, ModuleNotFoundError) as error:
-        raise BadInput(str(error)) from error
-    layout, spec = policy.network.layout, teams.spec
-    needs = (layout.n_agents, layout.observation_size, layout.n_actions)
-    has = (spec.n_agents, spec.observation_size, spec.n_actions)
-    if needs != has:
-        shape = "{} agents, observations of length {}, {} actions"
-        raise BadInput(
-            f"the team was trained with {shape.format(*needs)}; the environment "
-            f"{trained['env']} {config} has {shape.format(*has)}."
-        )
-    return teams
 
 
 def evaluate(
@@ -163,7 +116,7 @@ def evaluate(
     dropped = 0
     first: tuple[int, float] | None = None
 
-    def play(steps: int) -> tuple[TeamStep, list[TeamEpisode]]:
+    def play(steps: int, _: np.ndarray) -> tuple[TeamStep, list[TeamEpisode]]:
         nonlocal view, dropped, first
         actions = policy.act(view.observations, view.legal_actions)
         step = teams.step(actions)
@@ -175,23 +128,8 @@ def evaluate(
         on_games(len(ended))
         return step, ended
 
-    steps, played = play_shares(play, teams.num_games, episodes)
+    steps, finished = play_shares(play, teams.num_games, episodes)
     assert first is not None
     later, seconds = steps - first[0], time.perf_counter() - first[1]
     speed = later / seconds if later else float("nan")
-    return Evaluation(teams.spec, played, dropped, steps, speed)
-
-
-def _mean(values: list[float]) -> Estimate:
-    mean, error = float(np.mean(values)), float(stats.sem(values)) if len(values) > 1 else np.nan
-    margin = error * float(stats.t.ppf(0.975, len(values) - 1))
-    return Estimate(mean, mean - margin, mean + margin)
-
-
-def _plain(estimate: Estimate) -> dict[str, float | None]:
-    return {name: _or_none(value) for name, value in dataclasses.asdict(estimate).items()}
-
-
-def _or_none(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return None if np.isnan(value) else value
+    return Evaluation(teams.spec, finished, dropped, steps, speed)

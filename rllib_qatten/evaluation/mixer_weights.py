@@ -1,36 +1,30 @@
 """How a trained mixer weighs the agents, step by step of recorded games.
 
-The mixer is no part of what acts: it comes from RLlib's own files in the checkpoint, which are
-pickled. Read only checkpoints you trust.
+The mixer is no part of what acts: its weights lie beside the team's in the checkpoint, and are
+read as those are, without a pickle.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
-from ray.rllib.core import (
-    COMPONENT_LEARNER,
-    COMPONENT_LEARNER_GROUP,
-    COMPONENT_RL_MODULE,
-    DEFAULT_MODULE_ID,
-)
 from scipy.special import entr
 
-from rllib_qatten.checkpoints.folder import CheckpointError, verify_sums
+from rllib_qatten.algorithms import ALGORITHMS
+from rllib_qatten.checkpoints.team_files import StoredMixer, read, read_mixer
 from rllib_qatten.envs.battles.battle import Battle
-from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.errors import BadInput
+from rllib_qatten.messages import printable
 from rllib_qatten.mixers import Mixer
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training.batch import pack
 from rllib_qatten.training.effective_weights import effective_weights
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
-
-MODULE = Path(COMPONENT_LEARNER_GROUP, COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID)
 
 
 @dataclass(frozen=True)
@@ -57,31 +51,78 @@ class Weights:
         return None if self.attention is None else entr(self.attention).sum(-1)
 
 
-def load_module(checkpoint: str | Path) -> ValueDecompositionRLModule:
+def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
     """The agent network and the mixer of a checkpoint, on the CPU; Ray is not started.
 
+    Args:
+        checkpoint: As for `TeamPolicy.from_checkpoint`.
+
     Raises:
-        BadInput: If the checkpoint is damaged, or its algorithm has no mixer.
+        BadInput: If the checkpoint is damaged, or holds no mixer.
     """
-    folder = Path(checkpoint)
-    if not (folder / MODULE).is_dir():
+    network, metadata = read(checkpoint)
+    mixer = read_mixer(checkpoint)
+    name = metadata["algorithm"]
+    if mixer is None:
         raise BadInput(
-            f"{checkpoint}: holds the team for acting alone, not its mixer: give the checkpoint "
-            "that `rllib train` wrote."
+            f"{checkpoint}: holds no mixer that is read without running code from it; checkpoints "
+            "of this version do. If you trust it, save it again with a few lines of Python: "
+            f"from rllib_qatten import {name}; {name}.from_checkpoint({str(checkpoint)!r})"
+            f".save_to_path({f'{checkpoint}_again'!r})"
         )
+    if name not in ALGORITHMS:
+        raise BadInput(f"{checkpoint}: the algorithm {name} is not one of {', '.join(ALGORITHMS)}.")
     try:
-        verify_sums(folder)
-    except CheckpointError as error:
-        raise BadInput(str(error)) from error
-    module: Any = ValueDecompositionRLModule.from_checkpoint((folder / MODULE).resolve())
+        module = _module(name, metadata, mixer)
+        if isinstance(module.mixer, Mixer):
+            module.agent.load_state_dict(network.network.state_dict())
+            module.mixer.load_state_dict(mixer.weights)
+    except Exception as error:  # whatever options that somebody made up bring a mixer to raise
+        raise BadInput(f"{checkpoint}: its mixer cannot be built: {error}") from error
     if not isinstance(module.mixer, Mixer):
-        name = type(module).__name__.removesuffix("RLModule")
         raise BadInput(
             f"{name} has no mixer: no Q_tot is made of its utilities, so that there are no weights "
             "to show. Take a checkpoint of Qatten, QMIX, VDN, QLinear, QPLEX or WQMIX."
         )
+    return module
+
+
+def _module(name: str, metadata: dict[str, Any], mixer: StoredMixer) -> ValueDecompositionRLModule:
+    """The algorithm's policy, with initial weights."""
+    inputs, settings = metadata["inputs"], metadata["agent"]
+    units, types = mixer.about["unit_features"], settings.get("unit_types")
+    spec = TeamSpec(
+        agents=tuple(metadata["agents"]),
+        n_actions=inputs["n_actions"],
+        observation_size=inputs["observation_size"],
+        state_size=mixer.about["state_size"],
+        unit_features=None if units is None else slice(*units),
+        unit_types=None if types is None else tuple(types),
+    )
+    config: Any = ALGORITHMS[name].get_default_config()
+    agent = {key: settings[key] for key in settings if key not in ("hidden_size", "unit_types")}
+    model_config = config._model_config_auto_includes | {
+        "hidden_size": settings.get("hidden_size", 64),
+        "agent": agent | {"orthogonal_init": False},
+        "standardize_rewards": False,
+        "mixer": mixer.about["options"],
+    }
+    with torch.device("meta"):  # shapes alone, which take no memory
+        expected = _count(config.rl_module_class.make_mixer(spec, model_config).state_dict())
+    found = _count(mixer.weights)
+    if found != expected:
+        raise ValueError(f"{expected:,} weights by its options, but {found:,} in the file")
+    module: ValueDecompositionRLModule = config.rl_module_class(
+        observation_space=TeamSpace(spec),
+        action_space=gym.spaces.MultiDiscrete([spec.n_actions] * spec.n_agents),
+        model_config=model_config,
+    )
     module.make_target_networks()  # WQMIX's tells them apart
     return module
+
+
+def _count(weights: dict[str, torch.Tensor]) -> int:
+    return sum(weight.numel() for weight in weights.values())
 
 
 def weigh(module: ValueDecompositionRLModule, episode: TeamEpisode) -> Weights:
@@ -128,7 +169,7 @@ class WeighedGame:
     def labels(self) -> list[str]:
         """[N] the agents' types and places, or their ids where types are not known."""
         if self.battle is None:
-            return list(self.spec.agents)
+            return [printable(agent, 60) for agent in self.spec.agents]
         return [f"{kind} {i}" for i, kind in enumerate(self.battle.types[: self.spec.n_agents])]
 
     @property
@@ -146,7 +187,7 @@ class WeighedGame:
         found = {
             **vars(weights),
             "entropies": weights.entropies,
-            "agents": np.array(self.spec.agents),
+            "agents": np.array([str(agent) for agent in self.spec.agents]),
             "alive": self.episode.alive,
             "actions": self.episode.actions,
             "rewards": self.episode.rewards,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -35,23 +35,28 @@ class TeamPolicy:
         """Takes over what `from_checkpoint` reads."""
         self.network = network
         self.metadata = metadata
-        self.agents: tuple[str, ...] = tuple(metadata["agents"])
+        self.agents: tuple[Hashable, ...] = tuple(metadata["agents"])
         self.reset()
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> TeamPolicy:
-        """Reads the team from a checkpoint's folder.
+    def from_checkpoint(cls, path: Any) -> TeamPolicy:
+        """Reads the team of a checkpoint; no code of whoever made it is run.
+
+        Args:
+            path: The folder of a checkpoint, as str or Path, with ~ or file://; Tune's Checkpoint
+                or Result; or the folder of a trial or a run, of which the checkpoint with the best
+                greedy games before it is taken, else the newest, and a line says which.
 
         Raises:
             BadInput: If it is no checkpoint of this package, or was cut short or altered.
         """
         return cls(*read(path))
 
-    def agent(self, agent: int | str) -> AgentPolicy:
+    def agent(self, agent: Hashable) -> AgentPolicy:
         """One of the agents alone, with a history of its own.
 
         Args:
-            agent: Its place or its id.
+            agent: Its id or its place; an id goes first.
 
         Raises:
             BadInput: If there is none such.
@@ -59,10 +64,10 @@ class TeamPolicy:
         place = self.agents.index(agent) if agent in self.agents else agent
         if place not in range(len(self.agents)):
             raise BadInput(
-                f"No agent {agent!r}: the team has {', '.join(self.agents)}, or 0 to "
+                f"No agent {agent!r}: the team has {', '.join(map(str, self.agents))}, or 0 to "
                 f"{len(self.agents) - 1}."
             )
-        return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))
+        return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))  # type: ignore
 
     def reset(self, games: ArrayLike | None = None) -> None:
         """Begins new games, with no history.
@@ -133,7 +138,7 @@ class TeamPolicy:
 
 
 class AgentPolicy:
-    """One agent alone, that sees and remembers nothing but its own: decentralised execution.
+    """One agent alone, that sees and remembers nothing but its own: decentralized execution.
 
         agent = AgentPolicy.from_checkpoint("checkpoint_000010", agent="ally_0")
         action = agent.act(observation, action_mask)
@@ -151,8 +156,8 @@ class AgentPolicy:
         self.id = team.agents[place]
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, agent: int | str) -> AgentPolicy:
-        """Reads one agent, by its place or id, from a checkpoint's folder.
+    def from_checkpoint(cls, path: Any, agent: Hashable) -> AgentPolicy:
+        """Reads one agent, by its id or place, from a checkpoint; see `TeamPolicy`.
 
         Raises:
             BadInput: As `TeamPolicy.from_checkpoint`, or if there is no such agent.

@@ -1,81 +1,163 @@
-"""What can be wrong with an experiment beyond its form: settings, envs, keys, the search."""
+"""What can be wrong with an experiment, found before Ray starts; the parts of its Tuner are made.
+
+The rest of the command can trust an experiment that came through here.
+"""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
-from typing import TYPE_CHECKING, Any
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-import torch
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.tune.registry import get_trainable_cls
 from ray.tune.search import Searcher
 from ray.tune.search.sample import Categorical, Float, Integer
 
 from rllib_qatten import keys
 from rllib_qatten.agents import sharing_groups
-from rllib_qatten.algorithms import ALGORITHMS
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs import check_env, env_creator
 from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
+from rllib_qatten.experiment.algorithm_class import algorithm_class
+from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.resources import check_counts, check_resources
 from rllib_qatten.experiment.search_space import grids, searched
-
-if TYPE_CHECKING:
-    from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.settings import check_kinds, validated
+from rllib_qatten.experiment.trackers import TRACKERS
+from rllib_qatten.experiment.tuner import Plan
+from rllib_qatten.experiment.typed import shown
 
 #: Keys that Tune itself adds to every result, besides those in `KEYS`.
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
 #: A checkpoint of one population member is another's start: Tune asks for more than two.
 PBT_KEEPS = 3
+#: Each trial has a folder and a row, and each value of a grid is checked.
+MAX_TRIALS, MAX_VARIANTS = 100_000, 1_000
+#: File systems that Ray finds from an address.
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "mock")
 
 
-def ours(experiment: Experiment, variants: list[dict[str, Any]]) -> bool:
-    """Checks keys of results, settings and environments, known for our algorithms only.
-
-    Args:
-        experiment: What is checked.
-        variants: Its configs.
+def check(experiment: Experiment) -> Plan:
+    """Checks everything that does not need Ray to run.
 
     Returns:
-        Whether the environment is a battle, so that win rates are reported.
+        The experiment with what its Tuner is made of.
 
     Raises:
-        BadInput: For the first fault.
+        BadInput: For the first fault, with file and key.
     """
-    scored = {
-        "metric": experiment.metric,
-        "checkpoint_config.checkpoint_score_attribute": experiment.checkpoint_config.get(
-            "checkpoint_score_attribute"
-        ),
-    }
-    timed = {}
+    with experiment.locating("run"):
+        algorithm = algorithm_class(experiment.run)
+    _check_storage(experiment)
+    _check_numbers_of_trials(experiment)
+    variants = list(experiment.variants())
+    for config in variants:
+        check_kinds(experiment, algorithm, config)
+        check_counts(experiment, config)
+    metric = experiment.metric or keys.RETURN
+    if issubclass(algorithm, ValueDecomposition):
+        _check_result_keys(experiment)
+        battle = _check_settings(experiment, algorithm, variants)
+        metric = experiment.metric or (keys.GREEDY_WINS if battle else keys.GREEDY_RETURN)
+    cpus = max(check_resources(experiment, algorithm, config) for config in variants)
+    if experiment.reuse_actors and algorithm.reset_config is Algorithm.reset_config:
+        raise experiment.error("reuse_actors", f"{experiment.run} cannot take new settings.")
+    trackers = []
+    for key, make in TRACKERS.items():
+        if options := getattr(experiment, key):
+            with experiment.locating(key):
+                trackers.append(make(options))
+    return Plan(
+        experiment,
+        # By their names Tune knows those that are registered.
+        algorithm if ":" in experiment.run else experiment.run,
+        metric,
+        cpus,
+        _scheduler(experiment),
+        _search_alg(experiment, metric),
+        trackers,
+    )
+
+
+def _check_storage(experiment: Experiment) -> None:
+    """Whether results can be written where they go; leaves nothing there."""
+    if experiment.storage_path is not None and not experiment.storage_path.strip():
+        raise experiment.error("storage_path", "is empty: name a folder.")
+    there: Any = shown(str(experiment.storage_path))
+    try:
+        folder = experiment.folder
+        if isinstance(folder, Path):
+            # The nearest folder that is there must take new ones.
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            with tempfile.TemporaryFile(dir=there):
+                return
+    except (OSError, ValueError, RuntimeError) as error:  # also NUL bytes, and homes of nobody
+        raise experiment.error(
+            "storage_path",
+            f"no results can be written in {there}: {getattr(error, 'strerror', error)}. Name "
+            "another folder with --storage-path.",
+        ) from error
+    with experiment.locating("storage_path"):
+        one_of(folder.partition("://")[0], SCHEMES, "kind of address")
+
+
+def _check_numbers_of_trials(experiment: Experiment) -> None:
+    trials = experiment.num_trials
+    if trials > MAX_TRIALS:
+        key = "num_samples" if experiment.num_samples > MAX_TRIALS else "config"
+        raise experiment.error(key, f"makes {trials:,} trials; {MAX_TRIALS:,} are too many.")
+    values = [*searched(experiment.param_space).values()]
+    if sum(map(len, values)) > MAX_VARIANTS:
+        raise experiment.error("config", f"varies in more than {MAX_VARIANTS:,} values.")
+
+
+def _check_result_keys(experiment: Experiment) -> None:
+    """Whether results will have the keys that are named; known for our algorithms only."""
+    named = {f"stop.{key}": key for key in experiment.stop} | _scored(experiment)
     if isinstance(experiment.scheduler, dict):
-        timed = {"scheduler.time_attr": experiment.scheduler.get("time_attr")}
-    for where, key in {**{f"stop.{k}": k for k in experiment.stop}, **scored, **timed}.items():
+        named["scheduler.time_attr"] = experiment.scheduler.get("time_attr")
+    for where, key in named.items():
         # Numbered keys are a family: head_3_entropy is one with head_0_entropy.
         if key is not None and re.sub(r"\d+", "0", str(key)) not in keys.KEYS:
-            with experiment.blame(where):
-                one_of(key, [*keys.KEYS, *TUNE_KEYS], "key of a result")
+            with experiment.locating(where):
+                one_of(str(key), [*keys.KEYS, *TUNE_KEYS], "key of a result")
+
+
+def _scored(experiment: Experiment) -> dict[str, str | None]:
+    """The keys of results that trials or checkpoints are ranked by."""
+    return {
+        "metric": experiment.metric,
+        "checkpoint_config.checkpoint_score_attribute": (
+            experiment.checkpoint_config.checkpoint_score_attribute
+        ),
+    }
+
+
+def _check_settings(
+    experiment: Experiment, algorithm: type[Algorithm], variants: list[dict[str, Any]]
+) -> bool:
+    """Checks settings and environments; returns whether all of these are battles."""
     first = None
     battles: dict[str, bool] = {}
     for config in variants:
-        settings = _settings(experiment, config)
+        with experiment.locating("env"):
+            create = env_creator(config["env"])
+        settings: Any = validated(experiment, algorithm, config)
         # Making a battle takes a moment, and most variants play the same one.
         shared = settings.team_reward, settings.parameter_sharing
         played = repr((config["env"], settings.env_config, *shared))
         if played not in battles:
-            with experiment.blame("config.env_config"):
-                battles[played] = _check_env(experiment, settings, env_creator(config["env"]))
-        battle = battles[played]
-        for where, key in scored.items():
-            if str(key).endswith(keys.WIN_RATE) and not battle:
-                raise experiment.bad(where, f"no result has {key}: {config['env']} is no battle.")
-            if str(key).startswith(keys.EVALUATION) and not settings.evaluation_interval:
-                raise experiment.bad(where, f"no result has {key}: evaluation_interval is not set.")
+            with experiment.locating("config.env_config"):
+                battles[played] = _check_env(experiment, settings, create)
+        _check_scores(experiment, settings, config["env"], battles[played])
         network = (settings._model_config_auto_includes, settings.optimizer_name)
         first = first or network
         if network != first and experiment.mutated:
-            raise experiment.bad(
+            raise experiment.error(
                 "scheduler",
                 "trials copy each other's weights, so all need the same network, mixer and "
                 "optimizer.",
@@ -83,110 +165,97 @@ def ours(experiment: Experiment, variants: list[dict[str, Any]]) -> bool:
     return all(battles.values())
 
 
+def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool) -> None:
+    """Whether results of these settings have what they are ranked by."""
+    for where, key in _scored(experiment).items():
+        if str(key).endswith(keys.WIN_RATE) and not battle:
+            raise experiment.error(where, f"no result has {key}: {env} is no battle.")
+        if str(key).startswith(keys.EVALUATION) and not settings.evaluation_interval:
+            raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
+
+
 def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
     """Plays random games; returns whether it is a battle."""
-    env = create(settings.env_config)
+    with _made_by(experiment, settings.env):
+        env = create(settings.env_config)
     # An engine that brings its own vector of teams keeps the contract by construction.
     if not hasattr(env, "vectorize"):
         check_env(env, team_reward=settings.team_reward)
     battle = bool(getattr(env, "is_battle", False))
     env.close()
-    with experiment.blame("config.parameter_sharing"):
+    with experiment.locating("config.parameter_sharing"):
         types = getattr(env, "unit_types", None)
         sharing_groups(settings.parameter_sharing, len(env.possible_agents), types)
     return battle
 
 
-def _settings(experiment: Experiment, config: dict[str, Any]) -> Any:
-    with experiment.blame("env"):
-        env_creator(config["env"])
-    settings = ALGORITHMS[experiment.run].get_default_config()
-    defaults = settings.to_dict()
-    for key, value in config.items():
-        if wanted := _other_kind(defaults.get(key), value):
-            raise experiment.bad(f"config.{key}", f"must be {wanted}; got {value!r}.")
-    with experiment.blame("config"):
-        settings.update_from_dict(config)
-        settings.validate()
-        settings.get_evaluation_config_object()
-    return settings
+@contextlib.contextmanager
+def _made_by(experiment: Experiment, env: Any) -> Iterator[None]:
+    """Says of an error that it is the env's."""
+    try:
+        yield
+    except (ValueError, ModuleNotFoundError):  # messages
+        raise
+    except Exception as error:
+        if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+            raise experiment.error(
+                f"config.env_config.{found[1]}", f"{env} takes no such setting."
+            ) from error
+        raise experiment.error(
+            "env", f"making {env} raised {type(error).__name__}: {error}"
+        ) from error
 
 
-def searching(experiment: Experiment) -> None:
-    """Checks scheduler and search, by making both.
+def _scheduler(experiment: Experiment) -> Any:
+    """Makes the scheduler, if there is to be one."""
+    if not experiment.scheduler:
+        return None
+    with experiment.locating("scheduler"):
+        made = search.scheduler(experiment.scheduler)
+    for path, domain in experiment.mutated.items():
+        _check_mutation(experiment, path, domain)
+    keep = experiment.checkpoint_config.num_to_keep
+    if experiment.mutated and keep is not None and keep < PBT_KEEPS:
+        raise experiment.error(
+            "checkpoint_config.num_to_keep",
+            f"must be {PBT_KEEPS} or more, or a trial's checkpoint may be gone before another "
+            f"one takes it over; got {keep}.",
+        )
+    return made
 
-    Raises:
-        BadInput: For the first fault.
-    """
-    space = experiment.param_space
-    if experiment.scheduler:
-        with experiment.blame("scheduler"):
-            search.scheduler(experiment.scheduler)
-        for path, domain in experiment.mutated.items():
-            _check_mutation(experiment, path, domain)
-        keep = experiment.checkpoint_config.get("num_to_keep", PBT_KEEPS)
-        if experiment.mutated and keep is not None and keep < PBT_KEEPS:
-            raise experiment.bad(
-                "checkpoint_config.num_to_keep",
-                f"must be {PBT_KEEPS} or more, or a trial's checkpoint may be gone before another "
-                f"one takes it over; got {keep}.",
+
+def _search_alg(experiment: Experiment, metric: str) -> Any:
+    """Makes the search algorithm, if there is to be one."""
+    if not experiment.search_alg:
+        return None
+    with experiment.locating("search_alg"):
+        made = search.searcher(experiment.search_alg, experiment.max_concurrent_trials)
+    if isinstance(made, Searcher):
+        space = experiment.param_space
+        if experiment.mutated:
+            raise experiment.error("search_alg", "cannot go with a scheduler that mutates.")
+        if grids(space):
+            raise experiment.error(
+                "search_alg", "takes no grid_search; write {choice: [...]} instead."
             )
-    if experiment.search_alg:
-        with experiment.blame("search_alg"):
-            made = search.searcher(experiment.search_alg, experiment.max_concurrent_trials)
-        if isinstance(made, Searcher):
-            if experiment.mutated:
-                raise experiment.bad("search_alg", "cannot go with a scheduler that mutates.")
-            if grids(space):
-                raise experiment.bad(
-                    "search_alg", "takes no grid_search; write {choice: [...]} instead."
-                )
-            if not searched(space):
-                raise experiment.bad("search_alg", "has nothing to search: no value is sampled.")
-            with experiment.blame("search_alg"):
-                made.set_search_properties(experiment.metric, experiment.mode, space)
-    if experiment.reuse_actors and get_trainable_cls(experiment.run).reset_config in (
-        Algorithm.reset_config,
-    ):
-        raise experiment.bad("reuse_actors", f"{experiment.run} cannot take new settings.")
+        if not searched(space):
+            raise experiment.error("search_alg", "has nothing to search: no value is sampled.")
+        with experiment.locating("search_alg"):
+            # Tune gives a searcher its space, once; whether it takes it shows here.
+            made.convert_search_space(space)
+    return made
 
 
 def _check_mutation(experiment: Experiment, path: tuple[Any, ...], domain: Any) -> None:
     """Ranges are multiplied, so what they begin with must be a number."""
     where = f"scheduler.{search.MUTATIONS}.{'.'.join(map(str, path))}"
     if not isinstance(domain, list | Categorical | Float | Integer):
-        raise experiment.bad(where, f"must be a list or a range; got {domain!r}.")
+        raise experiment.error(where, f"must be a list or a range; got {domain!r}.")
     for config in () if isinstance(domain, list | Categorical) else experiment.variants():
         value: Any = config
         for part in path:
             value = value.get(part, 1.0) if isinstance(value, dict) else value
         if not isinstance(value, int | float):
-            raise experiment.bad(
+            raise experiment.error(
                 where, f"changes a number, but config.{'.'.join(map(str, path))} is {value!r}."
             )
-
-
-def resources(experiment: Experiment, config: dict[str, Any]) -> float:
-    """The CPUs that a trial reserves; with too few GPUs Ray would wait for ever.
-
-    Raises:
-        BadInput: If the GPUs are not there.
-    """
-    with experiment.blame("config"):
-        algorithm: Any = get_trainable_cls(experiment.run)
-        request = algorithm.default_resource_request(config)
-    needs = request.required_resources
-    have = torch.cuda.device_count()
-    if needs.get("GPU", 0.0) > have and "RAY_ADDRESS" not in os.environ:
-        raise experiment.bad("config", f"a trial needs {needs['GPU']:g} GPUs and {have} are here.")
-    return needs.get("CPU", 0.0)
-
-
-def _other_kind(default: Any, value: Any) -> str | None:
-    """What a setting must be, if `value` is plainly not of its default's kind."""
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else "true or false"
-    if isinstance(default, int | float):
-        # Schedules are lists, and RLlib finds some numbers itself.
-        return "a number" if isinstance(value, bool | str | dict) and value != "auto" else None
-    return "a mapping" if isinstance(default, dict) and not isinstance(value, dict) else None

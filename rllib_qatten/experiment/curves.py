@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback
 from ray.tune.result import EXPR_PROGRESS_FILE
 
-from rllib_qatten.report.runs import COMMAND_FILE
+from rllib_qatten import keys
 
 
 class _KeepsFile(LoggerCallback):
@@ -50,4 +50,4 @@ class Command(LoggerCallback):
     def log_trial_start(self, trial: Trial) -> None:
         """Writes it beside the results."""
         trial.init_local_path()
-        Path(trial.local_path, COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")
+        Path(trial.local_path, keys.COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")

@@ -4,86 +4,148 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import ValidationError
 
 from rllib_qatten.errors import BadInput, one_of
-from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.experiment import Experiment, Fields, check_name
+from rllib_qatten.experiment.plain_yaml import MAX_BYTES, UNPRINTABLE, load
+from rllib_qatten.experiment.typed import fault, shown, unknown
 
 #: What to write after the options that take KEY=VALUE.
 EXAMPLES = {"--set": "--set lr=0.001", "--stop": "--stop training_iteration=10"}
+#: Levels of keys on the command line, and letters of what is shown of it.
+_DEEPEST, _SHOWN = 16, 80
 
 
-class Loader(yaml.SafeLoader):
-    """YAML's safe loader that reads 5e-4 as a number and refuses a key given twice."""
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """What the command line changes in every experiment of a file; None leaves it as it is.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See base class; plain YAML would silently take the last of two equal keys."""
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *shared
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} comes twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    Attributes:
+        stop: KEY=VALUE for `stop`.
+        set_: KEY=VALUE for `config`, with dotted keys.
+        num_samples: Replaces the experiments' own.
+        storage_path: Replaces the experiments' own.
+        name: Replaces the one experiment's name.
+    """
+
+    stop: tuple[str, ...] = ()
+    set_: tuple[str, ...] = ()
+    num_samples: int | None = None
+    storage_path: str | None = None
+    name: str | None = None
+
+    def words(self) -> list[str]:
+        """The words of the command line that mean these changes."""
+        words: list[str] = []
+        for option, texts in (("--stop", self.stop), ("--set", self.set_)):
+            for text in texts:
+                words += [option, text]
+        for option in ("num_samples", "storage_path", "name"):
+            if (value := getattr(self, option)) is not None:
+                words += [f"--{option.replace('_', '-')}", str(value)]
+        return words
+
+    def apply(self, fields: dict[str, Any]) -> None:
+        """Changes an experiment's keys.
+
+        Raises:
+            BadInput: For what is no KEY=VALUE, or a key inside what holds none.
+        """
+        for text in self.stop:
+            key, value = assignment(text, "--stop")
+            _mapping(fields, "stop", f"--stop {key}")[key] = value
+        for text in self.set_:
+            key, value = assignment(text, "--set")
+            override(_mapping(fields, "config", f"--set {key}"), key, value)
+        for option in ("num_samples", "storage_path"):
+            if (value := getattr(self, option)) is not None:
+                fields[option] = value
 
 
-# YAML 1.1 takes 5e-4 and 1e6 for strings, since they lack a dot or a sign.
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def read(file: Path) -> list[Experiment]:
+def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
     """Reads the experiments of a file in Tune's YAML format.
 
+    Args:
+        file: The file.
+        changes: What the command line changes in each.
+
     Raises:
-        BadInput: If the file is missing, no YAML, or holds no experiments.
+        BadInput: If the file is missing, no YAML, or holds no experiments, or if a key or value
+            is not of the kind that it must be.
     """
-    if not file.is_file():
-        others = sorted(p.name for p in file.parent.glob("*.y*ml"))
-        try:
-            one_of(file.name, others, f"file in {file.parent.resolve()}")
-        except ValueError as error:
-            raise BadInput(f"{file}: no such file. {error}") from error
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise BadInput(f"{file}: {where}this is no YAML: {error.problem}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: this is no YAML: {error}") from error
+    changes = changes or Changes()
+    content = load(_content(file), str(file))
     if not isinstance(content, dict) or not content or "run" in content:
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        found = ", ".join(content) if isinstance(content, dict) else shown(content)
         raise BadInput(
             f"{file}: needs experiments: a name and, indented below, run, env, stop, config; "
-            f"got at the top level: {found}."
+            f"got at the top level: {found[:_SHOWN]}."
         )
-    return [_experiment(file, str(name), fields) for name, fields in content.items()]
+    if changes.name is not None and len(content) > 1:
+        raise BadInput(
+            f"--name names one experiment, but {file} has {len(content)}: choose "
+            "another folder for all of them with --storage-path."
+        )
+    for name, fields in content.items():
+        _check_name(name, str(file))
+        if not isinstance(fields, dict):
+            raise BadInput(
+                f"{file}: {name}: must hold run, env, stop, config; got {shown(fields)}."
+            )
+    if changes.name is not None:
+        _check_name(changes.name, "--name")
+    return [
+        _experiment(file, changes.name or name, fields, changes) for name, fields in content.items()
+    ]
 
 
-def _experiment(file: Path, name: str, fields: Any) -> Experiment:
-    experiment = Experiment(file, name)
-    if not isinstance(fields, dict):
-        raise BadInput(f"{file}: {name}: must hold run, env, stop, config; got {fields!r}.")
-    accepted = [f.name for f in dataclasses.fields(Experiment) if f.init][2:]
-    for key, value in fields.items():
-        with experiment.blame(str(key)):
-            one_of(key, accepted, "key of an experiment")
-        wanted = getattr(experiment, key)
-        if isinstance(wanted, dict) and not isinstance(value, dict):
-            raise experiment.bad(key, f"must be a mapping of keys to values; got {value!r}.")
-        setattr(experiment, key, value)
-    # Experiments may share parts (YAML's &name and *name); changes by --set may not.
-    return copy.deepcopy(experiment)
+def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes) -> Experiment:
+    # Experiments may share parts (YAML's &name and *name); changes may not.
+    fields = copy.deepcopy(fields)
+    try:
+        changes.apply(fields)
+        # `file` and `name` are no keys of the YAML.
+        for key in fields.keys() - Fields.model_fields.keys():
+            raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {unknown(key, Fields)}")
+        return Experiment(file=file, name=name, **fields)
+    except ValidationError as error:
+        key, problem = fault(error, Fields, fields)
+        raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {problem}") from error
+
+
+def _content(file: Path) -> bytes:
+    """A file's bytes, or of a larger one the first that are too many."""
+    try:
+        if not file.is_file():
+            raise BadInput(f"{file}: {_no_file(file)}")
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{str(file)[:_SHOWN]}: cannot be read: {error.strerror}.") from error
+
+
+def _no_file(file: Path) -> str:
+    """What is wrong with a path that is not a file's."""
+    if file.exists():
+        kind = "a folder" if file.is_dir() else "no plain file"
+        return f"is {kind}; give an experiment in Tune's YAML format."
+    others = sorted(p.name for p in file.parent.glob("*.y*ml")) if file.parent.is_dir() else []
+    try:
+        one_of(file.name, others, f"file in {file.parent.resolve()}")
+    except ValueError as error:
+        return f"no such file. {error}"
+    return "no such file."
+
+
+def _check_name(name: str, where: str) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from error
 
 
 def assignment(text: str, option: str) -> tuple[str, Any]:
@@ -93,12 +155,10 @@ def assignment(text: str, option: str) -> tuple[str, Any]:
         BadInput: If there is no "=", no key, or a value that is no YAML.
     """
     key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise BadInput(f"{option} {text!r}: expected KEY=VALUE, as in {EXAMPLES[option]}.")
-    try:
-        return key, yaml.load(value, Loader)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{option} {text!r}: the value is no YAML.") from error
+    given = f"{option} {text[:_SHOWN]!r}"
+    if not key or not equals or UNPRINTABLE.search(key):
+        raise BadInput(f"{given}: expected KEY=VALUE, as in {EXAMPLES[option]}.")
+    return key, load(value, f"{given}: the value")
 
 
 def override(config: dict[str, Any], key: str, value: Any) -> None:
@@ -107,9 +167,18 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
     Raises:
         BadInput: If the key leads through something that is no mapping.
     """
-    *parents, last = key.split(".")
+    given = f"--set {key[:_SHOWN]}"
+    *parents, last = parts = key.split(".")
+    if not all(parts) or len(parts) > _DEEPEST:
+        raise BadInput(f"{given}: is no key; keys inside keys are joined by one dot each.")
     for parent in parents:
-        config = config.setdefault(parent, {})
-        if not isinstance(config, dict):
-            raise BadInput(f"--set {key}: {parent} is {config!r}, which holds no keys.")
+        config = _mapping(config, parent, given)
     config[last] = value
+
+
+def _mapping(tree: dict[str, Any], key: str, given: str) -> dict[str, Any]:
+    """The mapping at a key, made if there is none."""
+    found = tree.setdefault(key, {})
+    if not isinstance(found, dict):
+        raise BadInput(f"{given}: {key} is {shown(found)}, which holds no keys.")
+    return found

@@ -3,54 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import math
 import os
 import re
 import shlex
-import socket
-import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ray
 import typer
-from ray._private.ray_logging import global_worker_stdstream_dispatcher
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.experiment import Trial
 
-from rllib_qatten.algorithms import ALGORITHMS
-from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
-from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.progress import Progress, failure, label
-from rllib_qatten.experiment.stopping import Stopping
-from rllib_qatten.messages import PREFIX
+from rllib_qatten.experiment.ray_session import ray_session
+from rllib_qatten.experiment.stopping import Stopping, StopRequest
+from rllib_qatten.experiment.tuner import Plan, restored_tuner, tuner
 
 #: Where Tune writes the traceback, in the trial's folder.
 ERROR_FILE = "error.txt"
-#: Settings of Ray that only the environment can bring to all its processes.
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Ctrl-C is ours: Tune's own handler would end without a checkpoint.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Relative paths in an experiment mean the user's folder, not the trial's.
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Tune's older output can be silenced whole, the newer one announces every run.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # Losses come only once learning began; our schedulers and searches wait for them.
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "PYTHONWARNINGS": "ignore",
-}
-
-EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
 
 
 def train(
-    experiments: list[Experiment],
+    plans: list[Plan],
     command: list[str],
     *,
     resume: Path | None = None,
@@ -59,175 +33,142 @@ def train(
     """Trains, one experiment after the other, prints, and returns the exit code.
 
     Args:
-        experiments: Checked experiments.
-        command: The words that would start the same again, for the hint how to go on.
-        resume: Checkpoint to go on from, with one experiment of one trial.
-        restore: Whether experiments that had begun go on where they were.
+        plans: Checked experiments.
+        command: The words that would start the same again, for the hint how to continue.
+        resume: Checkpoint to continue from, with one experiment of one trial.
+        restore: Whether experiments that had begun continue where they were.
 
     Returns:
         0 if all went well, 1 if a trial failed, 2 if checkpoints that cannot be read or written are
-        all that failed, 130 if the user stopped it.
+        all that failed, 128 and the signal's number if one stopped it: 130 for Ctrl-C, 143 for
+        SIGTERM, 129 for SIGHUP.
     """
-    runs: list[tuple[Experiment, Progress]] = []
-    requested = False
-    words = [*command, *(["--resume", str(resume)] if resume else [])]
-    with _quiet_ray(max(experiment.cpus_per_trial for experiment in experiments)):
-        for experiment in experiments:
-            stopping = Stopping(experiment.stop, sweep=experiment.num_trials > 1)
-            progress = Progress(stopping, experiment.num_trials)
-            if len(experiments) > 1:
-                typer.secho(f"\n{experiment.name}", bold=True)
-            with stopping.on_ctrl_c():
-                callbacks = [progress, Command(shlex.join(words))]
-                if restore and experiment.begun:
-                    tuner = experiment.restored_tuner(stop=stopping, callbacks=callbacks)
+    request = StopRequest()
+    runs: list[_Run] = []
+    words = shlex.join([*command, *(["--resume", str(resume)] if resume else [])])
+    cpus = max(plan.cpus_per_trial for plan in plans)
+    whole = False
+
+    def lost(why: str) -> None:
+        _say(f"{why}. What was saved is intact.")
+        _say_how_to_continue(runs, plans, command, words)
+
+    # What Ray doesn't handle: a signal before there was anything to finish, or a second Ctrl-C.
+    with request.listening(), contextlib.suppress(KeyboardInterrupt):
+        with ray_session(cpus, request, lost):
+            for plan in plans:
+                _title(plan, plans)
+                run = _Run(plan, request)
+                runs.append(run)
+                run.fit(words, resume, restore)
+                if run.error or request.signum is not None:
+                    break
+            whole = len(runs) == len(plans) and not run.stopping.interrupted
+    return _conclude(runs, plans, command, words, None if whole else request.signum)
+
+
+class _Run:
+    """One experiment on its way."""
+
+    def __init__(self, plan: Plan, request: StopRequest) -> None:
+        self.plan, self.experiment = plan, plan.experiment
+        experiment = plan.experiment
+        self.stopping = Stopping(experiment.stop, request, experiment.time_budget_s)
+        self.progress = Progress(self.stopping, experiment.num_trials)
+        self.error: Exception | None = None
+        #: Trials that failed, with the reason, which Tune keeps in Ray's temporary folder.
+        self.failures: list[tuple[Trial, str]] = []
+        self._request = request
+
+    def fit(self, command: str, resume: Path | None, restore: bool) -> None:
+        """Trains to the end, or keeps the error that prevented it."""
+        callbacks = [self.progress, Command(command)]
+        with self._request.training():
+            try:
+                parts: dict[str, Any] = {"stop": self.stopping, "callbacks": callbacks}
+                if restore and self.plan.begun:
+                    made = restored_tuner(self.plan, **parts)
                 else:
-                    tuner = experiment.tuner(stop=stopping, callbacks=callbacks, resume=resume)
-                # Ray handles nothing but what it raises here; a second Ctrl-C comes out as it is.
-                with contextlib.suppress(KeyboardInterrupt):
-                    tuner.fit()
-            runs.append((experiment, progress))
-            if requested := stopping.requested:
-                break
+                    made = tuner(self.plan, **parts, resume=resume)
+                made.fit()
+            except BadInput:
+                raise
+            except Exception as error:  # whatever Tune, its callbacks and file systems raise
+                self.error = error
+            finally:
+                failed = [t for t in self.progress.trials if t.status == Trial.ERROR]
+                self.failures = [(trial, failure(trial)) for trial in failed]
+
+    @property
+    def fault(self) -> str:
+        """What went wrong beyond the trials, and what is left."""
+        error = self.error
+        if isinstance(error, OSError):
+            why = os.strerror(error.errno) if error.errno else str(error)
+            where = error.filename or self.experiment.folder
+            return f"no more results can be written, {where}: {why}. What was saved is intact."
+        lines = str(error).strip().splitlines() or [""]
+        return f"{type(error).__name__}: {lines[-1].strip()} What was saved is intact."
+
+
+def _title(plan: Plan, plans: list[Plan]) -> None:
+    if len(plans) > 1:
+        typer.secho(f"\n{plan.experiment.name}", bold=True)
+
+
+def _conclude(
+    runs: list[_Run], plans: list[Plan], command: list[str], words: str, signum: int | None
+) -> int:
+    """Says what came of it; the exit code."""
     failures: list[str] = []
-    for experiment, progress in runs:
-        if len(experiments) > 1:
-            typer.secho(f"\n{experiment.name}", bold=True)
-        progress.summary()
-        for trial in progress.trials:
-            if trial.status == Trial.ERROR:
-                failures.append(failure(trial))
-                _say_failure(trial, f"{label(trial)}: " if experiment.num_trials > 1 else "")
-    if requested:
-        several = len(experiments) > 1 or experiments[0].num_trials > 1
-        _say_how_to_go_on(None if several else progress.trials, command)
-        return 130
+    for run in runs:
+        _title(run.plan, plans)
+        run.progress.summary()
+        for trial, why in run.failures:
+            failures.append(why)
+            several = run.experiment.num_trials > 1
+            _say_failure(trial, f"{label(trial)}: {why}" if several else why)
+        if run.error:
+            failures.append(run.fault)
+            _say(run.fault)
+        if run.stopping.interrupted and run.stopping.time_is_over:
+            budget = run.experiment.time_budget_s
+            typer.echo(f"\ntime_budget_s: the {budget:g} s of {run.experiment.name} are over.")
+    errors = any(run.error for run in runs)
+    if signum or errors or any(run.stopping.interrupted for run in runs):
+        _say_how_to_continue(runs, plans, command, words)
+    if signum:
+        return 128 + signum
     users = [name for name in failures if re.match(r"([\w.]+\.)?CheckpointError:", name)]
     return 0 if not failures else 2 if users == failures else 1
 
 
-def silence() -> None:
-    """Keeps Ray's own warnings and logs out of what a user reads."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    warnings.simplefilter("ignore")
-    for name in ("ray", "ray.tune", "ray.rllib", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def checkpoint_folder(path: Path, run: str) -> Path:
-    """Returns the absolute path of a checkpoint of the algorithm `run`, read to its last byte.
-
-    Raises:
-        BadInput: If it is none, naming the newest good one below or beside it.
-    """
-
-    def check(folder: Path) -> Path:
-        checkpoint.verify(folder, run) if run in ALGORITHMS else checkpoint.read_metadata(folder)
-        return folder.resolve()
-
-    try:
-        return check(path)
-    except checkpoint.CheckpointError as error:
-        file = Algorithm.METADATA_FILE_NAME
-        found = [below for depth in ("*/", "*/*/") for below in path.glob(depth + file)]
-        found = found or list(path.parent.glob("*/" + file))
-        hint = ""
-        for metadata in sorted(found, key=lambda file: -file.stat().st_mtime):
-            with contextlib.suppress(checkpoint.CheckpointError):
-                hint = f" Did you mean {check(metadata.parent)}?"
-                break
-        raise BadInput(f"--resume {error}{hint}") from error
-
-
-def _say_failure(trial: Trial, name: str) -> None:
-    typer.secho(f"\nError: {name}{failure(trial)}", fg="red", err=True)
+def _say_failure(trial: Trial, text: str) -> None:
+    _say(text)
     checkpoint = trial.checkpoint
     last = checkpoint.path if checkpoint else "none was saved yet"
     typer.echo(f"Last good checkpoint: {last}", err=True)
-    typer.echo(f"Traceback: {Path(trial.path or '') / ERROR_FILE}", err=True)
+    if (file := Path(trial.path or "") / ERROR_FILE).exists():
+        typer.echo(f"Traceback: {file}", err=True)
 
 
-def _say_how_to_go_on(trials: list[Trial] | None, command: list[str]) -> None:
-    """Prints the command: for the one trial its checkpoint, for several all of them."""
-    if trials is None:
-        typer.echo("\nStopped. To go on with all trials:", err=True)
-        typer.echo(f"  {shlex.join([*command, '--restore'])}", err=True)
-    elif saved := [trial.checkpoint.path for trial in trials if trial.checkpoint]:
-        typer.echo("\nStopped. To go on from the checkpoint:", err=True)
-        typer.echo(f"  {shlex.join([*command, '--resume', saved[0]])}", err=True)
-    else:
-        typer.echo("\nStopped before there was a checkpoint.", err=True)
+def _say(text: str) -> None:
+    typer.secho(f"\nError: {text}", fg="red", err=True)
 
 
-@contextlib.contextmanager
-def _quiet_ray(cpus: float) -> Iterator[None]:
-    """A Ray of this machine, or the cluster that RAY_ADDRESS names, that logs to its files only.
-
-    Args:
-        cpus: What a trial needs at least.
-    """
-    options: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.CRITICAL}
-    if "RAY_ADDRESS" not in os.environ:
-        # Not on every system is there a limit per process.
-        have = (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
-        if cpus > have:
-            typer.echo(EXTRA_CPUS.format(need=cpus, have=have), err=True)
-        # Else Ray would join a cluster that happens to run here.
-        options |= {"address": "local", "_node_ip_address": "127.0.0.1"}
-        options |= {"num_cpus": math.ceil(max(have, cpus))}
-    else:
-        options = {"logging_level": logging.CRITICAL}
-        _knock(os.environ["RAY_ADDRESS"])
-    try:
-        try:
-            ray.init(**options)
-        except ConnectionError as error:
-            raise _no_cluster(error.__cause__ or error) from error
-        silence()
-        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
-        global_worker_stdstream_dispatcher.add_handler("ray_print_logs", _Relay())
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Makes sure that something listens at a cluster's address; Ray would try for minutes.
-
-    Raises:
-        BadInput: If nothing does.
-    """
-    host, _, port = address.rpartition("://")[-1].rpartition(":")
-    if not (host and port.isdigit()):  # a word such as auto
+def _say_how_to_continue(
+    runs: list[_Run], plans: list[Plan], command: list[str], words: str
+) -> None:
+    """Prints the command: all trials as they were, or one trial's checkpoint as a new run."""
+    if any(run.stopping.cut_off for run in runs):
+        typer.echo("\nThe iteration did not end in time: it will be played again.", err=True)
+    if not any(plan.begun for plan in plans):
+        typer.echo(f"\nStopped before anything was saved. To start again:\n  {words}", err=True)
         return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise _no_cluster(error.strerror or error) from error
-
-
-def _no_cluster(why: object) -> BadInput:
-    return BadInput(
-        f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {why}. Start one with "
-        "`ray start --head`, correct the address (a cluster with tokens also needs "
-        "RAY_AUTH_MODE=token here), or unset it to train on this machine alone."
-    )
-
-
-class _Relay:
-    """Passes on from the workers' output what `say` said there, each line once."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def __call__(self, data: dict[str, Any]) -> None:
-        for line in data["lines"]:
-            text = line.removeprefix(PREFIX)
-            if text != line and line not in self._seen:
-                self._seen.add(line)
-                print(text, file=sys.stderr, flush=True)
+    what = "all trials" if sum(plan.experiment.num_trials for plan in plans) > 1 else "this run"
+    typer.echo(f"\nStopped. To continue {what}:", err=True)
+    typer.echo(f"  {shlex.join([*command, '--restore'])}", err=True)
+    trials = [trial for run in runs for trial in run.progress.trials]
+    if len(trials) == len(plans) == 1 and (saved := trials[0].checkpoint):
+        typer.echo("Or, with other settings, from its checkpoint as a new run:", err=True)
+        typer.echo(f"  {shlex.join([*command, '--resume', saved.path])}", err=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
-from ray.exceptions import RayTaskError
+from ray import cloudpickle
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT
@@ -35,6 +37,8 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("elapsed", "time_total_s", lambda seconds: clock(seconds)),
     ("left", "time_left_s", lambda seconds: clock(seconds)),
 )
+#: Comes at the end of the line, once games were lost to faults of their engine.
+DROPPED = ("dropped games", "games_dropped", "{:,.0f}".format)
 
 
 class Progress(Callback):
@@ -51,6 +55,7 @@ class Progress(Callback):
         self._stopping = stopping
         self._num_trials = num_trials
         self._lines = 0
+        self._dropped = False
         self._first: dict[str, Result] = {}
         self._previous: dict[str, Result] = {}
         self._evaluations: dict[str, dict[str, deque[float]]] = {}
@@ -58,6 +63,9 @@ class Progress(Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Keeps the trials, which are the only account of a run that was cut short."""
         self.trials = trials
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Between any two events the run may be ended."""
         self._stopping.look(trials)
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -90,6 +98,11 @@ class Progress(Callback):
         columns = [
             c for c in COLUMNS if keys.WINS in flat or c[1] not in (keys.WINS, keys.GREEDY_WINS)
         ]
+        lost = [flat.get(key) for key in (keys.DROPPED, keys.GREEDY_DROPPED)]
+        flat[DROPPED[1]] = sum(games for games in lost if _is_number(games))
+        if flat[DROPPED[1]] and not self._dropped:
+            self._dropped, self._lines = True, 0
+        columns += [DROPPED] if self._dropped else []
         if self._lines % PAGE == 0:
             titles = "".join(title.rjust(_width(title)) for title, _, _ in columns)
             typer.secho(self._label("trial") + titles, bold=True)
@@ -214,13 +227,45 @@ def label(trial: Trial) -> str:
 
 def failure(trial: Trial) -> str:
     """The message of what ended a trial, without the traceback."""
-    error = trial.get_pickled_error()
+    error = _kept(trial)
     if isinstance(error, RayTaskError):
-        cause = error.cause
-        return f"{type(cause).__name__}: {cause}"
+        error = error.cause
+    if isinstance(error, RayActorError | OutOfMemoryError):
+        return _death(error)
+    if isinstance(error, BaseException) and not isinstance(error, RayError):
+        return f"{type(error).__name__}: {error}"
     # What died while it was built holds its traceback as text, with the message at the end.
-    lines = str(error or trial.get_error() or "unknown error").strip().splitlines()
+    lines = str(error or trial.get_error() or "no reason was left behind").strip().splitlines()
     return lines[-1].strip()
+
+
+def _kept(trial: Trial) -> Any:
+    """The error as Tune kept it, here or, if this process began later, with the results."""
+    here = trial.pickled_error_file
+    # Results may be where nothing can be written any more.
+    if here and Path(here).exists():
+        with open(here, "rb") as file:
+            return cloudpickle.load(file)
+    return trial.get_pickled_error()
+
+
+def _death(error: RayError) -> str:
+    """Why a process died."""
+    text = str(error)
+    if memory := re.search(r"was ([\d.]+ ?[KMGT]?i?B) / ([\d.]+ ?[KMGT]?i?B)", text):
+        return (
+            f"OutOfMemoryError: a process of the trial was ended because memory ran out: "
+            f"{memory[1]} of {memory[2]} were in use. Take fewer env runners or games, or a "
+            "smaller replay_capacity_episodes."
+        )
+    # What it raised while it was built, or while it told what it had raised.
+    if raised := re.search(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE):
+        return raised[1]
+    who = re.search(r"class_name: (\S+)", text)
+    return (
+        f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "
+        "the system for lack of memory or by somebody; it left no reason."
+    )
 
 
 def clock(seconds: float) -> str:

@@ -16,6 +16,7 @@ from ray.tune.search.sample import Categorical
 
 from rllib_qatten.errors import one_of
 from rllib_qatten.experiment.search_space import Path, sampled
+from rllib_qatten.experiment.typed import check_kind, shown
 
 #: Common names of schedulers -> those that Tune gave them.
 ALIASES = {
@@ -77,17 +78,17 @@ def has_score(result: dict[str, Any], metric: str | list[str] | None) -> bool:
     return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
 
 
-def scheduler(options: dict[str, Any]) -> TrialScheduler:
+def scheduler(asked: str | dict[str, Any]) -> TrialScheduler:
     """Makes a scheduler.
 
     Args:
-        options: `type`, one of Tune's names or `ALIASES`, and options of its class.
+        asked: `type`, one of Tune's names or `ALIASES`, and options of its class; or the type.
 
     Raises:
         ValueError: For an unknown name or option, or one that the class refuses.
     """
     named = dict.fromkeys([*SCHEDULER_IMPORT, *ALIASES])
-    kind, options = _split(options, named, "scheduler")
+    kind, options = _type_and_options(asked, named, "scheduler")
     made = SCHEDULER_IMPORT[ALIASES.get(kind, kind)]
     cls = made() if inspect.isfunction(made) else made
     if MUTATIONS in options:
@@ -111,17 +112,17 @@ def mutated(tree: Any, path: Path = ()) -> dict[Path, Any]:
     return found
 
 
-def searcher(options: dict[str, Any], max_concurrent: int) -> Any:
+def searcher(asked: str | dict[str, Any], max_concurrent: int) -> Any:
     """Makes a search algorithm.
 
     Args:
-        options: `type`, one of Tune's names, and options of its class.
+        asked: `type`, one of Tune's names, and options of its class; or the type.
         max_concurrent: Trials at a time; for Tune's own sampling, which nothing else limits.
 
     Raises:
         ValueError: For an unknown name or option, one that the class refuses, or a missing package.
     """
-    kind, options = _split(options, SEARCH_ALG_IMPORT, "search_alg")
+    kind, options = _type_and_options(asked, SEARCH_ALG_IMPORT, "search_alg")
     cls = SEARCH_ALG_IMPORT[kind]()
     logging.getLogger(kind).setLevel(logging.WARNING)  # Optuna announces every study
     if not issubclass(cls, Searcher):
@@ -138,26 +139,32 @@ def searcher(options: dict[str, Any], max_concurrent: int) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _split(options: Any, names: Any, what: str) -> tuple[str, dict[str, Any]]:
-    if isinstance(options, str):
-        options = {"type": options}
-    if not isinstance(options, dict) or "type" not in options:
-        raise ValueError(f"must have a type, as in {{type: {next(iter(names))}}}; got {options!r}.")
+def _type_and_options(
+    asked: str | dict[str, Any], names: Any, what: str
+) -> tuple[str, dict[str, Any]]:
+    options = {"type": asked} if isinstance(asked, str) else asked
+    if "type" not in options:
+        raise ValueError(
+            f"must have a type, as in {{type: {next(iter(names))}}}; got {shown(options)}."
+        )
     one_of(options["type"], names, f"{what} type")
     return options["type"], {k: v for k, v in options.items() if k != "type"}
 
 
-def _make(cls: type, shown: type, options: dict[str, Any], **ours: Any) -> Any:
-    accepted = [name for name in get_function_args(shown) if name not in GIVEN]
-    for key in options:
-        if key not in ours and key != "custom_explore_fn":
-            if key in ("metric", "mode"):
-                raise ValueError(f"{key} stands beside {shown.__name__}, not in it.")
-            one_of(key, accepted, f"option of {shown.__name__}")
+def _make(cls: type, named: type, options: dict[str, Any], **given: Any) -> Any:
+    """Makes what `named` is called in messages, of options that the user gave."""
+    arguments = inspect.signature(named).parameters
+    accepted = [name for name in get_function_args(named) if name not in GIVEN]
+    for key, value in options.items():
+        if key in ("metric", "mode"):
+            raise ValueError(f"{key} stands beside {named.__name__}, not in it.")
+        if key not in ("custom_explore_fn", MUTATIONS):
+            one_of(key, accepted, f"option of {named.__name__}")
+            check_kind(key, value, getattr(arguments.get(key), "annotation", Any))
     try:
-        return cls(**options, **ours)
+        return cls(**options, **given)
     except (AssertionError, TypeError, tune.TuneError) as error:
-        raise ValueError(f"{shown.__name__}: {error}") from error
+        raise ValueError(f"{named.__name__}: {error}") from error
 
 
 def _choices_as_lists(tree: Any) -> Any:

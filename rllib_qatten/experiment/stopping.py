@@ -1,85 +1,211 @@
-"""When training ends: at a criterion, or when the user asks with Ctrl-C."""
+"""When training ends: at a criterion, when its time is over, or when somebody asks."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
+import select
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import ray
 from ray.tune import Stopper
 from ray.tune.experiment import Trial
 from ray.tune.utils import flatten_dict
 
-STOPPING = (
-    b"\nStopping after this iteration, with a checkpoint. Ctrl-C again stops at once, without.\n"
-)
+from rllib_qatten.errors import BadInput
+
+#: Seconds that SIGTERM and SIGHUP leave the running iteration to end; schedulers kill after 30.
+GRACE, GRACE_SETTING = 20.0, "RLLIB_GRACE_S"
+FINISHING = "\nStopping after this iteration, with a checkpoint."
+AGAIN = " Ctrl-C again stops at once, without."
+WITHIN = " If that takes more than {grace:g} s ({setting}), the last checkpoint has to do."
+
+
+class StopRequest:
+    """Whether somebody asked this process to stop: Ctrl-C, SIGTERM or SIGHUP.
+
+    While trials run, the first signal is noted and a second Ctrl-C is a `KeyboardInterrupt`;
+    before, any signal is one at once; at the end, none is heard any more. Signals of a scheduler
+    may come more than once and mean the same each time.
+
+    Attributes:
+        signum: The first signal that came, None before.
+        deadline: When what still runs is given up, in `time.monotonic`'s seconds.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        """Reads the grace time.
+
+        Raises:
+            BadInput: If it is no number of seconds.
+        """
+        self.signum: int | None = None
+        self.deadline = math.inf
+        self._hear = self._interrupt
+        text = os.environ.get(GRACE_SETTING, str(GRACE))
+        try:
+            self._grace = float(text)
+        except ValueError:
+            self._grace = math.nan
+        if not self._grace >= 0:
+            raise BadInput(f"{GRACE_SETTING} must be seconds, 0 or more; got {text!r}.")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within, signals come here."""
+        before = {signum: signal.getsignal(signum) for signum in self.SIGNALS}
+        self.listen()
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def listen(self) -> None:
+        """Takes the signals over, also from Ray, which takes SIGTERM when it starts."""
+        for signum in self.SIGNALS:
+            # Who starts a command with nohup wants it to outlive the terminal.
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
+                signal.signal(signum, lambda signum, frame: self._hear(signum))
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Within, there is something to finish."""
+        self._hear = self._note
+        try:
+            yield
+        finally:
+            self._hear = self._interrupt
+
+    def ignore(self) -> None:
+        """From here on everything ends anyway."""
+        self._hear = lambda signum: None
+
+    def _interrupt(self, signum: int) -> None:
+        self.signum = self.signum or signum
+        drop_dead_outputs()
+        raise KeyboardInterrupt
+
+    def _note(self, signum: int) -> None:
+        first = self.signum is None
+        if not first and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        if signum != signal.SIGINT:
+            self.deadline = min(self.deadline, time.monotonic() + self._grace)
+            drop_dead_outputs()
+        if first:
+            self.signum = signum
+            within = WITHIN.format(grace=self._grace, setting=GRACE_SETTING)
+            text = FINISHING + (AGAIN if signum == signal.SIGINT else within) + "\n"
+            # A print may not interrupt another one, a write may.
+            with contextlib.suppress(OSError):
+                os.write(2, text.encode())
+
+
+def drop_dead_outputs() -> None:
+    """Sends to nowhere what would be written to a closed terminal or pipe, which is an error."""
+    for output in (1, 2):
+        poll = select.poll()
+        poll.register(output, 0)
+        if poll.poll(0):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, output)
+            os.close(nowhere)
 
 
 class Stopping(Stopper):
-    """Stops a trial at its criteria, and all trials on request.
+    """Stops a trial at its criteria, and all trials on request or when their time is over.
 
-    A criterion whose key is not in a result is not met: evaluations may be rarer than results.
+    On request trials end unfinished, each with a checkpoint, so that the run can be restored as if
+    it had never stopped. A criterion whose key is not in a result is not met: evaluations may be
+    rarer than results.
+
+    Attributes:
+        criteria: Result key -> value; the first that is reached or exceeded stops.
+        interrupted: Whether trials ended unfinished.
+        cut_off: Whether any of them in the middle of an iteration.
     """
 
-    def __init__(self, criteria: dict[str, float], sweep: bool = False) -> None:
+    _newest: Stopping | None = None
+
+    def __init__(
+        self,
+        criteria: dict[str, float],
+        request: StopRequest | None = None,
+        time_budget_s: float | None = None,
+    ) -> None:
         """Sets what stops a trial.
 
         Args:
-            criteria: Result key -> value; the first that is reached or exceeded stops.
-            sweep: Whether there are several trials. On request these end unfinished, each with a
-                checkpoint, so that the sweep can be restored as it was.
+            criteria: See class.
+            request: Of the user; by default none comes.
+            time_budget_s: Seconds after which all trials end.
         """
         self.criteria = criteria
-        self.requested = False
-        self._sweep = sweep
+        self.interrupted = self.cut_off = False
+        self._request = request
+        self._over = time.monotonic() + (time_budget_s or math.inf)
         # Trials that were running at the request finish their iteration, the others never start.
         self._finishing: set[str] | None = None
         self._saved: set[str] = set()
+        Stopping._newest = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Restored by Tune with a run that ended, it is the one of the run that begins."""
+        return _newest, ()
+
+    @property
+    def requested(self) -> bool:
+        """Whether what runs shall come to an end."""
+        return self.time_is_over or (self._request is not None and self._request.signum is not None)
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether the experiment's time budget is used up."""
+        return time.monotonic() > self._over
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether this trial ends with this result."""
         flat = flatten_dict(result)
-        reached = any(flat.get(key, -math.inf) >= goal for key, goal in self.criteria.items())
-        return reached or (self.requested and not self._sweep)
+        return any(flat.get(key, -math.inf) >= goal for key, goal in self.criteria.items())
 
     def stop_all(self) -> bool:
-        """Whether the experiment ends at once, without another checkpoint."""
-        return self._all_finished() and not self._sweep
-
-    def look(self, trials: list[Trial]) -> None:
-        """Takes note of which trials run; called between any two events."""
-        if self.requested:
-            running = {trial.trial_id for trial in trials if trial.status == Trial.RUNNING}
-            self._finishing = running & (running if self._finishing is None else self._finishing)
-            self._finishing -= self._saved
-            if self._sweep and self._all_finished():
-                # Tune's own signal to write down what runs and to end.
-                signal.raise_signal(signal.SIGUSR1)
+        """Never: Tune would end all trials at once, and as finished."""
+        return False
 
     def saved(self, trial: Trial) -> None:
         """Takes note that a trial has a new checkpoint."""
         if self.requested:
             self._saved.add(trial.trial_id)
 
-    def _all_finished(self) -> bool:
-        return self.requested and self._finishing is not None and not self._finishing
+    def look(self, trials: list[Trial]) -> None:
+        """Ends the experiment as soon as it may; called after every event, and ten times a second.
 
-    @contextlib.contextmanager
-    def on_ctrl_c(self) -> Iterator[None]:
-        """Within, the first Ctrl-C is a request to stop and the second a `KeyboardInterrupt`."""
+        Tune writes down what runs, and ends, when it gets SIGUSR1.
+        """
+        if self.interrupted or not self.requested:
+            return
+        drop_dead_outputs()
+        running = {trial.trial_id: trial for trial in trials if trial.status == Trial.RUNNING}
+        if self._finishing is None:
+            self._finishing = set(running)
+        self._finishing &= running.keys() - self._saved
+        late = self._request is not None and time.monotonic() > self._request.deadline
+        if self._finishing and not late:
+            return
+        self.interrupted, self.cut_off = True, bool(self._finishing)
+        signal.raise_signal(signal.SIGUSR1)
+        for trial in running.values():
+            # Else Tune waits until the iteration that will be thrown away is over.
+            if actor := trial.temporary_state.ray_actor:
+                ray.kill(actor)
 
-        def request(signum: int, frame: Any) -> None:
-            if self.requested:
-                raise KeyboardInterrupt
-            self.requested = True
-            # A print may not interrupt another one, a write may.
-            os.write(2, STOPPING)
 
-        before = signal.signal(signal.SIGINT, request)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+def _newest() -> Stopping:
+    return Stopping._newest or Stopping({})

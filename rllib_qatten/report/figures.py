@@ -9,23 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from rllib_qatten.drawing.palette import INK
-from rllib_qatten.drawing.style import Look
-from rllib_qatten.report.runs import Run
-from rllib_qatten.report.statistics import Estimate
+from rllib_qatten.drawing.style import Look, marks
+from rllib_qatten.evaluation.estimate import Estimate
+from rllib_qatten.report.run import Run
+from rllib_qatten.report.scores import SCORES
+from rllib_qatten.report.statistics import Curve
 from rllib_qatten.report.timing import PARTS, TimeSplit
 
 STEPS = "environment steps"
-#: Score -> the label of its axis.
-SCORES = {"win_rate": "win rate", "return": "return"}
-#: At most so many markers on a line.
-MARKS = 10
 
 
 def learning_curves(
     title: str,
     score: str,
     runs: dict[str, list[Run]],
-    estimates: dict[str, Estimate | None],
+    estimates: dict[str, Curve | None],
     looks: dict[str, Look],
 ) -> Figure:
     """Every run as a thin line; the aggregate of each algorithm's runs with its interval."""
@@ -40,31 +38,29 @@ def learning_curves(
             _line(axes, label, estimate, look)
     _steps(axes)
     games = "greedy " if all(run.greedy for of_label in runs.values() for run in of_label) else ""
-    axes.set(title=title, ylabel=games + SCORES[score])
+    axes.set(title=title, ylabel=games + SCORES[score].title)
     if score == "win_rate":
-        _shares(axes)
+        _percents(axes)
     return _with_legend(figure, axes)
 
 
-def sample_efficiency(
-    ylabel: str, estimates: dict[str, Estimate], looks: dict[str, Look]
-) -> Figure:
+def sample_efficiency(ylabel: str, estimates: dict[str, Curve], looks: dict[str, Look]) -> Figure:
     """Normalized scores over all compared tasks along the steps."""
     figure, axes = plt.subplots()
     for label, estimate in estimates.items():
         _line(axes, label, estimate, looks[label])
     _steps(axes)
-    _shares(axes)
+    _percents(axes)
     axes.set(title="Sample efficiency", ylabel=ylabel)
     return _with_legend(figure, axes)
 
 
-def performance_profiles(estimates: dict[str, Estimate], looks: dict[str, Look]) -> Figure:
+def performance_profiles(estimates: dict[str, Curve], looks: dict[str, Look]) -> Figure:
     """The share of runs that ended above each score."""
     figure, axes = plt.subplots()
     for label, estimate in estimates.items():
         _line(axes, label, estimate, looks[label], drawstyle="steps-post")
-    _shares(axes)
+    _percents(axes)
     axes.set(
         title="Performance profile",
         xlabel="normalized final score \N{GREEK SMALL LETTER TAU}",
@@ -79,14 +75,14 @@ def improvement(estimates: dict[tuple[str, str], Estimate]) -> Figure:
     n = len(labels)
     table = np.full((n, n), np.nan)
     for (x, y), estimate in estimates.items():
-        table[labels.index(x), labels.index(y)] = estimate.center[0]
+        table[labels.index(x), labels.index(y)] = estimate.mean
     figure, axes = plt.subplots(figsize=(max(4.2, 2.2 + 0.72 * n), max(2.4, 1.6 + 0.5 * n)))
     # Purple and orange are told apart by all; without their darkest shades, black text is read.
     axes.imshow(table, cmap="PuOr_r", vmin=-0.5, vmax=1.5, aspect="auto")
     for (x, y), estimate in estimates.items():
-        text = f"{estimate.center[0]:.2f}"
-        if np.isfinite(estimate.low[0]):
-            text += f"\n{estimate.low[0]:.2f}\N{EN DASH}{estimate.high[0]:.2f}"
+        text = f"{estimate.mean:.2f}"
+        if np.isfinite(estimate.low):
+            text += f"\n{estimate.low:.2f}\N{EN DASH}{estimate.high:.2f}"
         # On the shade, whatever the theme.
         axes.text(
             labels.index(y), labels.index(x), text, ha="center", va="center", size=8, color="black"
@@ -134,10 +130,8 @@ def time_split(splits: dict[str, TimeSplit]) -> Figure:
     return _with_legend(figure, axes)
 
 
-def _line(
-    axes: Axes, label: str, estimate: Estimate, look: Look, drawstyle: str = "default"
-) -> None:
-    every = max(1, len(estimate.x) // MARKS)
+def _line(axes: Axes, label: str, estimate: Curve, look: Look, drawstyle: str = "default") -> None:
+    every = marks(len(estimate.x))
     axes.plot(
         estimate.x, estimate.center, label=label, markevery=every, drawstyle=drawstyle,
         **look._asdict(),
@@ -155,7 +149,7 @@ def _steps(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _shares(axes: Axes) -> None:
+def _percents(axes: Axes) -> None:
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rllib_qatten.report.runs import Run
-
-#: Score -> marl-eval's name for it.
-NAMES = {"win_rate": "win_rate", "return": "mean_episode_return"}
+from rllib_qatten.messages import printable
+from rllib_qatten.report.run import Run
+from rllib_qatten.report.scores import SCORES
 
 
 def layout(runs: list[Run]) -> dict[str, Any]:
@@ -27,11 +26,13 @@ def layout(runs: list[Run]) -> dict[str, Any]:
         steps: dict[str, Any] = {}
         for i, count in enumerate(run.steps):
             steps[f"step_{i}"] = {"step_count": int(count)} | {
-                NAMES[score]: [float(values[i])] for score, values in run.scores.items()
+                SCORES[score].marl_eval: [float(values[i])] for score, values in run.scores.items()
             }
-        steps["absolute_metrics"] = {NAMES[score]: [run.final(score)] for score in run.scores}
+        steps["absolute_metrics"] = {
+            SCORES[score].marl_eval: [run.final(score)] for score in run.scores
+        }
         seed = run.config.get("seed")
-        name = f"run_{len(algorithm)}" if seed is None else f"seed_{seed}"
+        name = f"run_{len(algorithm)}" if seed is None else printable(f"seed_{seed}", 100)
         if name in algorithm:  # the same seed again, from another folder
             name = f"{name}_{len(algorithm)}"
         algorithm[name] = steps

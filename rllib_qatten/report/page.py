@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import io
 import json
 import re
@@ -16,19 +17,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from ray.tune.result import TIME_TOTAL_S
 
-from rllib_qatten.drawing.palette import INK
 from rllib_qatten.drawing.style import Look, looks, use_style
 from rllib_qatten.drawing.templates import render
 from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.files import replacing
+from rllib_qatten.messages import printable
 from rllib_qatten.report import figures, marl_eval, runs, statistics, timing
-from rllib_qatten.report.runs import Run
-from rllib_qatten.report.statistics import TITLES, Estimate
+from rllib_qatten.report.inline_svg import inline
+from rllib_qatten.report.run import Run
+from rllib_qatten.report.scores import SCORES
+from rllib_qatten.report.statistics import TITLES
 from rllib_qatten.version import __version__
 
 PAGE = "report.html"
-#: Score -> title, format.
-SCORES = {"win_rate": ("win rate", "{:.3f}"), "return": ("return", "{:.2f}")}
 
 
 class Report:
@@ -45,6 +46,9 @@ class Report:
         self.runs, self.folder, self.aggregate = found, folder, aggregate
         self.groups = statistics.by_task(found)
         self.looks: dict[str, Look] = looks(sorted({run.label for run in found}))
+        #: Of the figures drawn, in rem.
+        self.widths: set[int] = set()
+        self._names: dict[str, int] = {}
 
     def content(self) -> dict[str, Any]:
         """What the template shows; draws and writes all figures."""
@@ -84,18 +88,18 @@ class Report:
                 for score in scores:
                     if all(score in run.scores for run in of_label):
                         estimate = statistics.final(of_label, score, self.aggregate)
-                        row += _cells(estimate, SCORES[score][1])
+                        row += estimate.cells(SCORES[score].form)
                     else:
                         row += ["-", "-"]
                 rows.append(row)
         head = ["task", "algorithm", "runs", "env steps"]
         for score in scores:
-            head += [SCORES[score][0], "95 % interval"]
+            head += [SCORES[score].title, "95 % interval"]
         return {"head": head, "rows": rows, "numbers": range(2, len(head))}
 
-    def _curves(self, task: tuple[str, str]) -> list[dict[str, str]]:
+    def _curves(self, task: tuple[str, str]) -> list[dict[str, Any]]:
         drawn = []
-        for score, (title, _) in SCORES.items():
+        for score, (title, *_) in SCORES.items():
             of_score = {
                 label: measured
                 for label, all_runs in self.groups[task].items()
@@ -153,7 +157,7 @@ class Report:
             "figures": drawn,
         }
 
-    def _time(self) -> list[dict[str, str]]:
+    def _time(self) -> list[dict[str, Any]]:
         speeds: dict[str, list[float]] = {}
         splits: dict[str, list[timing.TimeSplit]] = {}
         for run in self.runs:
@@ -191,18 +195,18 @@ class Report:
                     run.label,
                     run.name,
                     f"{run.steps[-1]:,.0f}",
-                    *(_number(run.final(score), form) for score, (_, form) in SCORES.items()),
+                    *(_number(run.final(name), score.form) for name, score in SCORES.items()),
                     "-" if speed is None else f"{speed:,.0f}",
                     "-" if seconds is None else f"{np.nanmax(seconds) / 60:.1f} min",
                     run.command,
-                    str(run.folder),
+                    printable(run.folder, 2000),
                 ]
             )
         return {"head": [*head, "command", "folder"], "rows": rows, "numbers": range(3, 8)}
 
-    def _keep(self, figure: Figure, name: str, caption: str) -> dict[str, str]:
+    def _keep(self, figure: Figure, name: str, caption: str) -> dict[str, Any]:
         """Writes a figure as PNG and SVG, and returns it for the page."""
-        name = re.sub(r"[\W_]+", "_", name).strip("_").lower()
+        name = self._unique(re.sub(r"[\W_]+", "_", name).strip("_").lower()[:80])
         unsaid = ("Date", "Creator", "Format", "Type")
         bare: Any = {"format": "svg", "metadata": dict.fromkeys(unsaid)}
         figure.savefig(self.folder / f"{name}.png")
@@ -210,13 +214,21 @@ class Report:
         text = io.StringIO()
         figure.savefig(text, **bare, transparent=True)
         plt.close(figure)
+        # Letters are equally large in all figures.
+        width = round(8.5 * figure.get_figwidth())
+        self.widths.add(width)
         return {
             "name": name,
             "caption": caption,
-            "svg": _inline(text.getvalue(), name, caption),
-            # Letters are equally large in all figures.
-            "width": f"{8.5 * figure.get_figwidth():.0f}rem",
+            "svg": inline(text.getvalue(), name, caption),
+            "width": width,
         }
+
+    def _unique(self, name: str) -> str:
+        """A name that no other figure has: tasks may differ in what names of files lack."""
+        taken = self._names.setdefault(name, 0)
+        self._names[name] += 1
+        return f"{name}_{taken + 1}" if taken else name
 
 
 def write(
@@ -252,20 +264,15 @@ def write(
         if file:
             file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
         use_style()
-        content = Report(found, folder, aggregate).content()
-        content |= {"warnings": warnings, "footer": _footer(folder)}
-        page.write_text(render(f"{PAGE}.jinja", content), encoding="utf-8")
+        report = Report(found, folder, aggregate)
+        content = report.content()
+        shown = [printable(warning, 2000) for warning in warnings]
+        content |= {"warnings": shown, "footer": printable(_footer(folder), 2000)}
+        style = importlib.resources.files(__package__).joinpath("report.css").read_text("utf-8")
+        widths = [f".w{width} svg {{ max-width: {width}rem; }}" for width in sorted(report.widths)]
+        html = render("report", f"{PAGE}.jinja", content, "\n".join([style, *widths]))
+        page.write_text(html, encoding="utf-8")
     return warnings, folder / PAGE
-
-
-def _inline(svg: str, name: str, label: str) -> str:
-    """An SVG document as an element: its own ids, the page's color of text, no outer size."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return svg.replace(INK, "currentColor")
 
 
 def _footer(folder: Path) -> str:
@@ -281,13 +288,6 @@ def _count(number: int, what: str) -> str:
 def _span(of_label: list[Run]) -> str:
     ends = sorted(run.steps[-1] for run in of_label)
     return " to ".join(dict.fromkeys(f"{end:,.0f}" for end in (ends[0], ends[-1])))
-
-
-def _cells(estimate: Estimate, form: str) -> list[str]:
-    interval = "-"
-    if np.isfinite(estimate.low[0]):
-        interval = f"{form.format(estimate.low[0])} .. {form.format(estimate.high[0])}"
-    return [form.format(estimate.center[0]), interval]
 
 
 def _number(value: float, form: str) -> str:

@@ -17,10 +17,11 @@ import numpy as np
 import scipy.stats
 
 from rllib_qatten import keys
-from rllib_qatten.report.runs import Run
+from rllib_qatten.evaluation.estimate import CONFIDENCE, Estimate
+from rllib_qatten.report.run import Run
 
-#: Resamples behind an interval, how much of them it holds, and how many are drawn at a time.
-REPS, CONFIDENCE = 2000, 0.95
+#: Resamples behind an interval, and how many are drawn at a time.
+REPS = 2000
 BATCH = 200
 #: Name -> the function that makes one number of many, along an axis.
 AGGREGATES: dict[str, Callable[..., np.ndarray]] = {
@@ -33,8 +34,8 @@ POINTS = 25
 THRESHOLDS = np.linspace(0, 1, 51)
 
 
-class Estimate(NamedTuple):
-    """Numbers and the ends of their 95 % intervals, [P]; the ends are NaN with a single run."""
+class Curve(NamedTuple):
+    """Numbers along x and the ends of their 95 % intervals, [P]; NaN with a single run."""
 
     x: np.ndarray
     center: np.ndarray
@@ -64,7 +65,7 @@ def by_task(runs: list[Run]) -> dict[tuple[str, str], dict[str, list[Run]]]:
     return groups
 
 
-def curve(runs: list[Run], score: str, aggregate: str) -> Estimate | None:
+def curve(runs: list[Run], score: str, aggregate: str) -> Curve | None:
     """The aggregate of one algorithm's runs on one task, as far as all of them are.
 
     Runs are evaluated at slightly different steps: between evaluations they are read off the line.
@@ -82,26 +83,28 @@ def curve(runs: list[Run], score: str, aggregate: str) -> Estimate | None:
 def final(runs: list[Run], score: str, aggregate: str) -> Estimate:
     """The aggregate of the runs' final numbers."""
     values = np.array([[run.final(score) for run in runs]])
-    return _bootstrap(np.zeros(1), _over(AGGREGATES[aggregate]), values)
+    return _one(_over(AGGREGATES[aggregate]), values)
 
 
 def comparison(runs: list[Run]) -> Comparison:
     """The tasks and algorithms that make the largest full table, of two algorithms if possible."""
     groups = by_task(runs)
-    played: dict[str, frozenset] = {}
+    tasks_of: dict[str, frozenset] = {}
     for task, algorithms in groups.items():
         for label in algorithms:
-            played[label] = played.get(label, frozenset()) | {task}
-    candidates = {a & b for a, b in itertools.product(played.values(), repeat=2)} - {frozenset()}
+            tasks_of[label] = tasks_of.get(label, frozenset()) | {task}
+    candidates = {a & b for a, b in itertools.product(tasks_of.values(), repeat=2)}
 
     def size(tasks: frozenset) -> tuple[bool, int, int]:
-        number = sum(tasks <= mine for mine in played.values())
+        number = sum(tasks <= of_label for of_label in tasks_of.values())
         return number > 1, number * len(tasks), len(tasks)
 
-    chosen = max(sorted(candidates, key=sorted), key=size)
-    labels = sorted(label for label, mine in played.items() if chosen <= mine)
+    chosen = max(sorted(candidates - {frozenset()}, key=sorted), key=size)
+    labels = sorted(label for label, of_label in tasks_of.items() if chosen <= of_label)
     tasks = sorted(chosen)
-    left_out = [f"{label}: it did not play all of them" for label in sorted(played.keys() - labels)]
+    left_out = [
+        f"{label}: it did not play all of them" for label in sorted(tasks_of.keys() - labels)
+    ]
     table: dict[str, dict[tuple[str, str], list[Run]]] = {}
     for label in labels:
         number = min(len(groups[task][label]) for task in tasks)
@@ -112,7 +115,7 @@ def comparison(runs: list[Run]) -> Comparison:
     return Comparison(tasks, table, left_out)
 
 
-def sample_efficiency(compared: Comparison, aggregate: str) -> dict[str, Estimate]:
+def sample_efficiency(compared: Comparison, aggregate: str) -> dict[str, Curve]:
     """Algorithm -> aggregate over runs and tasks of the normalized score, along the steps."""
     scales = _scales(compared)
     estimates = {}
@@ -142,7 +145,7 @@ def final_scores(compared: Comparison) -> dict[str, np.ndarray]:
     return {label: np.transpose(values) for label, values in last.items()}
 
 
-def profiles(scores: dict[str, np.ndarray]) -> dict[str, Estimate]:
+def profiles(scores: dict[str, np.ndarray]) -> dict[str, Curve]:
     """Algorithm -> the share of its runs that ended above each threshold, all tasks together."""
     estimates = {}
     for label, values in scores.items():
@@ -168,8 +171,8 @@ def improvements(scores: dict[str, np.ndarray]) -> dict[tuple[str, str], Estimat
     estimates = {}
     for x, y in itertools.combinations(scores, 2):
         of_both = (*_tasks(scores[x][..., None]), *_tasks(scores[y][..., None]))
-        found = estimates[x, y] = _bootstrap(np.zeros(1), probability, *of_both)
-        estimates[y, x] = Estimate(found.x, 1 - found.center, 1 - found.high, 1 - found.low)
+        found = estimates[x, y] = _one(probability, *of_both)
+        estimates[y, x] = Estimate(1 - found.mean, 1 - found.high, 1 - found.low)
     return estimates
 
 
@@ -209,9 +212,13 @@ def _over(aggregate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return lambda *samples, axis: aggregate(np.concatenate(samples, axis=axis), axis=axis)
 
 
-def _bootstrap(
-    x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np.ndarray
-) -> Estimate:
+def _one(statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Estimate:
+    """A single number, of samples [1, R]."""
+    found = _bootstrap(np.zeros(1), statistic, *samples)
+    return Estimate(*(float(ends[0]) for ends in (found.center, found.low, found.high)))
+
+
+def _bootstrap(x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Curve:
     """A statistic of samples [P, R], each resampled by itself, and its interval.
 
     Without an interval where a sample is a single run, which says nothing about its spread.
@@ -219,7 +226,7 @@ def _bootstrap(
     center = statistic(*samples, axis=-1)
     if min(sample.shape[-1] for sample in samples) < 2:
         nothing = np.full(len(x), np.nan)
-        return Estimate(x, center, nothing, nothing)
+        return Curve(x, center, nothing, nothing)
     interval = scipy.stats.bootstrap(
         samples,
         statistic,
@@ -231,4 +238,4 @@ def _bootstrap(
         method="percentile",
         rng=0,  # the same runs give the same page
     ).confidence_interval
-    return Estimate(x, center, interval.low, interval.high)
+    return Curve(x, center, interval.low, interval.high)

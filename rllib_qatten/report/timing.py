@@ -16,7 +16,7 @@ from ray.tune.result import TIME_THIS_ITER_S
 
 from rllib_qatten import keys
 from rllib_qatten.drawing.palette import COLORS
-from rllib_qatten.report.runs import Run
+from rllib_qatten.report.run import Run
 
 #: What the time is split into -> color and hatch.
 PARTS = {

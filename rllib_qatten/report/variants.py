@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ray.tune.utils import flatten_dict
 
-if TYPE_CHECKING:
-    from rllib_qatten.report.runs import Run
+from rllib_qatten.messages import printable
+from rllib_qatten.report.run import Run
 
 #: Settings by which runs of one algorithm on one task may differ and still be its repetitions.
 NOT_A_VARIANT = ("seed", "env_config/map_name")
@@ -23,31 +22,45 @@ def tell_apart(runs: list[Run]) -> None:
     The settings that differ where they are short, else the experiment's folder, else a number.
     """
     for label in {run.label for run in runs}:
-        mine = [run for run in runs if run.label == label]
-        flat = {id(run): _settings(run) for run in mine}
-        differing: dict[str, None] = {}
-        for place in {(run.environment, run.task) for run in mine}:
-            here = [flat[id(run)] for run in mine if (run.environment, run.task) == place]
-            names = dict.fromkeys(name for settings in here for name in settings)
-            differing |= {n: None for n in names if len({s.get(n, UNSET) for s in here}) > 1}
-        if not differing:
-            continue
-        variants = {id(run): tuple(flat[id(run)].get(n, UNSET) for n in differing) for run in mine}
-        order = list(dict.fromkeys(variants.values()))
-        folders = {(variants[id(run)], run.folder.parent.name) for run in mine}
-        texts = {values: _short(differing, values) for values in order}
-        for run in mine:
-            values = variants[id(run)]
-            text = texts[values]
-            if max(map(len, texts.values())) > SHORT:
-                by_folder = len({f for _, f in folders}) == len(folders) == len(order)
-                text = run.folder.parent.name if by_folder else f"#{order.index(values) + 1}"
-            run.label = f"{label} ({text})" if text else label
+        of_label = [run for run in runs if run.label == label]
+        flat = [_settings(run) for run in of_label]
+        if differing := _differing(of_label, flat):
+            values = [tuple(settings.get(n, UNSET) for n in differing) for settings in flat]
+            texts = _texts(of_label, values, differing)
+            for run, of_run in zip(of_label, values, strict=True):
+                run.label = f"{label} ({texts[of_run]})" if texts[of_run] else label
+
+
+def _differing(runs: list[Run], flat: list[dict[str, str]]) -> list[str]:
+    """Settings in which runs on one task differ."""
+    differing: dict[str, None] = {}
+    for task in {(run.environment, run.task) for run in runs}:
+        here = [
+            settings
+            for run, settings in zip(runs, flat, strict=True)
+            if (run.environment, run.task) == task
+        ]
+        names = dict.fromkeys(name for settings in here for name in settings)
+        differing |= {n: None for n in names if len({s.get(n, UNSET) for s in here}) > 1}
+    return list(differing)
+
+
+def _texts(
+    runs: list[Run], values: list[tuple[str, ...]], names: list[str]
+) -> dict[tuple[str, ...], str]:
+    """Values of the settings that differ -> what a label says of them."""
+    texts = {of_run: _short(names, of_run) for of_run in values}
+    if max(map(len, texts.values())) <= SHORT:
+        return texts
+    folders = {(of_run, run.folder.parent.name) for run, of_run in zip(runs, values, strict=True)}
+    if len({folder for _, folder in folders}) == len(folders) == len(texts):
+        return {of_run: printable(folder, 60) for of_run, folder in folders}
+    return {of_run: f"#{i}" for i, of_run in enumerate(texts, start=1)}
 
 
 def _short(names: Iterable[str], values: Iterable[str]) -> str:
     given = [(n.split("/")[-1], v) for n, v in zip(names, values, strict=True) if v != UNSET]
-    return ", ".join(f"{name} {value}" for name, value in given)
+    return printable(", ".join(f"{name} {value}" for name, value in given))
 
 
 def _settings(run: Run) -> dict[str, str]:

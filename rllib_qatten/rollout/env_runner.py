@@ -11,20 +11,44 @@ import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.columns import Columns
+from ray.rllib.core import DEFAULT_AGENT_ID, DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    NUM_MODULE_STEPS_SAMPLED,
+    NUM_MODULE_STEPS_SAMPLED_LIFETIME,
+)
 
 from rllib_qatten import keys
-from rllib_qatten.envs import EngineFailed, TeamStep, TeamVector, TeamView, make_teams
+from rllib_qatten.envs import EnvRules, TeamStep, TeamVector, make_teams
+from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
-from rllib_qatten.rollout.episode import Recorder, TeamEpisode
-from rllib_qatten.rollout.exploration import EpsilonSchedule, epsilon_greedy, greedy
+from rllib_qatten.rollout.callbacks import EpisodeCallbacks
+from rllib_qatten.rollout.episode import TeamEpisode
+from rllib_qatten.rollout.exploration import EpsilonSchedule
+from rllib_qatten.rollout.failure import Failure
+from rllib_qatten.rollout.games_under_way import GamesUnderWay
 from rllib_qatten.rollout.quotas import play_shares
+
+#: RLlib's counters of a round and of a lifetime: what of, and how they add up.
+STEPS_SAMPLED = (
+    NUM_ENV_STEPS_SAMPLED,
+    (NUM_AGENT_STEPS_SAMPLED, DEFAULT_AGENT_ID),
+    (NUM_MODULE_STEPS_SAMPLED, DEFAULT_MODULE_ID),
+)
+STEPS_SAMPLED_LIFETIME = (
+    (NUM_AGENT_STEPS_SAMPLED_LIFETIME, DEFAULT_AGENT_ID),
+    (NUM_MODULE_STEPS_SAMPLED_LIFETIME, DEFAULT_MODULE_ID),
+)
 
 
 class TeamEnvRunner(SingleAgentEnvRunner):
@@ -32,33 +56,57 @@ class TeamEnvRunner(SingleAgentEnvRunner):
 
     To RLlib a team is one agent, so that state, weights, counters and fault tolerance are those of
     `SingleAgentEnvRunner`. Replaced are the environment (a `TeamVector`), the sampling loop (arrays
-    instead of episode objects per step) and the metrics per episode. Of RLlib's callbacks
-    `on_sample_end` gets the whole episodes; those of single episodes and steps are not called.
+    instead of episode objects per step) and the metrics per episode. RLlib's callbacks of episodes
+    and steps get a `TeamGame` per game, which costs nothing where none of them is used.
     """
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         """See base class."""
+        seed = config.seed
+        if seed is not None:  # as RLlib seeds the process, evaluation apart from training
+            seed += (kwargs.get("worker_index") or 0) + 1_000_000 * config.in_evaluation
+        self._games = GamesUnderWay(seed)  # before the base class makes the env
         super().__init__(config=config, **kwargs)
-        self._rng = np.random.default_rng(self._seed)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
-        self._dropped = 0
+        #: Why the last evaluation failed, for `StopsForEvaluation`.
+        self.failure: Failure | None = None
 
     @override(SingleAgentEnvRunner)
     def make_env(self) -> None:
-        """Makes the games; a remote runner of a threaded engine keeps to one core."""
+        """Makes the games; a remote runner of a threaded engine keeps to one core.
+
+        May be called again after a change of `config.env_config`.
+
+        Raises:
+            ValueError: If the team is then of other sizes than its policy.
+        """
+        config, before = self.config, self.env.spec if self.env is not None else None
         if self.env is not None:
             self.env.close()
-        config = self.config
         context = EnvContext(
             config.env_config, worker_index=self.worker_index or 0, num_workers=self.num_workers
         )
-        self.env: TeamVector = make_teams(
-            config.env, context, config.num_envs_per_env_runner, config.team_reward
+        remote_timeout = (
+            config.evaluation_sample_timeout_s if config.in_evaluation else config.sample_timeout_s
         )
+        rules = EnvRules(
+            restart_failed=config.restart_failed_sub_environments,
+            max_episode_steps=config.max_episode_steps,
+            hang_timeout_s=remote_timeout if self.worker_index else None,
+        )
+        self.env: TeamVector = make_teams(
+            config.env, context, config.num_envs_per_env_runner, config.team_reward, rules
+        )
+        if before is not None and (sizes := _sizes(self.env.spec)) != _sizes(before):
+            self.env.close()
+            message = f"The env was made anew with {sizes}; the policy is for {_sizes(before)}."
+            say(message)  # of a remote runner, RLlib would but log what is raised
+            raise ValueError(message)
         self.num_envs = self.env.num_games
-        self._recorder = Recorder(self.env.spec, self.num_envs)
-        self._needs_initial_reset = True
+        # RLlib's own list: on_sample_end, which it calls itself, is to reach the same objects.
+        callbacks = EpisodeCallbacks(self, self._callbacks)
+        self._games.play_in(self.env, callbacks)
         self._restarts_told = 0
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
@@ -66,32 +114,18 @@ class TeamEnvRunner(SingleAgentEnvRunner):
                 with contextlib.suppress(ProcessLookupError):  # one may end meanwhile
                     os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
             torch.set_num_threads(1)
+        callbacks.environment_created(self.env, context)
 
     def get_games(self) -> dict[str, Any]:
         """The games under way and all that they draw from, for an exact resume.
 
         Not part of `get_state`: RLlib hands that from one env runner to others.
         """
-        begun = not self._needs_initial_reset
-        teams = self.env.get_state() if begun else None
-        games = None
-        if teams is not None:
-            games = {
-                "num_games": self.num_envs,
-                "engine": self.env.spec.engine,
-                "teams": teams,
-                "view": {name: array.copy() for name, array in vars(self._view).items()},
-                "hidden": self._hidden.numpy().copy(),
-                "last_actions": self._last_actions.copy(),
-                "recorder": self._recorder.get_state(),
-            }
         return {
             "worker_index": self.worker_index or 0,
             "env_steps": self.num_env_steps_sampled_lifetime,
-            "exploration": self._rng.bit_generator.state,
             "global_rng": global_rng.get_state(),
-            "begun": begun,
-            "games": games,
+            **self._games.get_state(),
         }
 
     def set_games(self, state: dict[str, Any] | None, env_steps: int) -> bool:
@@ -106,37 +140,14 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         """
         self.num_env_steps_sampled_lifetime = state["env_steps"] if state else env_steps
         if state:
-            self._rng.bit_generator.state = state["exploration"]
+            self._games.set_exploration(state)
             global_rng.set_state(state["global_rng"])
         if self.env is None or (state and not state["begun"]):
             return True
-        if state and self._go_on(state["games"]):
+        if state and self._games.go_on(state["games"]):
             return True
-        self._needs_initial_reset = True
-        if self._seed is not None:
-            # Other games than those this seed has begun with before.
-            fresh = np.random.SeedSequence([self._seed, env_steps])
-            self._seed: int | None = int(fresh.generate_state(1)[0])
-            self._rng = np.random.default_rng(self._seed)
+        self._games.begin_others(env_steps)
         return False
-
-    def _go_on(self, games: dict[str, Any] | None) -> bool:
-        """Takes up saved games, if they are of the same number and engine."""
-        ours = self.num_envs, self.env.spec.engine
-        if not games or (games["num_games"], games["engine"]) != ours:
-            return False
-        try:
-            self.env.set_state(games["teams"])
-        except Exception:  # envs raise anything; what they half took up, the next reset forgets
-            return False
-        self._view: TeamView = TeamView(
-            **{name: array.copy() for name, array in games["view"].items()}
-        )
-        self._hidden = torch.from_numpy(games["hidden"].copy())
-        self._last_actions = games["last_actions"].copy()
-        self._recorder.set_state(games["recorder"])
-        self._needs_initial_reset = False
-        return True
 
     @override(EnvRunner)
     def assert_healthy(self) -> None:
@@ -153,6 +164,42 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         return spaces
 
     @override(SingleAgentEnvRunner)
+    def sample(self, **kwargs: Any) -> Sequence[TeamEpisode | Failure]:
+        """Plays until enough games have ended.
+
+        In training, games go on from call to call and `num_episodes` is a minimum. In evaluation
+        all games start anew and exactly `num_episodes` are played, each slot its fixed share: to
+        take the first that end would favour short games.
+
+        Args:
+            **kwargs: See base class.
+
+        Returns:
+            The episodes; or, from a remote runner, why it cannot play: an error of the env, of a
+            callback, or of the engine. Where RLlib may do without runners that fail
+            (`ignore_env_runner_failures`), it is raised instead.
+        """
+        try:
+            episodes: list[TeamEpisode] = super().sample(**kwargs)
+        except Exception as error:
+            self._games.begin_others(self.num_env_steps_sampled_lifetime)
+            lost = self.config.ignore_env_runner_failures
+            if self.worker_index and lost and not self.config.restart_failed_env_runners:
+                say(f"Env runner {self.worker_index} ends, the others go on: {error}")
+                raise
+            if not self.worker_index:
+                raise
+            # RLlib asks again while there are no steps, in evaluation while there are no games.
+            self._count(1, kwargs.get("num_episodes") or 0)
+            if self.config.in_evaluation:
+                self.failure = Failure(error, self.worker_index)
+                self.metrics.log_value(keys.ENV_RUNNERS_FAILED, 1, reduce="sum")
+            return [Failure(error, self.worker_index)]
+        for episode in episodes:
+            episode.custom_data = None  # too much to keep in the replay
+        return episodes
+
+    @override(SingleAgentEnvRunner)
     def _sample(
         self,
         *,
@@ -161,46 +208,23 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         explore: bool,
         random_actions: bool = False,
         force_reset: bool = False,
-    ) -> Sequence[TeamEpisode | EngineFailed]:
-        """Plays until enough games have ended.
-
-        In training, games go on from call to call and `num_episodes` is a minimum. In evaluation
-        all games start anew and exactly `num_episodes` are played, each slot its fixed share: to
-        take the first that end would favour short games.
-
-        Returns:
-            The episodes; or, from a remote runner, why its engine cannot play: what it raised,
-            RLlib would only log, and start the runner again for ever.
-        """
-        try:
-            return self._played(num_timesteps, num_episodes, explore, random_actions, force_reset)
-        except EngineFailed as error:
-            if not self.worker_index:
-                raise
-            self._increase_sampled_metrics(1, 0)  # RLlib asks again while there are no steps
-            return [error]
-
-    def _played(
-        self,
-        num_timesteps: int | None,
-        num_episodes: int | None,
-        explore: bool,
-        random_actions: bool,
-        force_reset: bool,
-    ) -> list[TeamEpisode]:
+    ) -> Sequence[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
-        if force_reset or exact or self._needs_initial_reset:
-            self._begin()
+        if force_reset or exact or not self._games.begun:
+            slots = num_episodes if exact else None
+            self._games.begin(self.module.get_initial_state()["hidden"], slots)
         explored = 1.0 if random_actions else None if explore else 0.0
         if exact:
             steps, episodes = play_shares(
-                lambda steps: self._play(explored, steps), self.num_envs, num_episodes or 0
+                lambda steps, left: self._play(explored, steps, left),
+                self.num_envs,
+                num_episodes or 0,
             )
         else:
             steps, episodes = self._play_on(num_timesteps or 0, num_episodes or 0, explored)
         finished = [episode for episode in episodes if not episode.dropped]
         self._finished += finished
-        self._increase_sampled_metrics(steps, len(finished))
+        self._count(steps, len(finished))
         self.num_env_steps_sampled_lifetime += steps * max(1, self.num_workers)
         return episodes
 
@@ -219,50 +243,25 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             finished += int((step.done & ~step.dropped).sum())
         return steps, episodes
 
-    def _begin(self) -> None:
-        # One seed per beginning: the first is the runner's own, evaluations then differ.
-        seed = None
-        if self._needs_initial_reset and self._seed is not None:
-            seed = self._seed
-        self._view = self.env.reset(seed)
-        self._recorder.begin(self._view)
-        hidden = self.module.get_initial_state()["hidden"]
-        self._hidden = torch.zeros(self.num_envs, *hidden.shape)
-        self._last_actions = np.full((self.num_envs, self.env.spec.n_agents), -1, np.int64)
-        self._needs_initial_reset = False
-
-    def _play(self, epsilon: float | None, steps: int) -> tuple[TeamStep, list[TeamEpisode]]:
-        """One step of all games.
-
-        Args:
-            epsilon: Of the exploration; None takes the schedule's.
-            steps: Env steps already played in this call, for the schedule.
-        """
-        view = self._view
-        output = self.module.forward_inference(
-            {
-                Columns.OBS: view.observations,
-                "last_actions": self._last_actions,
-                Columns.STATE_IN: {"hidden": self._hidden},
-            }
-        )
-        utilities = output["utilities"].numpy()
-        self._hidden = output[Columns.STATE_OUT]["hidden"]
+    def _play(
+        self, epsilon: float | None, steps: int, left: np.ndarray | None = None
+    ) -> tuple[TeamStep, list[TeamEpisode]]:
+        """One step of all games; epsilon None takes the schedule's, after `steps` in this call."""
         if epsilon is None:
             played = self.num_env_steps_sampled_lifetime + steps * max(1, self.num_workers)
             epsilon = self._epsilon(played)
-        if epsilon:
-            actions = epsilon_greedy(utilities, view.legal_actions, epsilon, self._rng)
-        else:
-            actions = greedy(utilities, view.legal_actions)
-        step = self.env.step(actions)
-        ended = self._recorder.record(actions, step)
-        self._view, self._last_actions = step.view, actions
-        if ended:
-            self._last_actions[step.done] = -1
-            self._hidden[torch.from_numpy(step.done)] = 0
-            self._dropped += int(step.dropped.sum())
-        return step, ended
+        return self._games.play(self.module, epsilon, left)
+
+    def _count(self, steps: int, episodes: int) -> None:
+        """Counts what was sampled, under RLlib's keys."""
+        log = self.metrics.log_value
+        for key in STEPS_SAMPLED:
+            log(key, steps, reduce="sum")
+        log(NUM_EPISODES, episodes, reduce="sum")
+        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, reduce="lifetime_sum", with_throughput=True)
+        for key in STEPS_SAMPLED_LIFETIME:
+            log(key, steps, reduce="lifetime_sum")
+        log(NUM_EPISODES_LIFETIME, episodes, reduce="lifetime_sum")
 
     @override(SingleAgentEnvRunner)
     def get_metrics(self) -> dict[str, Any]:
@@ -280,9 +279,17 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         restarts = self.env.game_restarts - self._restarts_told
         self._restarts_told += restarts
         self.metrics.log_value(keys.GAME_RESTARTS, restarts, reduce="sum")
-        self.metrics.log_value(keys.GAMES_DROPPED, self._dropped, reduce="sum")
-        self._dropped = 0
+        self.metrics.log_value(keys.GAMES_DROPPED, self._games.dropped, reduce="sum")
+        self._games.dropped = 0
         if not self.config.in_evaluation:
-            epsilon = self._epsilon(self.num_env_steps_sampled_lifetime)
+            played = self.num_env_steps_sampled_lifetime
+            epsilon = self._epsilon(played) if self.config.explore else 0.0
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
+
+
+def _sizes(spec: Any) -> str:
+    return (
+        f"{spec.n_agents} agents, {spec.n_actions} actions, observations of length "
+        f"{spec.observation_size} and a state of length {spec.state_size}"
+    )

@@ -31,6 +31,8 @@ class TeamEpisode:
         won: Whether the team won; None where games are not won or lost.
         weight: What its loss counts, in (0, 1]: set by the draw of a prioritized replay.
         dropped: Whether a fault of the engine ended it: good to learn from, but no result.
+        id_: What callbacks know it by, if any listened to it.
+        custom_data: What callbacks kept with it; gone once `on_sample_end` has seen it.
     """
 
     observations: np.ndarray
@@ -43,6 +45,8 @@ class TeamEpisode:
     won: bool | None
     weight: float = 1.0
     dropped: bool = False
+    id_: str | None = None
+    custom_data: dict[Any, Any] | None = None
 
     def __len__(self) -> int:
         """T, the number of steps."""
@@ -55,6 +59,37 @@ class TeamEpisode:
     def agent_steps(self) -> int:
         """T times N, by the name RLlib's episodes use."""
         return self.actions.size
+
+    @property
+    def is_done(self) -> bool:
+        """True, by the name RLlib's episodes use: only whole games become episodes."""
+        return True
+
+    @property
+    def is_terminated(self) -> bool:
+        """Whether it came to its own end, by the name RLlib's episodes use."""
+        return self.terminated
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether it was cut off, by the name RLlib's episodes use."""
+        return not self.terminated
+
+    def get_return(self) -> float:
+        """Undiscounted sum of the rewards, by the name RLlib's episodes use."""
+        return self.episode_return
+
+    def get_observations(self, indices: Any = None) -> np.ndarray:
+        """[T+1, N, O], or some steps of it; to RLlib a team is one agent."""
+        return self.observations if indices is None else self.observations[indices]
+
+    def get_actions(self, indices: Any = None) -> np.ndarray:
+        """[T, N], or some steps of it."""
+        return self.actions if indices is None else self.actions[indices]
+
+    def get_rewards(self, indices: Any = None) -> np.ndarray:
+        """[T], or some steps of it."""
+        return self.rewards if indices is None else self.rewards[indices]
 
     @property
     def episode_return(self) -> float:

@@ -11,15 +11,18 @@ from rllib_qatten.rollout.episode import TeamEpisode
 
 
 def play_shares(
-    play: Callable[[int], tuple[TeamStep, list[TeamEpisode]]], num_games: int, num_episodes: int
+    play: Callable[[int, np.ndarray], tuple[TeamStep, list[TeamEpisode]]],
+    num_games: int,
+    num_episodes: int,
 ) -> tuple[int, list[TeamEpisode]]:
     """Each of the games in lockstep plays its share; what it plays beyond that does not count.
 
     A game that the engine dropped does not count either: its slot plays another.
 
     Args:
-        play: Plays one step of all games, given the env steps so far, and returns it with the
-            episodes that ended, in the order of the games.
+        play: Plays one step of all games, given the env steps so far and [G], how many games of
+            each slot are wanted yet; returns it with the episodes that ended, in the order of the
+            games.
         num_games: G.
         num_episodes: How many episodes are wanted.
 
@@ -30,7 +33,7 @@ def play_shares(
     episodes: list[TeamEpisode] = []
     steps = 0
     while left.any():
-        step, ended = play(steps)
+        step, ended = play(steps, left)
         counts = (left > 0) & ~step.dropped
         steps += int(counts.sum())
         slots = np.flatnonzero(step.done)

@@ -75,6 +75,21 @@ class ValueDecompositionTorchLearner(TorchLearner):
             lr_or_lr_schedule=config.lr,
         )
 
+    @override(TorchLearner)
+    def update(self, *args: Any, **kwargs: Any) -> Any:
+        """See base class; where it fails, the other learners do, instead of waiting half an hour.
+
+        Raises:
+            FloatingPointError: In all learners alike, if the loss is no number.
+        """
+        try:
+            return super().update(*args, **kwargs)
+        except Exception as error:
+            alone = not isinstance(error, FloatingPointError)
+            if alone and torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+            raise
+
     @staticmethod
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rllib_qatten import columns
 from rllib_qatten.agents import Agent, InputLayout, make_agent, unroll
 from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.errors import BadInput
 from rllib_qatten.mixers import Mixed, attention_entropy
 from rllib_qatten.mixers.options import Option, options_of
 from rllib_qatten.rollout.exploration import ILLEGAL
@@ -118,17 +119,39 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
         Args:
             batch: Columns.OBS [G, N, O], "last_actions" [G, N] (-1: none), Columns.STATE_IN
-                {"hidden": [G, N, hidden]}.
+                {"hidden": [G, N, hidden]}; without the last two a game begins.
 
         Returns:
             "utilities" [G, N, A] of all actions, legal or not, and Columns.STATE_OUT.
+
+        Raises:
+            BadInput: If observations are not [G, N, O].
         """
+        if columns.LAST_ACTIONS not in batch or Columns.STATE_IN not in batch:
+            batch = self._begun(batch)
         inputs = self.layout(
             torch.as_tensor(batch[Columns.OBS]), torch.as_tensor(batch[columns.LAST_ACTIONS])
         )
         hidden = torch.as_tensor(batch[Columns.STATE_IN]["hidden"])
         utilities, hidden = self.agent.step(inputs, hidden)
         return {columns.UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}
+
+    def _begun(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with what it lacks: no last actions, and hidden states of a game's start."""
+        n, o = self.spec.n_agents, self.spec.observation_size
+        obs = torch.as_tensor(batch[Columns.OBS] if Columns.OBS in batch else [])
+        if obs.ndim != 3 or obs.shape[1:] != (n, o):
+            raise BadInput(
+                f"'obs' must hold the observations of all agents in G games, [G, N, O], here "
+                f"[G, {n}, {o}]; got {list(obs.shape) if obs.numel() else 'none'}. To act for one "
+                "agent alone: TeamPolicy.from_checkpoint(CHECKPOINT).agent(AGENT)."
+            )
+        hidden = torch.from_numpy(self.get_initial_state()["hidden"])
+        begun = {
+            columns.LAST_ACTIONS: torch.full((len(obs), n), -1),
+            Columns.STATE_IN: {"hidden": hidden.expand(len(obs), *hidden.shape)},
+        }
+        return begun | batch | {Columns.OBS: obs.to(next(self.parameters()).dtype)}
 
     # Learning.
 

@@ -11,7 +11,7 @@ from ray.tune.registry import register_env
 
 from rllib_qatten import QMIXConfig
 from rllib_qatten.envs import EngineFailed, make_smac
-from rllib_qatten.envs.battles import sc2
+from rllib_qatten.envs.battles import sc2, sc2_settings
 from tests.envs.battles import fake_sc2
 from tests.envs.battles.test_sc2 import assert_nothing_left
 
@@ -60,7 +60,7 @@ def build(tmp_path, monkeypatch):
     monkeypatch.setattr(sc2, "STARTS", 3)
     monkeypatch.setattr(sc2, "FIRST_WAIT", 0.01)
     register_env("scripted_sc2", create)
-    sc2._info.cache_clear()
+    sc2_settings.forget()
 
     def make(faults=FAULTS, **settings):
         file = site / "smac" / "env" / "starcraft2" / "faults.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rllib_qatten.commands.cli import app
+from rllib_qatten.__main__ import app
 from rllib_qatten.envs import MatrixGame
 
 GAME = """\
@@ -61,7 +61,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "agent 'unit_0' got the reward nan: return a finite number"),
     ("PettingZoo env", GAME.replace("two_step_game", "pettingzoo"), (),
      "game.config.env_config: ", "env_config.env must name a PettingZoo module"),
-    ("map", SMAC, ("--set", "env_config.map_name=4m"), "env_config.map_name '4m'", "3m"),
+    ("map", SMAC, ("--set", "env_config.map_name=3mm"), "env_config.map_name '3mm'", "3s5z"),
     ("env setting", SMAC, ("--set", "env_config.map_nam=3m"), "config.env_config", "'map_name'"),
     ("config key", GAME, ("--set", "mixing_embed_dims=3"),
      "'mixing_embed_dims'", "'mixing_embed_dim'"),
@@ -74,18 +74,47 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("checkpoint key", GAME + "  checkpoint_config: {num_to_kep: 1}\n", (),
      "checkpoint_config.num_to_kep", "'num_to_keep'"),
     ("checkpoint value", GAME + "  checkpoint_config: {num_to_keep: 0}\n", (),
-     "game.checkpoint_config", ">= 1"),
+     "game.checkpoint_config.num_to_keep: ", "1 or more; got 0"),
     ("checkpoint score", GAME + "  checkpoint_config: {checkpoint_score_attribute: win}\n", (),
      "checkpoint_score_attribute: ", "evaluation/env_runners/win_rate"),
     ("range", GAME, ("--set", "gamma=2"), "game.config: gamma", "[0, 1]; got 2"),
     ("range in a grid", GAME, ("--set", "gamma={grid_search: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
     ("kind", GAME, ("--set", "num_env_runners=two"),
-     "config.num_env_runners: ", "a number; got 'two'"),
+     "config.num_env_runners: ", "a whole number; got 'two'"),
     ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
     ("unit types", GAME, ("--set", "parameter_sharing=unit_type"),
      "game.config.parameter_sharing: ", "take 'all' or 'none'"),
     ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config.lr: ", "a list of values"),
     ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
+    ("processes", GAME, ("--set", "num_env_runners=1000000000000"),
+     "game.config.num_env_runners: ", "1,000,000,000,000 processes are too many"),
+    ("processes here", GAME, ("--set", "num_env_runners=90000"), "game.config: ",
+     "a trial starts 90,001 processes"),
+    ("CPUs of a process", GAME, ("--set", "num_cpus_for_main_process=5000"), "game.config: ",
+     "a process needs 5000 CPUs"),
+    ("a cluster's resource", GAME, ("--set", "num_env_runners=1", "--set",
+     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs the resource tpu"),
+    ("games", GAME, ("--set", "num_envs_per_env_runner=1000000000000"),
+     "game.config.num_envs_per_env_runner: ", "too many for a process"),
+    ("width", GAME, ("--set", "hypernet_embed=1000000000000"),
+     "game.config: hypernet_embed", "65,536 or less"),
+    ("trials", GAME, ("--num-samples", "1000000000"), "game.num_samples: ", "1,000,000,000 trials"),
+    ("values", GAME, ("--set", f"lr={{grid_search: {[0.1] * 2000}}}"), "game.config: ", "1,000 v"),
+    ("private", GAME, ("--set", "_learner_class=x"), "game.config._learner_class: ", "is private"),
+    ("class", GAME, ("--set", "env_runner_cls=os:system"),
+     "game.config.env_runner_cls: ", "set it in Python"),
+    ("callbacks", GAME, ("--set", "callbacks_class=os:system"),
+     "game.config.callbacks_class: ", "set it in Python"),
+    ("private in evaluation", GAME, ("--set", "evaluation_config.__class__=x"),
+     "game.config.evaluation_config.__class__: ", "is private"),
+    ("nan", GAME.replace("0.001", ".nan"), (), "line 6, column 9: ", ".nan is no finite number"),
+    ("whole config", "game: {run: QMIX, env: two_step_game, config: {choice: [1]}}", (),
+     "game.config: ", "setting by setting"),
+    ("schedule", GAME, ("--set", "epsilon=[[0, 1.0], [[]]]"),
+     "game.config: epsilon ", "with rising env steps"),
+    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is no name", "takes no '/'"),
+    ("address", GAME, ("--storage-path", "foo://x"), "game.storage_path: ", "'foo'"),
+    ("no algorithm", GAME.replace("QMIX", "os:system"), (), "game.run: ", "is no algorithm"),
     ("GPUs", GAME, ("--set", "num_gpus_per_learner=99"), "game.config: ", "needs 99 GPUs"),
     ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),
     ("syntax", GAME.replace("0.001", "["), (), "exp.yaml: line 8, column 24: ", "no YAML"),
@@ -123,7 +152,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("reuse", GAME + "  reuse_actors: 3\n", (), "game.reuse_actors: ", "got 3"),
     ("mutations", PBT.replace("{lr: [0.1, 0.2]}", "3"), (), "game.scheduler: ", "got 3"),
     ("no mutations", PBT.replace("{lr: [0.1, 0.2]}", "{}"), (), "game.scheduler: ", "got {}"),
-    ("mutated key", PBT.replace("{lr:", "{lrr:"), (), "game.config: ", "'lrr'"),
+    ("mutated key", PBT.replace("{lr:", "{lrr:"), (), "game.config.lrr: ", "'lrr'"),
     ("mutated bounds", PBT.replace("{lr: [0.1, 0.2]}", "{gamma: {uniform: [0.5, 2]}}"), (),
      "gamma", "[0, 1]; got 2"),
     ("mutated schedule", PBT.replace("[0.1, 0.2]", "{uniform: [0.1, 0.2]}"),
@@ -157,11 +186,18 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
     [
         (("--set", "lr"), "--set 'lr': expected KEY=VALUE"),
         (("--set", "=3"), "--set '=3': expected KEY=VALUE"),
-        (("--set", "lr=["), "--set 'lr=[': the value is no YAML"),
+        (("--set", "lr=["), "--set 'lr=[': the value: line 1, column 2: this is no YAML"),
         (("--set", "lr.high=3"), "--set lr.high: lr is 0.001"),
         (("--stop", "training_iteration"), "--stop 'training_iteration': expected KEY=VALUE"),
         (("--resume", "nowhere"), "--resume nowhere is no checkpoint: no such folder"),
-        (("--restore",), "--restore: there is nothing to go on with in "),
+        (("--set", "a..b=1"), "--set a..b: is no key"),
+        (("--set", "lr=.inf"), "--set 'lr=.inf': the value: line 1, column 1: .inf is no finite"),
+        (("--set", "\udcff=1"), "--set '\\udcff=1': expected KEY=VALUE"),
+        (("--stop", "training_iteration=.nan"), "--stop 'training_iteration=.nan': the value: "),
+        (("--name", "../x"), "--name: '../x' is no name"),
+        (("--name", ""), "--name: '' is no name"),
+        (("--resume", "x" * 5000), "--resume 'xxx"),
+        (("--restore",), "--restore: there is nothing to continue in "),
         (("--restore", "--resume", "x"), "--restore and --resume exclude each other"),
         (("file", "another.yaml"), "give one experiment"),
     ],
@@ -179,6 +215,24 @@ def test_a_missing_file_is_named_with_the_nearest(tmp_path):
     assert result.exit_code == 2
     assert f"{tmp_path / 'qmx.yaml'}: no such file" in result.output
     assert "'qmix.yaml'" in result.output
+
+
+def test_only_a_plain_file_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    Path("large.yaml").write_bytes(b"#" * 3_000_000)
+    for name, message in {
+        ".": "is a folder",
+        "fifo": "is no plain file",
+        "/dev/zero": "is no plain file",
+        "x" * 400: "File name too long",
+        "large.yaml": "at most 200,000 bytes",
+        "~": "no such file",
+    }.items():
+        result = CliRunner().invoke(app, ["train", "-f", name])
+        assert result.exit_code == 2
+        assert result.output.startswith("Error: ")
+        assert message in result.output, result.output
 
 
 def fake_checkpoint(folder, about):
@@ -330,10 +384,12 @@ def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(rllib, tmp_path):
     output, errors = first.communicate(timeout=120)
     assert first.returncode == 0, errors
     [path] = re.findall(r"^Last checkpoint: +(\S+)$", output, re.MULTILINE)
-    second = rllib("-f", "exp.yaml", "--storage-path", "out", "--name", "wider", "--resume", path,
-                   "--set", "hidden_size=7")  # fmt: skip
+    # Another game of other shapes shows only when it is built.
+    second = rllib("-f", "exp.yaml", "--storage-path", "out", "--name", "other", "--resume", path,
+                   text=GAME.replace("two_step_game", "matrix_game"))  # fmt: skip
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 2, errors
+    assert "  env: 'two_step_game' in the checkpoint, 'matrix_game' here" in errors
     assert "CheckpointError: " in errors
     assert "agent.head.weight" in errors
 
@@ -360,7 +416,9 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
                     text=GAME.replace("3}", "999}"))  # fmt: skip
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    [summary] = errors.splitlines()
+    said, changed, summary = errors.splitlines()
+    assert said == "Resumed with other settings:"
+    assert changed == "  lr: 0.001 in the checkpoint, 0.0005 here"
     assert re.match(r"QMIX on TwoStepGame: 2 agents, .*; replay of \d+ games", summary)
     assert _steps(output.splitlines())[0] == before + 128
     [curves] = re.findall(r"^Curves: +(\S+)$", output, re.MULTILINE)

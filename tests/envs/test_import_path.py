@@ -8,6 +8,9 @@ from rllib_qatten.envs import env_creator, make_teams
 from rllib_qatten.envs.import_path import load_attribute, load_module
 
 OWN = """\
+from functools import partial
+from shlex import quote as borrowed
+
 from tests.teams import ScriptedBattle
 
 LIMIT = 3
@@ -19,6 +22,9 @@ class MyEnv(ScriptedBattle):
 
 def build(env_config):
     return MyEnv({"limit": LIMIT, **env_config})
+
+
+half = partial(MyEnv, {})
 
 
 class Nothing:
@@ -82,8 +88,16 @@ def test_the_python_path_goes_before_what_is_installed(folder, monkeypatch):
         ("own_package.games:", ValueError,
          "'own_package.games:' is no path of a class: write my_package.my_module:MyEnv."),
         ("own_package.games:Nothing", ValueError,
-         "Nothing is no team environment:\n  - it is a Nothing, not a MultiAgentEnv: subclass "
-         "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv"),
+         "own_package.games:Nothing is a class, but no environment: subclass "
+         "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv."),
+        ("own_package.games:borrowed", ValueError,
+         "own_package.games:borrowed is a function of another module: name it there, "
+         "shlex:quote."),
+        ("own_package.games:half", ValueError,
+         "own_package.games:half is a partial: name an environment's class, or a function that "
+         "takes env_config and returns an env."),
+        *((path, ValueError, f"{path} is a part of Python, and no environment.")
+          for path in ("subprocess:run", "os:system", "subprocess:Popen", "builtins:exec")),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_path(folder, path, error, says):

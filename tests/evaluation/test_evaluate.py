@@ -14,19 +14,22 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
+from rllib_qatten.__main__ import app
 from rllib_qatten.checkpoints import team_files as stored
-from rllib_qatten.commands.cli import app
 from rllib_qatten.drawing import video
 from rllib_qatten.drawing.palette import DARK
-from rllib_qatten.envs import make_teams
-from rllib_qatten.envs.battles import sc2
-from rllib_qatten.envs.battles.battle import Battle
-from rllib_qatten.evaluation.evaluate import evaluate, make_games
+from rllib_qatten.envs.battles import sc2, sc2_settings
+from rllib_qatten.envs.battles.smax_battle import read_battle
+from rllib_qatten.evaluation.environment import make_games
+from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from tests.envs.battles import fake_sc2
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 
+#: No env of the package's: whoever evaluates names it.
+ENV = "scripted_battle"
+OWN = ("--env", ENV)
 #: Three games side by side play shares 4, 3, 3 of ten; each alternates a won and a lost game.
 BATTLE = {"lengths": [2, 10], "wins": [True, False], "deaths": [5, 0]}
 
@@ -47,7 +50,7 @@ def rllib(*words):
 
 def test_numbers_of_known_games(folder):
     team = TeamPolicy.from_checkpoint(folder)
-    games = evaluate(team, make_games(team, 10, {}), 10)
+    games = evaluate(team, make_games(team, 10, {}, ENV), 10)
     wins, n = 2 + 2 + 2, 10
     assert [len(e) for e in games.episodes].count(2) == wins
     # Wilson's interval as in Wilson 1927, with the normal quantile written out.
@@ -73,7 +76,7 @@ def test_numbers_of_known_games(folder):
 def test_one_game_has_no_interval(tmp_path):
     config = {"lengths": [2]}
     team = TeamPolicy.from_checkpoint(write_team(tmp_path / "checkpoint", env_config=config))
-    found = evaluate(team, make_games(team, 1, {}), 1).to_dict()
+    found = evaluate(team, make_games(team, 1, {}, ENV), 1).to_dict()
     assert found["episode_return"] == {"mean": 2.0, "low": None, "high": None}
     assert found["win_rate"]["low"] < found["win_rate"]["mean"] == 1
 
@@ -81,7 +84,7 @@ def test_one_game_has_no_interval(tmp_path):
 def test_the_command_prints_a_table_and_writes_everything(folder, tmp_path):
     file = tmp_path / "games.json"
     file.write_text("an older one")
-    result = rllib("evaluate", folder, "--episodes", 10, "--seed", 4, "--json", file)
+    result = rllib("evaluate", folder, *OWN, "--episodes", 10, "--seed", 4, "--json", file)
     assert result.exit_code == 0, result.output
     for text in ("10 greedy games, seed 4", "60.0%", "31.3% .. 83.2%", "5.20", "games dropped",
                  "unit_1", "env steps per second"):  # fmt: skip
@@ -147,15 +150,15 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
         (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
         (("--json", "."), ".: cannot be written: it is a folder"),
-        (("--video", "a.gif"), "only battles of the engine smax are drawn; here plays scripted"),
-        (("--video", "a.mp4"), "only battles of the engine smax are drawn; here plays scripted"),
-        (("--video", "a.SC2Replay"), "only StarCraft II saves replays; here plays scripted battle"),
-        (("--video", "a.avi"), "a.avi: its name must end with .gif, .mp4 (battles of the engine"),
+        (("--video", "a.gif"), "scripted battle does not say where units stand."),
+        (("--video", "a.mp4"), "scripted battle does not say where units stand."),
+        (("--video", "a.SC2Replay"), "must end with .gif or .mp4; scripted battle saves no"),
+        (("--video", "a.avi"), "a.avi: its name must end with .gif or .mp4; scripted battle"),
     ],
 )  # fmt: skip
 def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    result = rllib("evaluate", folder, *words)
+    result = rllib("evaluate", folder, *OWN, *words)
     assert result.exit_code == 2, result.output
     assert result.output.startswith("Error: ")
     assert message in result.output
@@ -165,15 +168,15 @@ def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
 
 def test_shapes_that_differ_are_both_named(folder):
     words = ("--set", "env_config.agents=3")
-    output = rllib("evaluate", folder, *words).output
+    output = rllib("evaluate", folder, *OWN, *words).output
     assert "has 3 agents, observations of length 3, 4 actions" in output
 
 
 def test_settings_that_an_env_refuses(tmp_path):
     folder = write_team(tmp_path / "checkpoint", "smac", {"engine": "smax"})
-    result = rllib("evaluate", folder, "--set", "env_config.map_name=4m")
+    result = rllib("evaluate", folder, "--set", "env_config.map_name=4q")
     assert result.exit_code == 2
-    assert "'4m' is not among SMAX's maps" in result.output
+    assert "SMAX has no unit that names write as 'q'" in result.output
 
 
 def test_an_env_that_was_python_code(tmp_path):
@@ -261,9 +264,8 @@ def test_a_battle_is_drawn(battle, tmp_path, ending):
 def test_frames_show_who_attacks_whom_and_who_died(battle):
     """A line in the shooter's or a shot's color, and a cross where a unit died."""
     _, episode = battle
-    spec = make_teams("smac", {"map_name": "3m", "engine": "smax"}, 8).spec
-    units = Battle.of(episode, spec)
-    images = list(video.frames(episode, spec))
+    units = read_battle(episode.state, episode.actions)
+    images = list(video.frames(units, episode))
     shot = [int(DARK["shot"][i : i + 2], 16) for i in (1, 3, 5)]
     yellow = [(np.abs(np.asarray(image).astype(int) - shot).max(-1) < 40).sum() for image in images]
     shots = units.shoots.any(1)
@@ -294,7 +296,7 @@ def test_starcraft_saves_its_own_replay(tmp_path, monkeypatch, fault):
         (site / "smac" / "env" / "starcraft2" / "no_replay").touch()
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("SC2PATH", str(game))
-    sc2._info.cache_clear()
+    sc2_settings.forget()
     folder = write_team(
         tmp_path / "checkpoint",
         "smac",
@@ -306,7 +308,7 @@ def test_starcraft_saves_its_own_replay(tmp_path, monkeypatch, fault):
     result = rllib("evaluate", folder, *words)
     assert len(json.loads((tmp_path / "a.json").read_text())["episodes"]) == 5
     if fault:
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         assert "StarCraft II saved no replay: ConnectionError" in result.output
         assert not (tmp_path / "a.SC2Replay").exists()
         return
@@ -323,11 +325,28 @@ def test_a_drawing_of_starcraft_is_refused_with_what_to_take(tmp_path, monkeypat
     site, game = fake_sc2.install(tmp_path / "sc2")
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("SC2PATH", str(game))
-    sc2._info.cache_clear()
+    sc2_settings.forget()
     env_config = {"map_name": "3m", "engine": "sc2"}
     folder = write_team(tmp_path / "checkpoint", "smac", env_config, sizes=(4, 9, 2))
     result = rllib("evaluate", folder, "--video", tmp_path / "battle.mp4")
     assert result.exit_code == 2
-    assert "here plays sc2 (StarCraft II 4.10.0 build 75689, smac 1.0.0); take .SC2Replay" in (
+    assert "build 75689, smac 1.0.0) does not say where units stand; take .SC2Replay" in (
         result.output
     )
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_games_that_all_fail_end_with_one_message(tmp_path, monkeypatch, step):
+    """Whether they fail as they begin or after a step: no evaluation goes on for ever."""
+    site, game = fake_sc2.install(tmp_path / "sc2", {b: ["raise", step] for b in range(99)})
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("SC2PATH", str(game))
+    monkeypatch.setattr(sc2, "FIRST_WAIT", 0.0)
+    sc2_settings.forget()
+    env_config = {"map_name": "3m", "engine": "sc2"}
+    folder = write_team(tmp_path / "checkpoint", "smac", env_config, sizes=(4, 9, 2))
+    result = rllib("evaluate", folder, "--episodes", 3)
+    assert result.exit_code == 1
+    (error,) = (line for line in result.output.splitlines() if line.startswith("Error: "))
+    assert "failed again and again: ConnectionError: websocket closed" in error
+    assert "Traceback" not in result.output

@@ -8,7 +8,8 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from rllib_qatten import Qatten, QattenConfig, TeamPolicy
-from rllib_qatten.evaluation.evaluate import evaluate, make_games
+from rllib_qatten.evaluation.environment import make_games
+from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.export import export
 
 pytest.importorskip("jaxmarl", reason="the extra smax is not installed")

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from rllib_qatten.envs.import_path import EXTRA_ENVS
-from rllib_qatten.experiment.experiment import BadInput, Experiment
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.checks import check
+from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.file import assignment, override, read
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "tuned_examples").glob("*.yaml"))
@@ -27,7 +29,7 @@ def test_examples_are_valid(file, monkeypatch):
             pytest.importorskip(package, reason="the extra envs is not installed")
     monkeypatch.setattr("rllib_qatten.envs.battles.smax.installed", lambda: True)
     for experiment in read(file):
-        experiment.check()
+        check(experiment)
 
 
 @pytest.mark.parametrize(
@@ -81,26 +83,24 @@ def test_the_environment_in_the_config_goes_first(tmp_path):
     ],
 )
 def test_keys_of_results_may_stop(tmp_path, key):
-    written(tmp_path, stop={key: 1}).check()
+    check(written(tmp_path, stop={key: 1}))
 
 
 def test_what_is_not_ours_is_left_to_rllib(tmp_path):
     settings = {"num_epochs": 3, "num_env_runners": 4}
     experiment = written(tmp_path, run="PPO", env="CartPole-v1", config=settings, stop={"x": 1})
-    experiment.check()
-    assert experiment.cpus_per_trial == 5
+    assert check(experiment).cpus_per_trial == 5
 
 
 def test_a_trial_that_needs_more_cpus_says_so(tmp_path):
     experiment = written(tmp_path, config={"num_env_runners": {"grid_search": [0, 5]}})
-    experiment.check()
-    assert experiment.cpus_per_trial == 6
+    assert check(experiment).cpus_per_trial == 6
 
 
 def test_checking_changes_nothing(tmp_path):
     experiment = written(tmp_path, config={"env_config": {}, "lr": 0.1})
     before = repr(experiment.param_space)
-    experiment.check()
+    check(experiment)
     assert repr(experiment.param_space) == before
 
 

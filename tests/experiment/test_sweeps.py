@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from rllib_qatten import QMIXConfig
-from rllib_qatten.experiment.file import read
+from rllib_qatten.experiment.checks import check
+from rllib_qatten.experiment.file import Changes, read
+from rllib_qatten.experiment.tuner import tuner
 
 SETTINGS = {
     "num_cpus_for_main_process": 0.5,
@@ -198,11 +200,9 @@ def short(tmp_path, monkeypatch):
         file = tmp_path / "short.yaml"
         fields = {"run": "QMIX", "env": "two_step_game", "config": SETTINGS, **keys}
         file.write_text(yaml.safe_dump({"short": fields}))
-        [experiment] = read(file)
-        experiment.storage_path = str(tmp_path / "out")
-        experiment.check()
-        tuner = experiment.tuner(stop={"training_iteration": 2}, callbacks=[], resume=None)
-        [result] = tuner.fit()
+        [experiment] = read(file, Changes(storage_path=str(tmp_path / "out")))
+        made = tuner(check(experiment), stop={"training_iteration": 2}, callbacks=[], resume=None)
+        [result] = made.fit()
         assert not result.error
         return Path(result.path)
 

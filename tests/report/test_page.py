@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rllib_qatten import keys
-from rllib_qatten.commands.cli import app
+from rllib_qatten.__main__ import app
 from tests.report.reported import kept, rows, write_run
 
 FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z", "sample_efficiency",

@@ -7,8 +7,9 @@ import pytest
 
 from rllib_qatten import keys
 from rllib_qatten.errors import BadInput
+from rllib_qatten.keys import COMMAND_FILE
 from rllib_qatten.report import marl_eval
-from rllib_qatten.report.runs import COMMAND_FILE, read_all
+from rllib_qatten.report.runs import read_all
 from tests.report.reported import kept, rows, write_run
 
 

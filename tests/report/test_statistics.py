@@ -21,8 +21,8 @@ def runs_of(folder, finals, task="3m", algorithm="Qatten"):
 def test_interquartile_mean_and_median(tmp_path):
     runs = runs_of(tmp_path, [0.9, 0.0, 0.3, 0.4, 0.6, 0.5, 0.1, 1.0])
     middle = sorted([0.9, 0.0, 0.3, 0.4, 0.6, 0.5, 0.1, 1.0])[2:6]
-    assert statistics.final(runs, "win_rate", "iqm").center == pytest.approx(sum(middle) / 4)
-    assert statistics.final(runs, "win_rate", "median").center == pytest.approx(0.45)
+    assert statistics.final(runs, "win_rate", "iqm").mean == pytest.approx(sum(middle) / 4)
+    assert statistics.final(runs, "win_rate", "median").mean == pytest.approx(0.45)
 
 
 def test_the_interval_is_that_of_all_resamples(tmp_path):
@@ -39,7 +39,7 @@ def test_the_interval_is_that_of_all_resamples(tmp_path):
 
 def test_a_single_run_has_no_interval(tmp_path):
     found = statistics.final(runs_of(tmp_path, [0.4]), "win_rate", "iqm")
-    assert found.center == 0.4
+    assert found.mean == 0.4
     assert np.isnan([found.low, found.high]).all()
 
 
@@ -71,8 +71,8 @@ def test_probability_of_improvement_counts_pairs_on_the_same_task(tmp_path):
         np.mean([(x > y) + 0.5 * (x == y) for x in ours for y in theirs])
         for ours, theirs in finals.values()
     ]
-    assert found["Qatten", "VDN"].center == pytest.approx(np.mean(shares))
-    assert found["VDN", "Qatten"].center == pytest.approx(1 - np.mean(shares))
+    assert found["Qatten", "VDN"].mean == pytest.approx(np.mean(shares))
+    assert found["VDN", "Qatten"].mean == pytest.approx(1 - np.mean(shares))
     assert found["Qatten", "VDN"].low < np.mean(shares) < found["Qatten", "VDN"].high
     assert found["VDN", "Qatten"].high == pytest.approx(1 - found["Qatten", "VDN"].low)
 

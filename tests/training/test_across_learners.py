@@ -112,3 +112,10 @@ def test_all_begin_with_the_same_weights(learned):
     ours, theirs = (several["unseeded"][1] for several in learned[1])
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def test_none_waits_for_one_that_failed(learned):
+    (_, failed), (seconds, waited) = (several["alone"] for several in learned[1])
+    assert "NoneType" in failed
+    assert "onnection" in waited
+    assert seconds < 30

@@ -11,7 +11,7 @@ import numpy as np
 from pettingzoo import ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.envs.import_path import engine_name, load_attribute, load_module
+from rllib_qatten.envs.import_path import engine_name, load_env, load_module
 from rllib_qatten.envs.team import BATTLE_WON, COMMON
 
 #: What a team env may declare beyond RLlib's interface; taken over from the inner env.
@@ -97,7 +97,7 @@ def make_pettingzoo(config: dict[str, Any] | None = None) -> Any:
             f"class, as in env: my_module:MyEnv; got {path!r}."
         )
     if ":" in path:
-        made = load_attribute(path)(**config)
+        made = load_env(path)(**config)
     else:
         module = load_module(path)
         if not hasattr(module, "parallel_env"):

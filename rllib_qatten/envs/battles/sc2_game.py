@@ -20,12 +20,13 @@ import ctypes
 import importlib
 import inspect
 import os
+import random
 import select
 import shutil
 import signal
+import socket
 import sys
 import tempfile
-from difflib import get_close_matches
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -33,8 +34,10 @@ from typing import Any
 LAST_WORDS = 2000
 #: Linux: orphans below this process become its children (prctl's PR_SET_CHILD_SUBREAPER).
 SUBREAPER = 36
-#: What the wrapper itself decides, or what would make recorded actions untrue.
-OWN_ARGUMENTS = ("self", "map_name", "seed", "continuing_episode", "heuristic_ai", "heuristic_rest")
+#: Where games listen: below the ports that systems give out unasked, above those of Ray's workers.
+PORTS = range(20_000, 32_768)
+#: A wrong setting, not a fault of a game: so fails a program that it makes no sense to.
+MISTAKES = (LookupError, TypeError, AttributeError, NameError, ValueError, AssertionError)
 
 #: One step's answer: reward, how it went on, won?, observations, state, legal actions.
 Answer = tuple[float, str, bool, Any, Any, Any]
@@ -44,8 +47,69 @@ class GameLost(Exception):
     """The game crashed, hung up or answered with an error."""
 
 
-class Refused(Exception):
-    """A setting is wrong: to try again is of no use."""
+class Ports:
+    """Chooses the ports that games of this process listen on, and keeps them until it ends.
+
+    By itself pysc2 picks a free port and hopes that it still is when the game is up: of many games
+    that start at once, two may meet on one. A UDP socket of the same number shows all our games
+    that a port is taken, and goes with the process.
+    """
+
+    def __init__(self) -> None:
+        """Keeps none yet."""
+        self._kept: list[socket.socket] = []
+
+    def pick(self) -> int:
+        """A port of the loopback interface that nobody else has.
+
+        Raises:
+            GameLost: If all are taken.
+        """
+        draw = random.SystemRandom()  # the other generators belong to the game
+        for port in draw.sample(PORTS, len(PORTS)):
+            mark = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                mark.bind(("127.0.0.1", port))
+                with socket.socket() as listener:
+                    listener.bind(("127.0.0.1", port))
+            except OSError:
+                mark.close()
+                continue
+            self._kept.append(mark)
+            return port
+        raise GameLost(f"no port between {PORTS.start} and {PORTS.stop} is free")
+
+
+def seed_generators(seed: int | None) -> None:
+    """Makes all that SMACv2 draws follow a seed; to be called before it is imported.
+
+    It draws armies and places from generators that it makes without a seed, some anew each time.
+    """
+    import numpy as np
+
+    sequence, make = np.random.SeedSequence(seed), np.random.default_rng
+
+    def seeded(given: Any = None) -> Any:
+        return make(sequence.spawn(1)[0] if given is None else given)
+
+    random.seed(seed)
+    np.random.seed(None if seed is None else seed % 2**32)  # noqa: NPY002 - SMACv2's own, too
+    generators: Any = np.random
+    generators.default_rng = seeded
+
+
+def describe(package: str) -> dict[str, Any]:
+    """What SMAC's env takes: each argument's default, difficulties, versions of the game."""
+    module = importlib.import_module(f"{package}.env")
+    arguments = inspect.signature(module.StarCraft2Env.__init__).parameters
+    from pysc2 import run_configs
+
+    inner = sys.modules[module.StarCraft2Env.__module__]
+    return {
+        "defaults": {k: p.default for k, p in arguments.items() if p.default is not p.empty},
+        "difficulties": sorted(inner.difficulties),
+        "versions": sorted(run_configs.get().get_versions()),
+    }
 
 
 class Game:
@@ -59,21 +123,20 @@ class Game:
 
     def __init__(self, package: str, arguments: dict[str, Any], seed: int | None) -> None:
         """See class."""
+        if package == "smacv2":
+            seed_generators(seed)
         module = importlib.import_module(f"{package}.env")
-        accepted = set(inspect.signature(module.StarCraft2Env.__init__).parameters)
-        accepted -= set(OWN_ARGUMENTS)
-        for key in arguments.keys() - accepted - {"map_name"}:
-            nearest = "".join(f" Did you mean {k!r}?" for k in get_close_matches(key, accepted, 1))
-            raise Refused(
-                f"Unknown env_config key: {key!r}.{nearest} {package} takes map_name, "
-                f"{', '.join(sorted(accepted))}."
-            )
+        with contextlib.suppress(ImportError):
+            picker: Any = importlib.import_module("portpicker")
+            picker.pick_unused_port = Ports().pick
         self._package = package
         # Only with continuing_episode does SMAC tell a time-out from a defeat.
         arguments = arguments | {"seed": seed, "continuing_episode": True}
         if package == "smacv2":
             self._env = module.StarCraftCapabilityEnvWrapper(**arguments)
             self._inner = self._env.env
+            for draw in self._env.env_key_to_distribution_map.values():
+                draw.generate()  # what cannot be drawn fails now, not with each launch
         else:
             self._env = self._inner = module.StarCraft2Env(**arguments)
         # SMAC would start a new game in the middle of a step and call the old one terminated.
@@ -121,6 +184,13 @@ class Game:
         how = "time_limit" if info.get("episode_limit") else "over" if terminated else "on"
         return self._seen(float(reward), how, bool(info.get("battle_won", False)))
 
+    def memory(self) -> int:
+        """Bytes that this process and the game take."""
+        import psutil
+
+        own = psutil.Process()
+        return sum(p.memory_info().rss for p in (own, *own.children(recursive=True)))
+
     def save_replay(self) -> bytes:
         """StarCraft II's replay of all battles since the game was launched."""
         # SMAC takes the folder and names the file by the time.
@@ -147,29 +217,30 @@ class Game:
 def play(connection: Connection) -> None:
     """Answers requests until the env runner is gone or something fails.
 
-    First come package, arguments and seed, then "info", "reset", "save_replay" or a list of
-    actions. Each answer is a pair: "ok" and what was asked for, or "lost" or "refused" and the
-    reason.
+    Requests are a method's name with its arguments: "describe"; "make", which has no answer and
+    takes those of `Game`; then the game's own. Each answer is a pair: "ok" and what was asked for;
+    "lost" and the reason; or "refused" and the reason, where to try again is of no use.
     """
-    stage = "refused"
+    game: Any = None
+    begun = False
     try:
-        game = Game(*connection.recv())
-        methods = {"info": game.info, "reset": game.reset, "save_replay": game.save_replay}
-        stage = "lost"
         while True:
-            request = connection.recv()
-            connection.send(
-                ("ok", game.step(request))
-                if isinstance(request, list)
-                else ("ok", methods[request]())
-            )
+            method, *arguments = connection.recv()
+            if method == "make":
+                game = Game(*arguments)
+                continue
+            call = describe if method == "describe" else getattr(game, method)
+            connection.send(("ok", call(*arguments)))
+            begun |= method == "reset"
     except EOFError:
         pass
     except Exception as error:
-        plain = isinstance(error, GameLost | Refused)
+        # Before a first battle has begun, all that is wrong with a setting comes to light.
+        kind = "refused" if not begun and isinstance(error, MISTAKES) else "lost"
+        plain = isinstance(error, GameLost)
         message = str(error) if plain else f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
-            connection.send((stage, message))
+            connection.send((kind, message))
 
 
 def guard(player: int, folder: str) -> None:

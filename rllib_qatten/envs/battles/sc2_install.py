@@ -12,8 +12,9 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from rllib_qatten.envs.battles.engine import Problem
 
 #: SMAC's maps.
 SMAC_MAPS = (
@@ -45,19 +46,6 @@ PLACES = {
     "Linux": ("~/StarCraftII", "SC2_x64"),
     "Darwin": ("/Applications/StarCraft II", "SC2.app/Contents/MacOS/SC2"),
 }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that keeps StarCraft II from being played.
-
-    Attributes:
-        what: Half a sentence for a message.
-        mend: The command that mends it.
-    """
-
-    what: str
-    mend: str
 
 
 def package_of(map_name: str) -> str:
@@ -117,12 +105,16 @@ def game_folder() -> Path:
     return Path(os.environ.get("SC2PATH") or default).expanduser()
 
 
+def _versions() -> Iterator[tuple[Path, Path]]:
+    """Each folder of a version of the game, with its program, there or not."""
+    _, program = PLACES.get(platform.system(), PLACES["Linux"])
+    for folder in sorted(game_folder().glob("Versions/Base*")):
+        yield folder, folder / program
+
+
 def game_builds() -> list[int]:
     """Build numbers of the game's versions that are installed."""
-    _, program = PLACES.get(platform.system(), PLACES["Linux"])
-    found = game_folder().glob(f"Versions/Base*/{program}")
-    depth = len(Path(program).parts) - 1
-    names = [file.parents[depth].name.removeprefix("Base") for file in found]
+    names = [folder.name.removeprefix("Base") for folder, file in _versions() if file.is_file()]
     return sorted(int(name) for name in names if name.isdigit())
 
 
@@ -130,14 +122,37 @@ def game_problem() -> Problem | None:
     """What is wrong with the game, if anything."""
     if platform.system() not in PLACES:
         return Problem(f"{platform.system()} is not among {', '.join(PLACES)}", "use Linux or WSL")
-    if game_builds():
-        return None
     home, folder = os.environ.get("SC2PATH"), game_folder()
     if not folder.is_dir():
         where = f"SC2PATH is {home!r}, which" if home else f"SC2PATH is not set and {folder}"
         return Problem(f"{where} is no folder", GET_GAME)
-    program = PLACES[platform.system()][1]
-    return Problem(f"{folder} holds no StarCraft II: Versions/Base*/{program} is missing", GET_GAME)
+    if not game_builds():
+        program = PLACES[platform.system()][1]
+        what = f"{folder} holds no StarCraft II: Versions/Base*/{program} is missing"
+        return Problem(what, GET_GAME)
+    return _version_problem()
+
+
+def _version_problem() -> Problem | None:
+    """What among the versions of the game keeps pysc2 from starting the newest."""
+    versions = list(_versions())
+    for folder, _ in versions:
+        if not folder.name.removeprefix("Base").isdigit():
+            # pysc2 takes all that begins with Base for a version.
+            return Problem(
+                f"{folder} is named like a version of the game and is none",
+                f'mv "{folder}" "{folder.parent.parent}"',
+            )
+    newest, program = max(versions, key=lambda version: int(version[0].name.removeprefix("Base")))
+    if not program.is_file():
+        return Problem(
+            f"of the game's versions the newest is started, {newest}, and its program "
+            f"{program.relative_to(newest)} is missing",
+            f'mv "{newest}" "{newest.parent.parent}"',
+        )
+    if not os.access(program, os.X_OK):
+        return Problem(f"{program} may not be executed", f'chmod +x "{program}"')
+    return None
 
 
 def map_file(map_name: str) -> Path:

@@ -22,20 +22,28 @@ CLEARING = 20.0
 ENVIRONMENT = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
 
 
+#: What would send a game's client through a proxy: it talks to loopback, and nothing else does.
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
+
+
 class Lost(str):
     """Instead of an answer: why there is none."""
 
 
+class Refused(Lost):
+    """Why there is no answer, and will be none however often it is tried."""
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of a game's process."""
+    own = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES}
+    return own | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
 class GameProcess:
-    """A process with one game, which dies with this object's process.
+    """A process with one game, which dies with this object's process."""
 
-    Args:
-        package: "smac" or "smacv2".
-        arguments: Of its env.
-        seed: Of the game.
-    """
-
-    def __init__(self, package: str, arguments: dict[str, Any], seed: int | None = None) -> None:
+    def __init__(self) -> None:
         """Starts the process and not yet the game, and waits for neither."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -45,31 +53,23 @@ class GameProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment(),
             )
         self.connection = Connection(ours.detach())
-        self.send((package, arguments, seed))
 
-    def send(self, request: Any) -> None:
-        """Asks for something; that the process is gone shows in its answer."""
+    def send(self, method: str, *arguments: Any) -> None:
+        """Asks for something, see `sc2_game.play`; that the process is gone shows in its answer."""
         with contextlib.suppress(OSError):
-            self.connection.send(request)
+            self.connection.send((method, *arguments))
 
     def receive(self) -> Any:
-        """The answer to the oldest request, or `Lost`.
-
-        Raises:
-            ValueError: If a setting is wrong.
-        """
+        """The answer to the oldest request, or `Lost`."""
         self._process.poll()
         try:
             kind, answer = self.connection.recv()
         except (EOFError, OSError):
             return Lost("its process ended")
-        if kind == "refused":
-            self.close()
-            raise ValueError(answer)
-        return answer if kind == "ok" else Lost(answer)
+        return answer if kind == "ok" else Refused(answer) if kind == "refused" else Lost(answer)
 
     def close(self) -> str:
         """Ends process and game and waits until nothing is left of them.
@@ -112,8 +112,8 @@ def answers(processes: dict[int, GameProcess], timeout: float) -> Iterator[tuple
             yield g, processes[g].receive()
 
 
-def ask(process: GameProcess, request: Any, timeout: float) -> Any:
+def ask(process: GameProcess, timeout: float, method: str, *arguments: Any) -> Any:
     """One process's answer; see `answers`."""
-    process.send(request)
+    process.send(method, *arguments)
     ((_, answer),) = answers({0: process}, timeout)
     return answer

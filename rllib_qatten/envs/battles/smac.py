@@ -1,4 +1,4 @@
-"""The env `smac`: a SMAC map on whichever engine plays it."""
+"""The env `smac`: a SMAC map, or another battle, on whichever engine plays it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import functools
 from typing import Any
 
 from rllib_qatten.envs.adapters.single_game import SingleGame
-from rllib_qatten.envs.battles import sc2_install, smax
-from rllib_qatten.envs.battles.sc2 import SC2Settings, SC2Teams
-from rllib_qatten.envs.battles.sc2_install import Problem
+from rllib_qatten.envs.battles.armies import short_name
+from rllib_qatten.envs.battles.engine import BattleEngine, Problem
+from rllib_qatten.envs.battles.sc2_engine import SC2Engine
+from rllib_qatten.envs.battles.smax import SMAXEngine
 from rllib_qatten.errors import one_of
 from rllib_qatten.messages import say
 
-ENGINES = ("auto", "smax", "sc2")
-SETTINGS = ("map_name", "engine")
+#: Those that play battles, in the order in which `engine: auto` tries them.
+ENGINES: dict[str, BattleEngine] = {engine.name: engine for engine in (SC2Engine(), SMAXEngine())}
+AUTO = "auto"
 
 
 @functools.cache
-def _say_fallback(why: str) -> None:
+def _say_fallback(title: str, why: str) -> None:
     say(
-        f"engine: auto plays SMAX, the engine-free re-implementation, because {why}. "
+        f"engine: auto plays {title}, the engine-free re-implementation, because {why}. "
         "SMAX win rates are not comparable with SMAC's."
     )
 
@@ -28,9 +30,10 @@ def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
     """Makes the env `smac`.
 
     Args:
-        config: `map_name` (default "3s5z") and `engine`: "sc2" is StarCraft II, "smax" the
-            engine-free re-implementation, "auto" (default) the first of them that is there. For
-            StarCraft II further `SC2Settings` and arguments of SMAC's own env.
+        config: `map_name` (default "3s5z"; see `Armies` for those of SMAX) and `engine`: "sc2" is
+            StarCraft II, "smax" the engine-free re-implementation, "auto" (default) the first of
+            them that has the battle and is installed. For StarCraft II further `SC2Settings` and
+            arguments of SMAC's own env.
 
     Raises:
         ValueError: For an unknown setting, engine or map, naming what is accepted.
@@ -38,32 +41,57 @@ def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
     """
     config = dict(config or {})
     map_name = config.pop("map_name", "3s5z")
-    engine = one_of(config.pop("engine", "auto"), ENGINES, "env_config.engine")
-    known = map_name in sc2_install.SMAC_MAPS or sc2_install.package_of(str(map_name)) == "smacv2"
-    if engine == "sc2" and not known:
-        one_of(map_name, sc2_install.SMAC_MAPS, "env_config.map_name")
-    missing: Problem | None = None
-    if engine != "smax" and known:
-        missing = next(sc2_install.problems(map_name), None)
-        if not missing:
-            settings = SC2Settings.read(map_name, config)
-            return SingleGame(functools.partial(SC2Teams, settings))
-    if engine == "sc2" and missing:
-        raise ModuleNotFoundError(
-            f"engine: sc2 cannot play {map_name}: {missing.what}. To mend it: {missing.mend}  "
-            "All that is missing: rllib doctor. Use engine: smax for the engine-free battles."
-        )
-    why = f", which cannot be played here: {missing.what}" if missing else ""
-    for key in config:
-        one_of(key, SETTINGS, f"env_config key of SMAX (further ones are StarCraft II's{why})")
-    if map_name not in smax.EPISODE_LIMITS:
-        raise ValueError(
-            f"env_config.map_name {map_name!r} is not among SMAX's maps: "
-            f"{', '.join(smax.EPISODE_LIMITS)}. The other SMAC maps (MMM, corridor, 1c3s5z, ...) "
-            f"need StarCraft II, engine: sc2{why}."
-        )
-    if not smax.installed():
-        raise ModuleNotFoundError(smax.HOW_TO_INSTALL)
+    name = one_of(config.pop("engine", AUTO), (AUTO, *ENGINES), "env_config.engine")
+    if name != AUTO:
+        engine = ENGINES[name]
+        engine.check_battle(map_name)
+        if problem := engine.problem(map_name):
+            raise ModuleNotFoundError(_missing(engine, map_name, problem))
+        return SingleGame(engine.vectorizer(map_name, config))
+    engine, why = _first(map_name)
+    try:
+        vectorizer = engine.vectorizer(map_name, config)
+    except ValueError as error:
+        because = f" engine: auto plays {engine.title}, because {why}." if why else ""
+        raise ValueError(f"{error}{because}") from error
+    if why:
+        _say_fallback(engine.title, why)
+    return SingleGame(vectorizer)
+
+
+def _first(map_name: Any) -> tuple[BattleEngine, str]:
+    """The first engine that plays a battle here, and why those before it do not.
+
+    Raises:
+        ValueError: If no engine has the battle, or the only one that has is not installed.
+        ModuleNotFoundError: If several have it and none is installed.
+    """
+    unfit: list[str] = []
+    missing: list[tuple[BattleEngine, Problem]] = []
+    errors: list[ValueError] = []
+    for engine in ENGINES.values():
+        try:
+            engine.check_battle(map_name)
+        except ValueError as error:
+            errors.append(error)
+            unfit.append(f"{engine.title} has no battle {short_name(map_name)}")
+            continue
+        problem = engine.problem(map_name)
+        if not problem:
+            return engine, " and ".join(unfit)
+        missing.append((engine, problem))
+        unfit.append(problem.what)
+    if missing and errors:
+        # Said by the engine that lacks the battle; the one that has it is not here.
+        raise ValueError(f"{errors[0]} Which cannot be played here: {missing[0][1].what}.")
     if missing:
-        _say_fallback(missing.what)
-    return SingleGame(functools.partial(smax.SMAXTeams, map_name))
+        raise ModuleNotFoundError(_missing(missing[-1][0], map_name, missing[-1][1]))
+    raise errors[-1]
+
+
+def _missing(engine: BattleEngine, map_name: Any, problem: Problem) -> str:
+    others = [other for other in ENGINES if other != engine.name]
+    return (
+        f"engine: {engine.name} cannot play {short_name(map_name)}: {problem.what}. To mend it: "
+        f"{problem.mend}  All that is missing: rllib doctor. Other engines: {', '.join(others)}."
+    )

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 
 N, ENEMIES, LIMIT = 2, 3, 9
+difficulties = dict.fromkeys("123456789A")
 ACTIONS = 6 + ENEMIES
 HEALTH = (45, 40, 5)
 MAX_REWARD = ENEMIES * 10 + 200 + sum(HEALTH)
@@ -60,7 +61,10 @@ def install(folder, faults=None):
     (configs / "__init__.py").write_text(
         "from types import SimpleNamespace\n"
         "def get(version=None):\n"
-        "    return SimpleNamespace(version=SimpleNamespace(build_version=75689))\n"
+        "    return SimpleNamespace(\n"
+        "        version=SimpleNamespace(build_version=75689),\n"
+        "        get_versions=lambda: {'4.10.0': None, 'latest': None},\n"
+        "    )\n"
     )
     for name, version in (("SMAC", "1.0.0"), ("pysc2", "4.0.0")):
         info = site / f"{name}-{version}.dist-info"
@@ -68,7 +72,7 @@ def install(folder, faults=None):
         (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
     binary = game / "Versions" / "Base75689" / "SC2_x64"
     binary.parent.mkdir(parents=True)
-    binary.touch()
+    binary.touch(mode=0o755)
     maps = game / "Maps" / "SMAC_Maps"
     maps.mkdir(parents=True)
     for name in ("3m", "3s5z"):
@@ -96,6 +100,7 @@ class StarCraft2Env:
     def __init__(
         self,
         map_name="8m",
+        step_mul=8,
         difficulty="7",
         game_version=None,
         seed=None,
@@ -106,6 +111,7 @@ class StarCraft2Env:
         reward_death_value=10,
         reward_win=200,
         reward_scale=True,
+        heuristic_ai=False,
         replay_dir="",
         replay_prefix="",
     ):
@@ -162,6 +168,8 @@ class StarCraft2Env:
             os._exit(139)
         if kind == "hang":
             time.sleep(600)
+        if kind == "mistake":
+            raise KeyError(kind)
         if kind == "raise":
             raise ConnectionError("websocket closed")
         return kind == "crash"

@@ -112,3 +112,43 @@ def test_whole_battles_of_both_packages():
             assert (view.alive == ~view.legal_actions[..., 0]).all()
         assert teams.game_restarts == 0
         teams.close()
+
+
+@pytest.mark.parametrize("map_name", ["3m", "protoss_5_vs_5", "terran_5_vs_6", "zerg_5_vs_5"])
+def test_same_seed_same_games(map_name):
+    """Armies and places of several battles, SMACv2's own draws included."""
+    for problem in sc2_install.problems(map_name):
+        pytest.skip(problem.what)
+
+    def states(seed):
+        teams, rng, seen = teams_of(map_name, 2), np.random.default_rng(0), []
+        view = teams.reset(seed)
+        while len(seen) < 3:
+            seen.append(view.state.copy())
+            done = np.zeros(2, bool)
+            while not done.any():
+                step = teams.step(random_legal(view, rng))
+                view, done = step.view, step.done
+        teams.close()
+        return seen
+
+    first, again, other = states(11), states(11), states(12)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert map_name == "3m" or not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("proxy", ["http_proxy", "all_proxy", "HTTP_PROXY"])
+def test_games_begin_behind_a_proxy(monkeypatch, proxy):
+    monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.delenv("no_proxy", raising=False)
+    teams = teams_of("3m", hang_timeout_s=20)
+    assert teams.reset(1).alive.all()
+    teams.close()
+
+
+def test_all_games_begin_at_once_on_ports_of_their_own():
+    teams = teams_of("3m", 8)
+    assert teams.reset(1).alive.all()
+    assert teams.game_restarts == 0
+    teams.close()

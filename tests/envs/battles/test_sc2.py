@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from rllib_qatten.envs import make_smac
-from rllib_qatten.envs.battles import sc2
-from rllib_qatten.envs.battles.sc2 import SC2Settings, SC2Teams
+from rllib_qatten.envs.battles import sc2, sc2_game, sc2_process, sc2_settings
+from rllib_qatten.envs.battles.sc2 import SC2Teams
+from rllib_qatten.envs.battles.sc2_settings import SC2Settings
+from rllib_qatten.errors import EngineFailed
 from rllib_qatten.rollout.episode import Recorder
 from tests.envs.battles import fake_sc2
 
@@ -29,8 +32,8 @@ def battles(tmp_path, monkeypatch):
         site, game = fake_sc2.install(tmp_path, faults)
         monkeypatch.syspath_prepend(site)
         monkeypatch.setenv("SC2PATH", str(game))
-        sc2._info.cache_clear()
-        teams = SC2Teams(SC2Settings.read(map_name, config), num_games)
+        sc2_settings.forget()
+        teams = SC2Teams(SC2Settings.read(map_name, config).checked(), num_games)
         teams.site = site
         made.append(teams)
         return teams
@@ -201,18 +204,90 @@ def test_a_game_that_never_begins_is_given_up(battles, monkeypatch):
     assert_nothing_left(teams.site)
 
 
-def test_games_lost_all_the_time_are_given_up(battles, monkeypatch):
+@pytest.mark.parametrize("step", [1, 2])
+def test_games_lost_all_the_time_are_given_up(battles, monkeypatch, step, capfd):
+    """Whether they are played for a while or not; the first one is told."""
     monkeypatch.setattr(sc2, "LOST_IN_A_ROW", 3)
-    teams = battles(1, {battle: ["raise", 1] for battle in range(9)})
-    with pytest.raises(RuntimeError, match="again and again"):
+    teams = battles(1, {battle: ["raise", step] for battle in range(9)})
+    with pytest.raises(EngineFailed, match=r"again and again: .*websocket closed"):
         play(teams, 20)
+    told = capfd.readouterr().err
+    assert told.count("A game of StarCraft II was lost (ConnectionError: websocket closed)") == 1
 
 
-def test_games_that_are_played_before_they_are_lost_go_on(battles, monkeypatch):
+def test_a_battle_that_ends_forgives_those_lost_before(battles, monkeypatch):
     monkeypatch.setattr(sc2, "LOST_IN_A_ROW", 3)
-    teams = battles(1, {battle: ["raise", 2] for battle in range(6)})
-    steps, _ = play(teams, 20)
+    teams = battles(1, {battle: ["raise", 2] for battle in (0, 1, 3, 4, 6, 7)})
+    steps, episodes = play(teams, 40)
     assert sum(step.dropped.sum() for _, _, step in steps) == 6
+    assert [battle_of(e) for e in episodes if not e.dropped][:3] == [2, 5, 8]
+
+
+def test_what_no_launch_can_mend_is_not_tried_again(battles):
+    """SMAC itself fails, with an error of a program, before a first battle."""
+    teams = battles(1, {0: ["mistake", 0]})
+    with pytest.raises(EngineFailed, match=r"cannot begin a battle: KeyError: 'mistake'"):
+        teams.reset()
+    assert sum(line["event"] == "launch" for line in fake_sc2.ledger(teams.site)) == 1
+
+
+def test_no_game_goes_through_a_proxy(monkeypatch):
+    for name in ("http_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.org")
+    seen = sc2_process.environment()
+    assert not [name for name in seen if name.lower().endswith("_proxy") and name != "no_proxy"]
+    assert seen["HOME"] == os.environ["HOME"]
+
+
+def test_ports_are_kept():
+    ports, others = sc2_game.Ports(), sc2_game.Ports()
+    picked = [kept.pick() for _ in range(20) for kept in (ports, others)]
+    assert len(set(picked)) == len(picked)
+    assert set(picked) <= set(sc2_game.PORTS)
+    with socket.socket() as listener:  # the game itself can listen there
+        listener.bind(("127.0.0.1", picked[0]))
+        listener.listen()
+
+
+def test_more_games_than_processes_are_refused_aloud(battles, capfd):
+    teams = battles(12, max_game_processes=3)
+    view = teams.reset()
+    assert teams.num_games == len(view.state) == teams.num_envs == 3
+    told = capfd.readouterr().err
+    assert "12 games at once were asked for and 3 are played" in told
+    assert "env_config.max_game_processes: 12" in told
+    assert "3 games of StarCraft II take about" in told
+    assert sum(line["event"] == "launch" for line in fake_sc2.ledger(teams.site)) == 3
+    assert SC2Settings.read("3m", {}).max_game_processes == 8
+
+
+def test_games_that_do_not_fit_in_memory_are_refused(battles, monkeypatch):
+    monkeypatch.setattr(sc2.memory, "available", lambda: 1000)
+    teams = battles(2)
+    with pytest.raises(EngineFailed, match=r"2 games .* num_envs_per_env_runner: 1,"):
+        teams.reset()
+    assert sum(line["event"] == "launch" for line in fake_sc2.ledger(teams.site)) == 1
+
+
+def test_all_that_smacv2_draws_follows_the_seed():
+    """Generators that it makes without a seed, when it is imported and later."""
+    code = (
+        "import sys, random; from rllib_qatten.envs.battles.sc2_game import seed_generators;"
+        "seed_generators(int(sys.argv[1])); import numpy as np;"
+        "from numpy.random import default_rng;"
+        "print(random.random(), np.random.rand(), default_rng().random(), default_rng().random(),"
+        "np.random.default_rng().random(), default_rng(3).random())"
+    )
+
+    def drawn(seed):
+        words = [sys.executable, "-c", code, str(seed)]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+    first, again, other = drawn(5), drawn(5), drawn(6)
+    assert first == again
+    assert len(set(first)) == 6
+    assert [a == b for a, b in zip(first, other, strict=True)] == [False] * 5 + [True]
 
 
 def test_the_folder_of_a_game_that_said_nothing_goes_too(tmp_path):
@@ -310,7 +385,19 @@ def test_auto_takes_starcraft_where_it_is(battles):
     ("config", "says"),
     [
         ({"dificulty": "7"}, ["'dificulty'", "Did you mean 'difficulty'?", "reward_scale"]),
-        ({"continuing_episode": True}, ["'continuing_episode'"]),
+        ({"continuing_episode": True}, ["continuing_episode", "time_limit_terminal: false"]),
+        ({"seed": 3}, ["env_config.seed: 3 cannot be had", "set seed beside env"]),
+        ({"heuristic_ai": True}, ["heuristic_ai", "in the team's place"]),
+        ({"replay_dir": "here"}, ["replay_dir: 'here'", "--video FILE.SC2Replay"]),
+        ({"difficulty": "hard"}, ["'hard'", "1, 2, 3", "env_config.difficulty"]),
+        ({"game_version": 4.10}, ["in quotes", 'game_version: "4.10"']),
+        ({"game_version": "4.9"}, ["'4.9.0'", "4.10.0"]),
+        ({"step_mul": "8"}, ["step_mul must be a whole number above 0", "'8'"]),
+        ({"step_mul": 0}, ["step_mul must be a whole number above 0", "got 0"]),
+        ({"reward_win": True}, ["reward_win must be a number", "True"]),
+        ({"reward_win": float("nan")}, ["reward_win must be a number", "nan"]),
+        ({"reward_sparse": "yes"}, ["reward_sparse must be true or false", "'yes'"]),
+        ({"max_game_processes": 0}, ["max_game_processes", "1 or more"]),
         ({"hang_timeout_s": 0}, ["hang_timeout_s", "above 0", "got 0"]),
         ({"time_limit_terminal": 1}, ["time_limit_terminal", "true or false"]),
         ({"full_restart_episodes": -1}, ["full_restart_episodes", "0 or more"]),
@@ -321,6 +408,55 @@ def test_refuses(battles, config, says):
         battles(1, **config)
     for part in says:
         assert part in str(error.value)
+
+
+def test_what_can_be_meant_is_taken(battles):
+    """A number as a difficulty, and all of PyMARL's env_args that say what holds anyway."""
+    pymarl = {"continuing_episode": False, "seed": None, "replay_dir": "", "heuristic_ai": False}
+    teams = battles(1, difficulty=7, game_version="4.10", step_mul=None, **pymarl)
+    taken = {"map_name": "3m", "difficulty": "7", "game_version": "4.10", "step_mul": None}
+    assert teams._settings.arguments == taken
+    assert teams.reset().alive.all()
+
+
+SMACV2_TEAM = {
+    "dist_type": "weighted_teams",
+    "unit_types": ["marine", "medivac"],
+    "weights": [0.5, 0.5],
+    "exception_unit_types": ["medivac"],
+    "observe": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("team", "sizes", "says"),
+    [
+        ({"weights": [0.5, 0.6]}, {}, ["weights", "1 in all", "[0.5, 0.6]"]),
+        ({"weights": [1.0]}, {}, ["weights", "a probability for each"]),
+        ({"weights": [0, 1]}, {}, ["makes no team", "medivac"]),
+        ({"unit_types": ["marine", "stalker"]}, {}, ["'stalker'", "terran", "marauder"]),
+        ({"unit_types": []}, {}, ["weights"]),
+        ({"dist_type": "weighted"}, {}, ["'weighted'", "weighted_teams"]),
+        ({"dist_type": "all_teams"}, {}, ["one army for both sides", "got 6"]),
+        ({"observe": 1}, {}, ["observe", "true or false"]),
+        ({}, {"n_units": 0}, ["n_units", "1 or more", "got 0"]),
+        ({}, {"n_units": "5"}, ["n_units", "'5'"]),
+        ({}, {"start_positions": {"dist_type": "anywhere"}}, ["start_positions", "'anywhere'"]),
+        ({}, {"team_gen": None}, ["team_gen must be a mapping"]),
+    ],
+)
+def test_options_of_smacv2_that_make_no_team(team, sizes, says):
+    config = {"n_units": 5, "n_enemies": 6, "team_gen": SMACV2_TEAM | team} | sizes
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is checked below
+        SC2Settings.read("10gen_terran", {"capability_config": config})
+    for part in says:
+        assert part in str(error.value)
+
+
+def test_a_published_battle_takes_no_other_teams():
+    config = {"n_units": 5, "n_enemies": 5, "team_gen": SMACV2_TEAM}
+    with pytest.raises(ValueError, match="map_name: 10gen_terran"):
+        SC2Settings.read("terran_5_vs_5", {"capability_config": config})
 
 
 def test_unknown_map_has_its_nearest():
@@ -344,7 +480,11 @@ def test_settings_of_smacv2_and_sparse_rewards():
     assert config["team_gen"]["unit_types"] == ["marine", "marauder", "medivac"]
     assert settings.arguments["map_name"] == "10gen_terran"
     assert settings.arguments["prob_obs_enemy"] == 0.5
-    mine = {"n_units": 3}
+    mine = {
+        "n_units": 3,
+        "n_enemies": 3,
+        "team_gen": {"dist_type": "all_teams", "unit_types": ["zergling"], "observe": True},
+    }
     given = SC2Settings.read("10gen_zerg", {"capability_config": mine}).arguments
     assert given["capability_config"] == mine
     with pytest.raises(ValueError, match="capability_config"):

@@ -9,7 +9,11 @@ import pytest
 pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
 
 from rllib_qatten.envs import TeamView, make_smac
-from rllib_qatten.envs.battles.smax import EPISODE_LIMITS, UNIT_FEATURES, SMAXTeams
+from rllib_qatten.envs.battles import smax, smax_engine
+from rllib_qatten.envs.battles.armies import SMAC_LIMITS, Armies
+from rllib_qatten.envs.battles.smax import SMAXTeams
+from rllib_qatten.envs.battles.smax_battle import UNIT_FEATURES
+from rllib_qatten.rollout.episode import bytes_per_entry
 
 GAMES = 8
 
@@ -39,7 +43,7 @@ def play(teams, policy, steps, seed=0):
 
 @pytest.fixture(scope="module")
 def teams():
-    return SMAXTeams("3m", GAMES)
+    return SMAXTeams(Armies.read("3m"), GAMES)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def test_unit_types(map_name, types):
 
 
 def test_unit_types_are_those_of_the_state():
-    teams = SMAXTeams("2s3z")
+    teams = SMAXTeams(Armies.read("2s3z"))
     features = teams.reset(0).state[0].reshape(-1, UNIT_FEATURES)[: teams.spec.n_agents]
     assert tuple(features[:, 4:].argmax(-1)) == teams.spec.unit_types
 
@@ -142,7 +146,7 @@ def test_same_seed_same_games(teams):
 
 
 def test_time_limit_truncates(teams):
-    limit = EPISODE_LIMITS["3m"]
+    limit = SMAC_LIMITS["3m"]
 
     def keep_away(view, _):
         """West and back: the scripted enemy needs longer than this to arrive, or kills."""
@@ -194,7 +198,13 @@ def test_single_game_is_the_same_battle():
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"map_name": "MMM", "engine": "smax"}, ["'MMM'", "3s5z", "engine: sc2"]),
+        ({"map_name": "MMM", "engine": "smax"}, ["MMM", "medivac", "engine: sc2"]),
+        ({"map_name": "MMM"}, ["medivac", "Which cannot be played here: ", "pysc2"]),
+        ({"map_name": "9q_vs_3m"}, ["'q'", "m marine"]),
+        ({"map_name": "300m_vs_300m"}, ["300m is too large", "1.9 GB", "the limit is 1.0 GB"]),
+        ({"map_name": "6s9z_vs_6s10z", "engine": "sc2"}, ["'6s9z_vs_6s10z'", "engine: smax"]),
+        ({"map_name": {"allies": {"marine": 3}}, "engine": "sc2"}, ["own maps", "engine: smax"]),
+        ({"map_name": "3m", "difficulty": "7"}, ["'difficulty'", "is not installed"]),
         ({"map_name": "3m", "engine": "sc3"}, ["'sc3'", "'sc2'"]),
         ({"map": "3m"}, ["'map'", "map_name"]),
     ],
@@ -206,9 +216,15 @@ def test_refuses(config, says):
         assert part in str(error.value)
 
 
+def test_games_that_do_not_fit_in_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(smax.memory, "available", lambda: 10_000_000)
+    with pytest.raises(ValueError, match=r"32 games of 27m_vs_30m take 0\.\d GB and 0\.0 GB are"):
+        SMAXTeams(Armies.read("27m_vs_30m"), 32)
+
+
 def test_sc2_says_what_is_missing(monkeypatch):
     monkeypatch.delenv("SC2PATH", raising=False)
-    with pytest.raises(ModuleNotFoundError, match=r"engine: sc2 cannot play 3m: .*engine: smax"):
+    with pytest.raises(ModuleNotFoundError, match=r"engine: sc2 cannot play 3m: .*: smax\."):
         make_smac({"map_name": "3m", "engine": "sc2"})
 
 
@@ -236,7 +252,7 @@ def test_saved_battles_go_on_elsewhere(teams):
             now = step.view
 
     here = list(go_on(teams))
-    other = SMAXTeams("3m", GAMES)
+    other = SMAXTeams(Armies.read("3m"), GAMES)
     other.set_state(saved)
     for ours, theirs in zip(here, go_on(other), strict=True):
         np.testing.assert_array_equal(ours.rewards, theirs.rewards)
@@ -245,3 +261,63 @@ def test_saved_battles_go_on_elsewhere(teams):
     del saved["['key']"]
     with pytest.raises(ValueError, match="of another map, number or version"):
         other.set_state(saved)
+
+
+def jaxmarls(map_name):
+    """JaxMARL's own battle of a name."""
+    jax, module = smax_engine._import_jax()
+    scenario = module.map_name_to_scenario(map_name)
+    return jax, module.HeuristicEnemySMAX(scenario=scenario), scenario
+
+
+def test_all_names_of_jaxmarl_are_the_same_armies():
+    from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO
+
+    assert len(MAP_NAME_TO_SCENARIO) >= 14
+    for name, scenario in MAP_NAME_TO_SCENARIO.items():
+        armies = Armies.read(name)
+        assert armies.name == name
+        assert list(armies.allies + armies.enemies) == scenario.unit_types.tolist()
+        assert (len(armies.allies), len(armies.enemies)) == (
+            scenario.num_allies,
+            scenario.num_enemies,
+        )
+        drawn = scenario.smacv2_position_generation, scenario.smacv2_unit_type_generation
+        assert drawn == (armies.drawn, armies.drawn)
+
+
+@pytest.mark.parametrize("given", ["3m", {"allies": {"marine": 3}}])
+def test_the_same_battle_as_jaxmarls(given):
+    """First observations and states, computed by JaxMARL alone."""
+    jax, env, _ = jaxmarls("3m")
+    view = make_smac({"map_name": given, "engine": "smax"}).vectorize(GAMES).reset(7)
+    _, games = jax.random.split(jax.random.PRNGKey(7))
+    for g, key in enumerate(jax.random.split(games, GAMES)):
+        seen, state = env.reset(key)
+        for i in range(3):
+            np.testing.assert_array_equal(view.observations[g, i], seen[f"ally_{i}"])
+        units = view.state[g].reshape(6, UNIT_FEATURES)
+        raw = np.asarray(seen["world_state"])[:60].reshape(6, UNIT_FEATURES)
+        np.testing.assert_array_equal(units[:, 1:3] * 32, raw[:, 1:3])
+        np.testing.assert_array_equal(units[:, [0, *range(4, 10)]], raw[:, [0, *range(4, 10)]])
+        assert int(state.state.unit_types.sum()) == 0
+
+
+def test_an_army_that_only_a_name_makes():
+    """Two marines against a zealot: who they are, what is seen, how it ends."""
+    env = make_smac({"map_name": "2m_vs_1z", "engine": "smax"})
+    assert (env.unit_types, env.episode_limit) == ((0, 0), 150)
+    teams = env.vectorize(GAMES)
+    assert (teams.spec.n_agents, teams.spec.n_actions) == (2, 6)
+    first = teams.reset(0).state[0].reshape(3, UNIT_FEATURES)
+    assert first[:, 4:].argmax(-1).tolist() == [0, 0, 3]
+    trace = play(teams, shoot_or_advance, 200)
+    ended = sum(step.done.sum() for *_, step in trace)
+    assert ended >= GAMES
+
+
+@pytest.mark.parametrize("name", ["8m_vs_9m", "corridor", "3s_vs_3z", "4s6z", "1M2h_vs_3zg"])
+def test_predicted_bytes_are_those_of_a_recorded_battle(name):
+    armies = Armies.read(name)
+    spec = smax_engine.engine(armies, 1).spec
+    assert smax.battle_bytes(armies) == (spec.episode_limit + 1) * bytes_per_entry(spec)

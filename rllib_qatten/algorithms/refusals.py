@@ -1,0 +1,230 @@
+"""Refuses settings of RLlib's that would have no effect, before anything is built with them."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.policy.policy import PolicySpec
+from ray.tune.result import STDERR_FILE, STDOUT_FILE, TRIAL_INFO
+
+from rllib_qatten.algorithms.old_names import known_setting
+from rllib_qatten.algorithms.rllib_settings import ALIASED, CANNOT, NOT_USED, attribute, public
+from rllib_qatten.rollout.env_runner import TeamEnvRunner
+
+#: Attributes that the machinery of RLlib and Tune adds to a config.
+_ADDED = {"class", "worker_index", "num_workers", TRIAL_INFO, STDOUT_FILE, STDERR_FILE}
+#: RLlib itself sets these for evaluation, whatever was there.
+_SET_FOR_EVALUATION = ("batch_mode", "rollout_fragment_length")
+#: What RLlib's own code makes of a default before or while it validates.
+_ALSO_DEFAULT: dict[str, tuple[Any, ...]] = {
+    "simple_optimizer": (False,),
+    "_is_atari": (False,),
+    "policy_mapping_fn": (
+        AlgorithmConfig.DEFAULT_POLICY_MAPPING_FN,
+        AlgorithmConfig.DEFAULT_AGENT_TO_MODULE_MAPPING_FN,
+    ),
+    "policies_to_train": ([DEFAULT_MODULE_ID], (DEFAULT_MODULE_ID,), {DEFAULT_MODULE_ID}),
+}
+#: Settings that playing reads, so that evaluation may have its own; callbacks besides.
+PLAYING = (
+    *("env", "env_config", "explore", "epsilon", "team_reward", "seed", "env_runner_cls"),
+    *("num_envs_per_env_runner", "num_cpus_per_env_runner", "custom_resources_per_env_runner"),
+    *(
+        "create_env_on_local_worker",
+        "create_local_env_runner",
+    ),
+    *("validate_env_runners_after_construction", "restart_failed_sub_environments", "log_level"),
+    *("restart_failed_env_runners", "ignore_env_runner_failures", "max_num_env_runner_restarts"),
+    *("env_runner_health_probe_timeout_s", "delay_between_env_runner_restarts_s"),
+)
+
+
+def check_rllib_settings(config: Any) -> None:
+    """Refuses what would be without effect, or would not work.
+
+    Raises:
+        ValueError: For the first such setting, naming it and what does it here, or the reason.
+    """
+    defaults = vars(_untouched(_ours(type(config))))
+    known = vars(_untouched(type(config))).keys() | _ADDED
+    for name in vars(config):
+        known_setting(name, known, f"setting of {config.name}")
+    for table, verdict in ((NOT_USED, "is not used here"), (CANNOT, "cannot work here")):
+        for name, why in table.items():
+            if config.in_evaluation and name in _SET_FOR_EVALUATION:
+                continue
+            value = getattr(config, name, defaults[name])
+            if not _stands(name, value, defaults[name]):
+                shown = reprlib.repr(_changed(value, defaults[name]))
+                raise ValueError(f"{public(name)} {verdict}, but is {shown}: {why}.")
+    _check_classes(config)
+    _check_policy(config)
+    _check_evaluation(config)
+
+
+def _untouched(config_class: type) -> Any:
+    return config_class()
+
+
+def _ours(config_class: type) -> type:
+    """The config of this package that a user's own subclasses: its defaults count."""
+    return next(c for c in config_class.__mro__ if c.__module__.startswith("rllib_qatten."))
+
+
+def _stands(name: str, value: Any, default: Any) -> bool:
+    """Whether a setting stands at its default."""
+    if name == "policies":
+        return set(value) == {DEFAULT_MODULE_ID} and not _specified(value)
+    also = _ALSO_DEFAULT.get(name, ())
+    try:
+        return value is default or any(bool(value == other) for other in (default, *also))
+    except ValueError:  # of arrays
+        return False
+
+
+def _specified(policies: Any) -> bool:
+    """Whether `policies` says more of the one policy than its name."""
+    spec = policies[DEFAULT_MODULE_ID] if isinstance(policies, dict) else None
+    if isinstance(spec, PolicySpec):
+        spec = vars(spec)
+    values = spec.values() if isinstance(spec, dict) else spec or ()
+    return any(value not in (None, {}) for value in values)
+
+
+def _changed(value: Any, default: Any) -> Any:
+    """Of a dict only the entries that differ."""
+    if isinstance(value, dict) and isinstance(default, dict):
+        return {k: v for k, v in value.items() if k not in default or v != default[k]} or value
+    return value
+
+
+def _check_classes(config: Any) -> None:
+    """Own classes must do what ours do."""
+    for name, value, base in (
+        ("env_runner_cls", config.env_runner_cls, TeamEnvRunner),
+        ("learner_class", config.learner_class, config.get_default_learner_class()),
+    ):
+        if not (isinstance(value, type) and issubclass(value, base)):
+            raise ValueError(
+                f"{name} must be a subclass of {base.__module__}.{base.__name__}, which plays or "
+                f"learns from whole games of a team; got {value!r}."
+            )
+    needed = _untouched(_ours(type(config))).stats_cls_lookup.keys()
+    if missing := sorted(needed - config.stats_cls_lookup.keys()):
+        raise ValueError(
+            f"custom_stats_cls_lookup lacks {', '.join(missing)}, which results here need: RLlib "
+            "replaces its classes by those given, so give config.stats_cls_lookup's as well: "
+            "{**config.stats_cls_lookup, ...}."
+        )
+
+
+def _check_policy(config: Any) -> None:
+    """A policy of the user's own must be one of ours; other settings of networks are ours."""
+    spec, base = config._rl_module_spec, config.rl_module_class
+    must = f"rl_module_spec must be an RLModuleSpec whose module_class subclasses {base.__name__}"
+    own_class = None
+    if spec is not None:
+        if not isinstance(spec, RLModuleSpec):
+            raise ValueError(f"{must}: a team has one policy. Got {reprlib.repr(spec)}.")
+        own_class = spec.module_class
+        if own_class is not None and not issubclass(own_class, base):
+            raise ValueError(
+                f"{must}, as it must act for all agents and bring mixer and targets; got "
+                f"{own_class.__name__}. For another agent network see the setting agent."
+            )
+        for name in ("observation_space", "action_space", "catalog_class"):
+            if getattr(spec, name) is not None:
+                raise ValueError(
+                    f"{must}, without {name}: spaces come from the env, networks from the settings."
+                )
+        if spec.inference_only or spec.learner_only:
+            raise ValueError(f"{must}; inference_only and learner_only are set where it is built.")
+    for given in (config._model_config, spec and spec.model_config):
+        _check_model_config(config, given, own_class)
+
+
+def _check_model_config(config: Any, given: Any, own_class: type | None) -> None:
+    """A model config may hold what a module class of the user's own reads, and nothing of ours."""
+    if not given:
+        return
+    if not isinstance(given, dict):
+        raise ValueError(
+            f"model_config is not used here, but is a {type(given).__name__}: {NOT_USED['model']}."
+        )
+    ours = config._model_config_auto_includes
+    for name in given:
+        if name in ours:
+            raise ValueError(
+                f"model_config sets {name!r}, which is a setting of training(), so that it is "
+                f"checked and kept: training({name}=...)."
+            )
+        if own_class is None:
+            raise ValueError(
+                f"model_config sets {name!r}, which no network here reads: {NOT_USED['model']}."
+            )
+
+
+def _check_evaluation(config: Any) -> None:
+    """Evaluation plays with settings of its own; what else it is given would be dropped."""
+    given = config.evaluation_config
+    if not isinstance(given, dict):
+        return  # a config object is checked when it becomes the evaluation's
+    names = [*config.to_dict(), *map(public, vars(config))]
+    for key, value in given.items():
+        known_setting(key, [*names, *ALIASED], f"key of evaluation_config of {config.name}")
+        name = config._translate_special_keys(attribute(key), warn_deprecated=False)
+        if name == "num_env_runners":
+            raise ValueError(
+                "evaluation_config sets num_env_runners, which RLlib overwrites: set "
+                "evaluation_num_env_runners beside evaluation_config."
+            )
+        if name.startswith("evaluation_") or name == "custom_evaluation_function":
+            raise ValueError(f"evaluation_config sets {key}, which is set beside it, not in it.")
+        if name in PLAYING or name.startswith("callbacks") or name in NOT_USED or name in CANNOT:
+            continue  # of the last two, evaluation's own config refuses what is set
+        if not _stands(name, value, getattr(config, name)):
+            raise ValueError(
+                f"evaluation_config sets {key} to {reprlib.repr(value)}, but evaluation only plays "
+                f"with what was learned: {key} would have no effect. It may set "
+                f"{', '.join(sorted(PLAYING))}, and callbacks."
+            )
+
+
+def check_gpus(config: Any) -> None:
+    """Refuses a GPU that this process, where the one local learner is, does not see.
+
+    Raises:
+        ValueError: If there is none of that index.
+    """
+    here = torch.cuda.device_count()
+    if config.num_gpus_per_learner and not config.num_learners and here <= config.local_gpu_idx:
+        raise ValueError(
+            f"num_gpus_per_learner is {config.num_gpus_per_learner} and local_gpu_idx "
+            f"{config.local_gpu_idx}, but torch sees {here} GPUs in this process: set "
+            "num_gpus_per_learner to 0, or num_learners to 1 for a learner on a node that has one."
+        )
+
+
+def check_learner_connectors(pieces: list[ConnectorV2]) -> None:
+    """Refuses learner connectors that read RLlib's own episodes.
+
+    Raises:
+        ValueError: For the first that does.
+    """
+    for piece in pieces:
+        for base in type(piece).__mro__:
+            if base is not ConnectorV2 and base.__module__.startswith("ray.rllib.connectors."):
+                if base.__module__ == ConnectorV2.__module__:
+                    continue
+                raise ValueError(
+                    f"learner_connector brings {type(piece).__name__}, made for RLlib's own "
+                    "episodes; here episodes are TeamEpisodes, packed into one batch. A subclass "
+                    "of ConnectorV2 that changes this batch works (docs/settings.md); to change "
+                    "what agents see or are paid, wrap the env."
+                )

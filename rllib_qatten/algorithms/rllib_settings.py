@@ -1,0 +1,379 @@
+"""What each setting of RLlib's `AlgorithmConfig` does here.
+
+Every one is in one of three tables, for the Ray that this package is tested with: `WORKS`;
+`NOT_USED`, which has another setting or another way here; and `CANNOT`, with the reason. What is in
+the last two is refused unless it stands at its default. docs/settings.md shows the same, and a test
+holds both to `vars(AlgorithmConfig())`, so that a new Ray's new setting does not slip through.
+"""
+
+from __future__ import annotations
+
+_OLD_STACK = "part of RLlib's old API stack, which is not used here"
+_TENSORFLOW = "networks are PyTorch's"
+_OFFLINE = "games are always played anew: learning from recorded ones is not built"
+_RECORDING = (
+    "games are not written down: RLlib's writer takes its own episodes, not a team's; the replay "
+    "of a checkpoint holds the last ones, and on_sample_end of callbacks gets every one"
+)
+_WHOLE_GAMES = "env runners play whole games: a round is num_envs_per_env_runner of them"
+_ONE_POLICY = (
+    "a team has one policy, default_policy, and its mixer needs all agents; for a network per "
+    "agent or per kind of agent take parameter_sharing: none or unit_type"
+)
+_EPISODES = "episodes are arrays of a whole team, never cut"
+_NO_FILTER = (
+    "observations reach acting, learning and exported teams as the env gives them: scale them in a "
+    "wrapper of the env (docs/settings.md has one), or take layer_norm"
+)
+_CONNECTOR = (
+    "what it changed would reach acting here but not learning, TeamPolicy or an exported team: "
+    "change observations and actions in a wrapper of the env (docs/settings.md has one)"
+)
+_STATES = "env runners have no connector states; the step count always reaches them"
+#: Attributes that the methods of a config spell otherwise.
+SPELLED = {
+    "_env_to_module_connector": "env_to_module_connector",
+    "_is_atari": "is_atari",
+    "_learner_class": "learner_class",
+    "_learner_connector": "learner_connector",
+    "_model_config": "model_config",
+    "_module_to_env_connector": "module_to_env_connector",
+    "_rl_module_spec": "rl_module_spec",
+    "_train_batch_size_per_learner": "train_batch_size_per_learner",
+    "framework_str": "framework",
+    "stats_cls_lookup": "custom_stats_cls_lookup",
+}
+
+#: Set by RLlib itself, or by a method beside it.
+_OWN = "RLlib's own"
+
+WORKS: dict[str, str] = {
+    "algo_class": _OWN,
+    "_is_frozen": _OWN,
+    "_is_online": _OWN,
+    "_per_module_overrides": _OWN,
+    "_prior_exploration_config": _OWN,
+    "in_evaluation": _OWN,
+    # Resources.
+    "placement_strategy": "how Tune places a trial's processes",
+    "num_cpus_for_main_process": "below 1, several trials share a core",
+    "custom_resources_for_main_process": "",
+    "torch_ddp_kwargs": "with num_learners of 2 or more",
+    # The environment.
+    "env": "a registered name, module:Class, a class or a function",
+    "env_config": "",
+    # Env runners.
+    "env_runner_cls": "a subclass of TeamEnvRunner",
+    "num_env_runners": "",
+    "create_local_env_runner": "",
+    "create_env_on_local_worker": "",
+    "num_envs_per_env_runner": "games side by side in an env runner, one network call for all",
+    "num_cpus_per_env_runner": "",
+    "custom_resources_per_env_runner": "",
+    "validate_env_runners_after_construction": "",
+    "sample_timeout_s": "default 600: whole games, and games that must be launched anew",
+    "explore": "false: training games are greedy",
+    # Learning.
+    "num_learners": "share every batch, and learn what one would",
+    "num_gpus_per_learner": "",
+    "num_cpus_per_learner": "",
+    "custom_resources_per_learner": "",
+    "local_gpu_idx": "",
+    "gamma": "",
+    "lr": "a number, or a schedule over env steps",
+    "grad_clip": "",
+    "grad_clip_by": "",
+    "_learner_class": "a subclass of ValueDecompositionTorchLearner",
+    "_learner_connector": "runs on the packed batch, see below",
+    "learner_config_dict": "for a learner_class of your own",
+    # Callbacks.
+    "callbacks_class": "",
+    "callbacks_on_algorithm_init": "",
+    "callbacks_on_env_runners_recreated": "",
+    "callbacks_on_checkpoint_loaded": "",
+    "callbacks_on_environment_created": "",
+    "callbacks_on_episode_created": "",
+    "callbacks_on_episode_start": "",
+    "callbacks_on_episode_step": "",
+    "callbacks_on_episode_end": "",
+    "callbacks_on_evaluate_start": "",
+    "callbacks_on_evaluate_end": "",
+    "callbacks_on_sample_end": "gets whole episodes of the team",
+    "callbacks_on_train_result": "",
+    # Evaluation.
+    "evaluation_interval": "default 1",
+    "evaluation_duration": "default 32; a number of episodes is played exactly",
+    "evaluation_duration_unit": "default episodes",
+    "evaluation_sample_timeout_s": "default 600",
+    "evaluation_auto_duration_min_env_steps_per_sample": "",
+    "evaluation_auto_duration_max_env_steps_per_sample": "",
+    "evaluation_parallel_to_training": "scores the weights that the iteration began with",
+    "evaluation_unhealthy_workers_timeout_s": "",
+    "evaluation_error_after_n_consecutive_skips": "",
+    "evaluation_force_reset_envs_before_iteration": "a number of episodes always begins anew",
+    "evaluation_config": "default {explore: false}; settings that playing reads",
+    "evaluation_num_env_runners": "",
+    "custom_evaluation_function": "what it logs, and what it returns, is in the result",
+    # Results.
+    "min_time_s_per_iteration": "",
+    "min_train_timesteps_per_iteration": "",
+    "min_sample_timesteps_per_iteration": "default 10,000",
+    "log_gradients": "",
+    "stats_cls_lookup": "with config.stats_cls_lookup's own classes in it",
+    # Debugging.
+    "log_level": "",
+    "log_sys_usage": "",
+    "seed": "same seed, same numbers on a CPU",
+    "_validate_config": "switches off RLlib's checks; ours stay",
+    # Faults.
+    "restart_failed_env_runners": "",
+    "ignore_env_runner_failures": "",
+    "max_num_env_runner_restarts": "",
+    "delay_between_env_runner_restarts_s": "",
+    "restart_failed_sub_environments": "",
+    "num_consecutive_env_runner_failures_tolerance": "",
+    "env_runner_health_probe_timeout_s": "default 0.2: every round waits as long for lost ones",
+    "env_runner_restore_timeout_s": "",
+    # The policy.
+    "_rl_module_spec": "an RLModuleSpec whose module_class subclasses the algorithm's",
+    "_model_config": "keys that an RLModule class of your own reads",
+}
+
+NOT_USED: dict[str, str] = {
+    "extra_python_environs_for_driver": "set them in the shell",
+    "extra_python_environs_for_worker": 'ray.init(runtime_env={"env_vars": {...}}) sets them',
+    "num_gpus": "set num_gpus_per_learner",
+    "_fake_gpus": "set num_gpus_per_learner: 0",
+    "observation_space": "the env's own spaces count",
+    "action_space": "the env's own spaces count",
+    "clip_rewards": "set standardize_rewards, or clip them in the env",
+    "normalize_actions": "actions are discrete",
+    "clip_actions": "actions are discrete",
+    "_is_atari": "wrap the env in what it needs",
+    "render_env": "rllib evaluate CHECKPOINT --video FILE draws battles",
+    "action_mask_key": "the env hands its mask over as action_mask",
+    "gym_env_vectorize_mode": "num_envs_per_env_runner games share a process: more processes are "
+    "more num_env_runners",
+    "remote_worker_envs": "more processes are more num_env_runners",
+    "remote_env_batch_wait_ms": "more processes are more num_env_runners",
+    "max_requests_in_flight_per_env_runner": "an env runner is asked for one round at a time; "
+    "sampling: overlapped plays while others learn",
+    "rollout_fragment_length": _WHOLE_GAMES,
+    "batch_mode": _WHOLE_GAMES,
+    "episode_lookback_horizon": _EPISODES,
+    "episodes_to_numpy": _EPISODES,
+    "compress_observations": "the replay keeps observations in the smallest type that holds them",
+    "observation_filter": _NO_FILTER,
+    "preprocessor_pref": _NO_FILTER,
+    "train_batch_size": "set train_batch_size_episodes: batches are whole games",
+    "_train_batch_size_per_learner": "set train_batch_size_episodes: batches are whole games, and "
+    "all learners share one",
+    "num_epochs": "set updates_per_episode: each update draws a batch of its own",
+    "minibatch_size": "set train_batch_size_episodes and updates_per_episode: an update takes its "
+    "batch whole",
+    "shuffle_batch_per_epoch": "set updates_per_episode: each update draws a batch of its own",
+    "max_requests_in_flight_per_learner": "updates wait for all learners",
+    "model": "set agent (recurrent or feed_forward), hidden_size and the mixer's options in "
+    "training()",
+    "optimizer": "set optimizer_name (rmsprop or adam), lr and grad_clip",
+    "exploration_config": "set epsilon: a number, or [[0, 1.0], [50000, 0.05]] over env steps",
+    "policies": _ONE_POLICY,
+    "policy_mapping_fn": _ONE_POLICY,
+    "policies_to_train": _ONE_POLICY,
+    "policy_map_capacity": _ONE_POLICY,
+    "policy_states_are_swappable": _ONE_POLICY,
+    "algorithm_config_overrides_per_module": _ONE_POLICY + "; set settings directly",
+    "observation_fn": _NO_FILTER,
+    "count_steps_by": "steps are env steps: all agents act in each",
+    "keep_per_episode_custom_metrics": "log them in a callback: metrics_logger.log_value(name, "
+    'value, reduce="item_series")',
+    "metrics_num_episodes_for_smoothing": "means are over exactly the games of the iteration, or "
+    "of the evaluation",
+    "metrics_episode_collection_timeout_s": "set sample_timeout_s",
+    "export_native_model_files": "rllib export CHECKPOINT writes TorchScript or ONNX",
+    "checkpoint_trainable_policies_only": "every checkpoint holds team_policy/, which acts alone",
+    # Old names of RLlib's own.
+    "env_task_fn": "change the env's task from a callback",
+    "monitor": "rllib evaluate CHECKPOINT --video FILE draws battles",
+    "evaluation_num_episodes": "set evaluation_duration",
+    "metrics_smoothing_episodes": "means are over exactly the games of the iteration",
+    "timesteps_per_iteration": "set min_sample_timesteps_per_iteration",
+    "min_iter_time_s": "set min_time_s_per_iteration",
+    "collect_metrics_timeout": "set sample_timeout_s",
+    "min_time_s_per_reporting": "set min_time_s_per_iteration",
+    "min_train_timesteps_per_reporting": "set min_train_timesteps_per_iteration",
+    "min_sample_timesteps_per_reporting": "set min_sample_timesteps_per_iteration",
+    "policy_map_cache": _ONE_POLICY,
+    "worker_cls": "set env_runner_cls",
+    "enable_async_evaluation": "set evaluation_parallel_to_training",
+    "custom_async_evaluation_function": "set custom_evaluation_function",
+    "always_attach_evaluation_results": "an iteration without an evaluation reports NaN for it",
+    "buffer_size": "set replay_capacity_episodes",
+    "prioritized_replay": "set replay: prioritized",
+    "learning_starts": "learning starts with train_batch_size_episodes games",
+    "replay_batch_size": "set train_batch_size_episodes",
+    "replay_sequence_length": "whole games are replayed",
+    "replay_mode": "whole games of the whole team are replayed",
+    "prioritized_replay_alpha": "set priority_exponent",
+    "prioritized_replay_beta": "set importance_exponent",
+    "prioritized_replay_eps": "set replay: prioritized",
+}
+
+CANNOT: dict[str, str] = {
+    "framework_str": _TENSORFLOW,
+    "eager_tracing": _TENSORFLOW,
+    "eager_max_retraces": _TENSORFLOW,
+    "tf_session_args": _TENSORFLOW,
+    "local_tf_session_args": _TENSORFLOW,
+    "enable_tf1_exec_eagerly": _TENSORFLOW,
+    "_tf_policy_handles_more_than_one_loss": _TENSORFLOW,
+    "torch_compile_learner": "RLlib compiles nothing of it in forward_train, and complete_update "
+    "for minutes: batches of whole games change their shape with every update",
+    "torch_compile_learner_what_to_compile": "see torch_compile_learner",
+    "torch_compile_learner_dynamo_backend": "see torch_compile_learner",
+    "torch_compile_learner_dynamo_mode": "see torch_compile_learner",
+    "torch_compile_worker": "env runners do not compile: RLlib's new ones have no such step",
+    "torch_compile_worker_dynamo_backend": "see torch_compile_worker",
+    "torch_compile_worker_dynamo_mode": "see torch_compile_worker",
+    "torch_skip_nan_gradients": "a loss that is no number stops training before weights change",
+    "disable_env_checking": "what breaks the contract of envs cannot be learned from",
+    "num_gpus_per_env_runner": "acting runs on the CPU, where games are played",
+    "add_default_connectors_to_env_to_module_pipeline": "RLlib's connectors take no teams",
+    "add_default_connectors_to_module_to_env_pipeline": "RLlib's connectors take no teams",
+    "add_default_connectors_to_learner_pipeline": "RLlib's connectors take no teams",
+    "_env_to_module_connector": _CONNECTOR,
+    "_module_to_env_connector": _CONNECTOR,
+    "merge_env_runner_states": _STATES,
+    "broadcast_env_runner_states": _STATES,
+    "use_env_runner_state_server": "only RLlib's asynchronous algorithms push weights to it",
+    "env_runner_state_server_max_concurrency": "see use_env_runner_state_server",
+    "num_aggregator_actors_per_learner": "batches of whole games are packed by the learner",
+    "max_requests_in_flight_per_aggregator_actor": "see num_aggregator_actors_per_learner",
+    "_use_msgpack_checkpoints": "RLlib's new API stack does not read it",
+    "_torch_grad_scaler_class": "a checkpoint would not hold its state; precision: bfloat16 needs "
+    "none",
+    "_torch_lr_scheduler_classes": "a checkpoint would not hold their state; lr takes a schedule",
+    "_dont_auto_sync_env_runner_states": "only RLlib's asynchronous algorithms sync on their own",
+    "enable_rl_module_and_learner": "this is RLlib's new API stack; on the old one nothing runs",
+    "enable_env_runner_and_connector_v2": "this is RLlib's new API stack; on the old one nothing "
+    "runs",
+    **dict.fromkeys(
+        (
+            "sample_collector",
+            "update_worker_filter_stats",
+            "use_worker_filter_stats",
+            "sampler_perf_stats_ema_coef",
+            "sync_filters_on_rollout_workers_timeout_s",
+            "fake_sampler",
+            "_disable_preprocessor_api",
+            "_disable_action_flattening",
+            "_disable_initialize_loss_from_dummy_batch",
+            "_disable_execution_plan_api",
+            "simple_optimizer",
+            "enable_connectors",
+            "synchronize_filters",
+            "_enable_rl_module_api",
+            "auto_wrap_old_gym_envs",
+        ),
+        _OLD_STACK,
+    ),
+    **dict.fromkeys(
+        (
+            "input_",
+            "offline_data_class",
+            "input_read_method",
+            "input_read_method_kwargs",
+            "input_read_schema",
+            "input_read_episodes",
+            "input_read_sample_batches",
+            "input_read_batch_size",
+            "input_filesystem",
+            "input_filesystem_kwargs",
+            "input_compress_columns",
+            "input_spaces_jsonable",
+            "materialize_data",
+            "materialize_mapped_data",
+            "map_batches_kwargs",
+            "iter_batches_kwargs",
+            "ignore_final_observation",
+            "prelearner_class",
+            "prelearner_buffer_class",
+            "prelearner_buffer_kwargs",
+            "prelearner_module_synch_period",
+            "prelearner_use_recorded_module_states",
+            "dataset_num_iters_per_learner",
+            "input_config",
+            "input_evaluation",
+            "actions_in_input_normalized",
+            "postprocess_inputs",
+            "shuffle_buffer_size",
+            "offline_sampling",
+            "off_policy_estimation_methods",
+            "ope_split_batch_by_episode",
+            "callbacks_on_offline_eval_runners_recreated",
+            "callbacks_on_evaluate_offline_start",
+            "callbacks_on_evaluate_offline_end",
+            "offline_evaluation_interval",
+            "num_offline_eval_runners",
+            "offline_evaluation_type",
+            "offline_eval_runner_class",
+            "offline_loss_for_module_fn",
+            "offline_evaluation_duration",
+            "offline_evaluation_parallel_to_training",
+            "offline_evaluation_timeout_s",
+            "num_cpus_per_offline_eval_runner",
+            "num_gpus_per_offline_eval_runner",
+            "custom_resources_per_offline_eval_runner",
+            "restart_failed_offline_eval_runners",
+            "ignore_offline_eval_runner_failures",
+            "max_num_offline_eval_runner_restarts",
+            "offline_eval_runner_restore_timeout_s",
+            "max_requests_in_flight_per_offline_eval_runner",
+            "validate_offline_eval_runners_after_construction",
+            "offline_eval_runner_health_probe_timeout_s",
+            "offline_eval_rl_module_inference_only",
+            "broadcast_offline_eval_runner_states",
+            "offline_eval_batch_size_per_runner",
+            "dataset_num_iters_per_eval_runner",
+        ),
+        _OFFLINE,
+    ),
+    **dict.fromkeys(
+        (
+            "output",
+            "output_config",
+            "output_compress_columns",
+            "output_max_file_size",
+            "output_max_rows_per_file",
+            "output_write_remaining_data",
+            "output_write_method",
+            "output_write_method_kwargs",
+            "output_filesystem",
+            "output_filesystem_kwargs",
+            "output_write_episodes",
+        ),
+        _RECORDING,
+    ),
+}
+
+#: Attributes that `to_dict` spells otherwise; dicts may have either.
+ALIASED = (
+    "callbacks_class",
+    "create_env_on_local_worker",
+    "custom_evaluation_function",
+    "framework_str",
+    "input_",
+)
+_ATTRIBUTES = {spelled: name for name, spelled in SPELLED.items()}
+
+
+def attribute(name: str) -> str:
+    """The attribute that holds a setting, as a dict for `update_from_dict` may spell it."""
+    return _ATTRIBUTES.get(name, name)
+
+
+def public(name: str) -> str:
+    """A setting as users write it, from the attribute that holds it."""
+    if name.startswith("callbacks_on_"):
+        return name.removeprefix("callbacks_")
+    return SPELLED.get(name, name)

@@ -1,0 +1,178 @@
+"""From what a user gives to the folder of a team: addresses, Tune's objects, runs and trials."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from rllib_qatten import keys
+from rllib_qatten.errors import BadInput
+from rllib_qatten.files import parse_json, read_bounded
+from rllib_qatten.messages import say
+
+#: In a checkpoint: the folder of the team, and the file by which it is known.
+TEAM, MARK = "team_policy", "policy.json"
+#: Tune's: a trial's results, and which checkpoint was saved with one.
+RESULTS, SAVED = "result.json", "checkpoint_dir_name"
+#: Bytes that are read of a trial's results at most.
+RESULTS_LIMIT = 2**28
+
+
+class _Scored(NamedTuple):
+    """A checkpoint and the greedy games before it was saved; compares as better or later."""
+
+    win_rate: float
+    episode_return: float
+    saved: float
+    folder: Path
+
+
+def local(checkpoint: Any) -> Path:
+    """The folder that a user means.
+
+    Args:
+        checkpoint: A path, in which ~ is home; file://...; or an object that has one: Tune's
+            `Checkpoint`, or what has a `checkpoint`, such as `Result`.
+
+    Raises:
+        BadInput: For what is no path, and for files on other machines.
+    """
+    given = getattr(checkpoint, "checkpoint", checkpoint)
+    # Of Tune's Checkpoint; looking at its name takes no import of pyarrow.
+    filesystem = getattr(given, "filesystem", None)
+    if filesystem is not None and type(filesystem).__name__ != "LocalFileSystem":
+        raise BadInput(f"{given}: is on another machine: give what its to_directory() returns.")
+    given = getattr(given, "path", given)
+    try:
+        text = str(Path(given)) if not isinstance(given, str) else given
+    except TypeError as error:
+        raise BadInput(
+            f"expected the folder of a checkpoint, got {given!r}: give a path, file://..., or "
+            "Tune's Checkpoint or Result."
+        ) from error
+    # A Path makes one slash of two.
+    if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", text, re.DOTALL):
+        text = unquote(address[1])
+    elif re.match(r"[A-Za-z][\w+.-]+:/", text):
+        raise BadInput(f"{text}: is on another machine: copy the checkpoint to this one first.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise BadInput(f"{text}: {error}.") from error
+
+
+def find(checkpoint: Any) -> Path:
+    """The folder `team_policy` of what a user means.
+
+    Args:
+        checkpoint: As for `local`. Of the folder of a trial, or of a run of trials, the checkpoint
+            with the best greedy games before it is taken, else the newest, and a line says which.
+
+    Raises:
+        BadInput: If there is none.
+    """
+    path = local(checkpoint)
+    try:
+        for folder in (path / TEAM, path):
+            if (folder / MARK).is_file():
+                return folder
+        if chosen := _best(path):
+            return chosen / TEAM
+        fault = _fault(path)
+        near = nearby(path, Path(TEAM, MARK))
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise BadInput(f"{path}: no such folder: {error}.") from error
+    raise BadInput(f"{path}: {fault}.{f' Did you mean {near[0]}?' if near else ''}")
+
+
+def nearby(path: Path, mark: Path) -> list[Path]:
+    """Folders with a file `mark` below or beside a path, which is easily given instead of one.
+
+    Args:
+        path: Any path.
+        mark: By which the folders are known, as a path in them.
+
+    Returns:
+        The folders, the newest first.
+
+    Raises:
+        OSError: If the path is a name that no file can have.
+    """
+    found = [file for depth in ("", "*/", "*/*/") for file in path.glob(f"{depth}*/{mark}")]
+    found = found or list(path.parent.glob(f"*/{mark}"))
+    found.sort(key=lambda file: -file.stat().st_mtime)
+    return [file.parents[len(mark.parts) - 1] for file in found]
+
+
+def checkpoint_of(team: Path) -> Path:
+    """The checkpoint of a folder that `find` returned: what is around it, or it alone."""
+    return team.parent if team.name == TEAM else team
+
+
+def _fault(path: Path) -> str:
+    if not path.is_dir():
+        return "no such folder"
+    if (path / "rllib_checkpoint.json").is_file():
+        return f"a checkpoint without {TEAM}/, so of another algorithm than this package's"
+    return f"no checkpoint: it holds no {TEAM}/"
+
+
+def _best(path: Path) -> Path | None:
+    """The best checkpoint of a trial or of a run's trials; None if it is neither."""
+    saved = [f.parents[1] for depth in ("", "*/") for f in path.glob(f"{depth}{SAVED_AS}")]
+    found = [scored for trial in {f.parent for f in saved} for scored in _scored(trial, saved)]
+    if not found:
+        return None
+    best = max(found)
+    what = "the newest"
+    if math.isfinite(best.win_rate):
+        what = f"greedy win rate {best.win_rate:.3g}, the best"
+    elif math.isfinite(best.episode_return):
+        what = f"greedy return {best.episode_return:.4g}, the best"
+    say(f"{path} holds {len(found)} checkpoints; taking {best.folder}: {what}.")
+    return best.folder
+
+
+#: A checkpoint of a trial, as Tune names it.
+SAVED_AS = f"checkpoint_*/{TEAM}/{MARK}"
+
+
+def _scored(trial: Path, saved: list[Path]) -> list[_Scored]:
+    """A trial's checkpoints with their scores, -inf where not known."""
+    folders = {folder.name: folder for folder in saved if folder.parent == trial}
+    scores: dict[str, tuple[float, float]] = {}
+    last = (-math.inf, -math.inf)
+    try:
+        lines = read_bounded(trial / RESULTS, RESULTS_LIMIT, inside=trial).splitlines()
+    except (OSError, ValueError):
+        lines = []
+    for line in lines:
+        try:
+            row = parse_json(line)
+        except ValueError:
+            continue
+        greedy = _dict(_dict(_dict(row).get(keys.EVALUATION)).get(keys.ENV_RUNNERS))
+        now = _number(greedy.get(keys.WIN_RATE)), _number(greedy.get(keys.EPISODE_RETURN_MEAN))
+        last = now if max(now) > -math.inf else last
+        name = _dict(row).get(SAVED)
+        if isinstance(name, str):
+            scores[name] = last
+    return [
+        _Scored(*scores.get(name, (-math.inf, -math.inf)), _saved(folder), folder)
+        for name, folder in folders.items()
+    ]
+
+
+def _saved(folder: Path) -> float:
+    return (folder / TEAM / MARK).stat().st_mtime
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float:
+    """-inf for what is no finite number."""
+    finite = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if finite else -math.inf

@@ -1,0 +1,83 @@
+"""What `policy.json` holds, as a typed model that checks what anybody may have made."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Name = Annotated[str, Field(max_length=1000)]
+#: Sizes are bounded by the weights too, see `team_files`; these keep everything else small.
+Agents = Annotated[int, Field(ge=1, le=4096)]
+Size = Annotated[int, Field(ge=1, le=2**24)]
+Games = Annotated[int, Field(ge=1, le=2**16)]
+
+
+class _Strict(BaseModel):
+    """Numbers are no strings and booleans no numbers; further keys, of later versions, may be."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Environment(_Strict):
+    """What the team was trained in."""
+
+    env: Name | None
+    env_config: dict[str, Any]
+    team_reward: Name
+    num_games: Games
+    engine: Name
+
+
+class Inputs(_Strict):
+    """Of `InputLayout`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    observation_size: Annotated[int, Field(ge=0, le=2**24)]
+    n_actions: Size
+    n_agents: Agents
+    last_action: bool = True
+    agent_id: bool = True
+
+
+class AgentSettings(_Strict):
+    """Of `make_agent`, which knows the others."""
+
+    hidden_size: Annotated[int, Field(ge=1, le=2**20)] = 64
+    unit_types: Annotated[list[int], Field(max_length=4096)] | None = None
+
+
+class MixerAbout(_Strict):
+    """Of the mixer; its class is the algorithm's."""
+
+    options: dict[str, bool | Annotated[int, Field(ge=-4096, le=4096)] | float | Name | None]
+    state_size: Annotated[int, Field(ge=0, le=2**24)]
+    unit_features: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    sha256: Name
+
+
+class PolicyFile(_Strict):
+    """The whole file without its sum."""
+
+    format: int
+    rllib_qatten: Name
+    algorithm: Name
+    environment: Environment
+    agents: Annotated[list[Name | int | list[Any]], Field(min_length=1, max_length=4096)]
+    inputs: Inputs
+    agent: AgentSettings
+    mixer: MixerAbout | None = None
+
+
+def faults(metadata: dict[str, Any]) -> str:
+    """What is wrong with a file's content, in words; empty if nothing is."""
+    try:
+        found = PolicyFile.model_validate(metadata)
+    except ValidationError as error:
+        few = error.errors(include_url=False, include_input=False)[:3]
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in few)
+    n = found.inputs.n_agents
+    if len(found.agents) != n:
+        return f"agents: {len(found.agents)} of them, but inputs.n_agents is {n}"
+    if found.agent.unit_types is not None and len(found.agent.unit_types) != n:
+        return f"agent.unit_types: {len(found.agent.unit_types)}, but inputs.n_agents is {n}"
+    return ""

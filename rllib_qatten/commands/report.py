@@ -1,0 +1,41 @@
+"""`rllib report`: many runs on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rllib_qatten.errors import BadInput
+from rllib_qatten.messages import printable
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of runs, ended or not.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Of the page and its figures.")
+    ] = Path("report"),
+    aggregate: Annotated[
+        str, typer.Option(metavar="iqm|median", help="What joins the seeds.")
+    ] = "iqm",
+    json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all evaluations in marl-eval's layout."),
+    ] = None,
+) -> None:
+    """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
+    from rllib_qatten.experiment.process_environment import silence
+
+    silence()
+    try:
+        from rllib_qatten.report.page import write
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
+    warnings, page = write(runs, output, aggregate, json)
+    for warning in warnings:
+        typer.secho(f"Left out: {printable(warning, 2000)}", fg="yellow", err=True)
+    typer.echo(f"Wrote {page}")

@@ -1,0 +1,29 @@
+"""What commands print of files that anybody may have made: no markup, no control characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from rllib_qatten.messages import printable
+
+
+def line(text: object, style: str | None = None) -> None:
+    """Prints a line, however wide the terminal is."""
+    _console().print(printable(text, longest=2000), soft_wrap=True, style=style)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table; all columns but the first are numbers."""
+    grid = Table(head[0], box=None, padding=(0, 2))
+    for title in head[1:]:
+        grid.add_column(title, justify="right")
+    for row in rows:
+        grid.add_row(*map(printable, row))
+    _console().print(grid)
+
+
+def _console() -> Console:
+    return Console(markup=False, emoji=False, highlight=False)

@@ -1,0 +1,310 @@
+"""Python environments that raise, hang or never end: named, mended where it is allowed, seen."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray.rllib.env.env_errors import StepFailedRecreateEnvError
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from rllib_qatten.envs.team import TeamContractError
+from rllib_qatten.errors import EngineFailed, EnvFailed
+from rllib_qatten.messages import say
+
+#: Seconds after which a call is said to take long; said again whenever they have doubled.
+LONG_CALL_S = 60.0
+#: Steps after which a game is said to have no end.
+ENDLESS_STEPS = 10_000
+#: Faults of one game's env in a row, no game played to its end between them, before it is given up.
+FAULTS_IN_A_ROW = 10
+
+
+@dataclass(frozen=True)
+class EnvRules:
+    """How a vector treats Python environments.
+
+    Attributes:
+        restart_failed: An env that raises is made anew and its game dropped; else that is an error.
+        max_episode_steps: Steps after which a game is truncated.
+        hang_timeout_s: Seconds in one call after which the process ends itself, so that whoever
+            started it can start another; None waits for ever.
+    """
+
+    restart_failed: bool = False
+    max_episode_steps: int | None = None
+    hang_timeout_s: float | None = None
+
+
+class CallWatch:
+    """Says when a call into somebody else's code doesn't come back.
+
+    A thread looks every second; a call costs no more than taking its time.
+
+    Args:
+        hang_timeout_s: See `EnvRules`.
+
+    Attributes:
+        call: What is being called, as a format and its arguments, and since when; None for nothing.
+    """
+
+    def __init__(self, hang_timeout_s: float | None = None) -> None:
+        """See class."""
+        self._hang_timeout_s = hang_timeout_s
+        self.call: tuple[str, tuple[Any, ...], float] | None = None
+        self._told: tuple[tuple[Any, ...], float] | None = None
+        period = min(1.0, LONG_CALL_S / 4, (hang_timeout_s or 60.0) / 4)
+        threading.Thread(
+            target=_look_again, args=(weakref.ref(self), period), daemon=True, name="call watch"
+        ).start()
+
+    @contextlib.contextmanager
+    def during(self, what: str) -> Iterator[None]:
+        """Watches a block."""
+        self.call = ("{}", (what,), time.monotonic())
+        try:
+            yield
+        finally:
+            self.call = None
+
+    def look(self) -> None:
+        """Says what takes long; ends the process if it is told to."""
+        call = self.call
+        if call is None:
+            return
+        what, args, since = call
+        seconds = time.monotonic() - since
+        if self._hang_timeout_s and seconds >= self._hang_timeout_s:
+            say(
+                f"{what.format(*args)} hasn't come back for {seconds:.0f} s (sample_timeout_s, in "
+                "evaluation evaluation_sample_timeout_s): this env runner ends, its games are lost."
+            )
+            os._exit(1)
+        after = self._told[1] if self._told and self._told[0] is call else LONG_CALL_S
+        if seconds >= after:
+            say(f"{what.format(*args)} hasn't come back for {seconds:.0f} s.")
+            self._told = (call, 2 * after)
+
+
+def _look_again(watch: weakref.ref[CallWatch], period: float) -> None:
+    while True:
+        time.sleep(period)
+        alive = watch()
+        if alive is None:
+            return
+        alive.look()
+        del alive
+
+
+def checked(
+    env: MultiAgentEnv,
+    check: Callable[[MultiAgentEnv], None],
+    make: Callable[[], MultiAgentEnv],
+    rules: EnvRules,
+) -> MultiAgentEnv:
+    """The first env of a vector, once it has passed the check.
+
+    Args:
+        env: The env.
+        check: Plays it and raises `TeamContractError`.
+        make: Makes another, where one that raised meanwhile may be made anew.
+        rules: Whether it may, and how long its calls may take.
+    """
+    watch = CallWatch(rules.hang_timeout_s)
+    for attempt in range(1, FAULTS_IN_A_ROW + 1):
+        raised: list[BaseException] = []
+        name = type(env.unwrapped).__name__
+        own = {call: vars(env).get(call) for call in ("reset", "step")}
+        for call in own:
+            setattr(env, call, _noting(getattr(env, call), raised))
+        try:
+            with watch.during(f"The check of the env {name} (a reset and a few steps)"):
+                check(env)
+            return env
+        except TeamContractError:
+            if not raised or not rules.restart_failed or attempt == FAULTS_IN_A_ROW:
+                raise
+        finally:
+            for call, before in own.items():
+                vars(env).pop(call) if before is None else setattr(env, call, before)
+        say(f"{name} raised {raised[0]!r} in its check and is made anew (fault {attempt}).")
+        env = make()
+    raise AssertionError("not reached")
+
+
+def _noting(call: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
+    """The same call, which keeps what it raises."""
+
+    @functools.wraps(call)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except TeamContractError:
+            raise
+        except (Exception, SystemExit) as error:
+            raised.append(error)
+            raise
+
+    return called
+
+
+class PythonGames:
+    """The envs of a vector of teams, one a game.
+
+    Args:
+        envs: Changed in place where one is made anew.
+        name: What messages call them.
+        has_state: Whether they have a `state()`.
+        make: Makes one more; needed to make one anew.
+        rules: What to do with faults and games without an end.
+
+    Attributes:
+        restarts: Envs made anew so far.
+        steps: [G], steps of the games under way.
+        first: [G], what the last reset returned.
+        last: [G], the actions of the last step and what it returned.
+        states: [G], the last `state()`, if there is one.
+    """
+
+    def __init__(
+        self,
+        envs: list[MultiAgentEnv],
+        name: str,
+        has_state: bool,
+        make: Callable[[], MultiAgentEnv] | None = None,
+        rules: EnvRules | None = None,
+    ) -> None:
+        """See class."""
+        self._envs, self._name, self._has_state, self._make = envs, name, has_state, make
+        self._rules = rules or EnvRules()
+        self._watch = CallWatch(self._rules.hang_timeout_s)
+        self.restarts = 0
+        self.steps = [0] * len(envs)
+        self.first: list[Any] = [None] * len(envs)
+        self.last: list[Any] = [None] * len(envs)
+        self.states: list[Any] = [None] * len(envs)
+        self._faults = [0] * len(envs)
+        self._said_endless = False
+        self._unseeded: set[int] = set()
+        self._seeds: np.random.Generator | None = None
+
+    def seed(self, seed: int) -> None:
+        """Seeds those that are made anew later."""
+        self._seeds = np.random.default_rng([seed, 1])
+
+    def reset(self, g: int, seed: int | None = None) -> Any:
+        """Starts game g anew; what its env returns.
+
+        Raises:
+            EnvFailed: If it raises and isn't to be made anew, or does so again and again.
+        """
+        if self.steps[g]:  # else a fault broke off the game before
+            self._faults[g] = 0
+        while True:
+            if g in self._unseeded and self._seeds is not None:
+                seed = int(self._seeds.integers(2**31))
+            env = self._envs[g]
+            self._watch.call = ("reset() of {} (game {})", (self._name, g), time.monotonic())
+            try:
+                began = env.reset() if seed is None else env.reset(seed=seed)
+                if self._has_state:
+                    self.states[g] = env.state()
+            except (Exception, SystemExit) as error:
+                self._failed(g, error, "reset()")
+                continue
+            finally:
+                self._watch.call = None
+            self._unseeded.discard(g)
+            self.steps[g] = 0
+            self.first[g] = began
+            return began
+
+    def step(self, g: int, sent: dict[Any, int]) -> Any | None:
+        """Plays one step of game g.
+
+        Returns:
+            What its env returns; None if it raised and was made anew: the game is lost.
+
+        Raises:
+            EnvFailed: See `reset`.
+        """
+        env = self._envs[g]
+        steps = self.steps[g] = self.steps[g] + 1
+        watch = self._watch
+        watch.call = ("step() of {} (game {}, step {})", (self._name, g, steps), time.monotonic())
+        try:
+            played = env.step(sent)
+            if self._has_state:
+                self.states[g] = env.state()
+        except (Exception, SystemExit) as error:
+            self._failed(g, error, f"step {steps} of a game")
+            return None
+        finally:
+            watch.call = None
+        self.last[g] = (sent, played)
+        return played
+
+    def out_of_steps(self, g: int) -> bool:
+        """Whether game g must be truncated now; one that seems to have no end is told of."""
+        limit, steps = self._rules.max_episode_steps, self.steps[g]
+        if limit is not None:
+            return steps >= limit
+        if steps >= ENDLESS_STEPS and not self._said_endless:
+            self._said_endless = True
+            say(
+                f"{self._name} has played {steps} steps of a game without an end, and only whole "
+                "games are learned from. Let it end (terminateds or truncateds['__all__']), or set "
+                "max_episode_steps, after which a game is truncated."
+            )
+        return False
+
+    def _failed(self, g: int, error: BaseException, where: str) -> None:
+        """Makes an env anew, or raises what happened."""
+        if isinstance(error, TeamContractError | EngineFailed):
+            raise error
+        self._watch.call = None
+        if self._make is None or not self._rules.restart_failed:
+            raise EnvFailed(
+                f"{self._raised(error, where)}. With "
+                "fault_tolerance(restart_failed_sub_environments=True) its game would be dropped, "
+                "the env made anew, and training go on."
+            ) from error
+        self._count(g, error, where)
+        with contextlib.suppress(Exception):  # what is broken may not close
+            self._envs[g].close()
+        self.steps[g] = 0
+        self._unseeded.add(g)
+        while True:
+            try:
+                self._envs[g] = self._make()
+                return
+            except (Exception, SystemExit) as again:
+                self._count(g, again, "its constructor")
+
+    def _count(self, g: int, error: BaseException, where: str) -> None:
+        """Counts a fault; too many in a row are an error."""
+        self.restarts += 1
+        self._faults[g] += 1
+        if self._faults[g] >= FAULTS_IN_A_ROW:
+            raise EnvFailed(
+                f"{self._raised(error, where)}, the last of {self._faults[g]} faults in a row "
+                "without a game played to its end: the env is not made anew once more."
+            ) from error
+        if isinstance(error, StepFailedRecreateEnvError):
+            return  # RLlib's promise: not a word
+        if self.restarts <= 3 or self.restarts.bit_count() == 1:  # not hundreds of lines
+            say(
+                f"{self._raised(error, where)}. The game is dropped and the env made anew "
+                f"(fault {self.restarts} here)."
+            )
+
+    def _raised(self, error: BaseException, where: str) -> str:
+        return f"{self._name} raised {error!r} in {where}"

@@ -1,0 +1,136 @@
+"""A checkpoint that a new run begins with: whether it is one, and how its settings differ."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+
+from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+from rllib_qatten.checkpoints import folder as checkpoints
+from rllib_qatten.checkpoints.location import local, nearby
+from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.algorithm_class import algorithm_class
+from rllib_qatten.experiment.settings import validated
+from rllib_qatten.experiment.tuner import Plan
+from rllib_qatten.experiment.typed import PLAIN, shown
+
+#: Settings of the agent network and of what learns it, whose state would not fit.
+FIXED = ("agent", "parameter_sharing", "layer_norm", "hidden_size", "optimizer_name")
+#: Lines of differences that are shown.
+MOST = 20
+
+
+def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
+    """The absolute path of a checkpoint of a plan's algorithm, read to its last byte.
+
+    Raises:
+        BadInput: If it is none, naming the newest good one below or beside it.
+    """
+    algorithm = algorithm_class(plan.experiment.run)
+
+    def check(folder: Path) -> Path:
+        if issubclass(algorithm, ValueDecomposition):
+            checkpoints.verify(folder, algorithm.__name__)
+        else:
+            checkpoints.read_metadata(folder)
+        return folder.resolve()
+
+    try:
+        path = local(path)
+        try:
+            return check(path)
+        except checkpoints.CheckpointError as error:
+            hint = ""
+            for folder in nearby(path, Path(Algorithm.METADATA_FILE_NAME)):
+                with contextlib.suppress(checkpoints.CheckpointError):
+                    hint = f" Did you mean {check(folder)}?"
+                    break
+            raise BadInput(f"--resume {error}{hint}") from error
+    except (OSError, ValueError) as error:  # a name that no file can have
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"--resume {shown(str(path))}: is no checkpoint: {error}") from error
+
+
+def differences(checkpoint: Path, plan: Plan) -> list[str]:
+    """How the settings of a plan's one trial differ from those that a checkpoint was saved with.
+
+    Args:
+        checkpoint: A checkpoint that was verified; it is the user's own, and is unpickled.
+        plan: The plan.
+
+    Returns:
+        A line for each; none for algorithms that are not ours.
+
+    Raises:
+        BadInput: If the checkpoint's state cannot go into networks or an optimizer of these
+            settings.
+    """
+    algorithm = algorithm_class(plan.experiment.run)
+    if not issubclass(algorithm, ValueDecomposition):
+        return []
+    config = next(iter(plan.experiment.variants()))
+    here: Any = validated(plan.experiment, algorithm, config)
+    before = _saved_settings(checkpoint)
+    changed = dict(_changed(before, here.get_state()))
+    lines = [f"{key}: {shown(old)} in the checkpoint, {shown(new)} here"
+             for key, (old, new) in changed.items()]  # fmt: skip
+    unfit = [key for key in changed if key in FIXED]
+    if not unfit and changed.keys() & set(here.mixer_options):
+        there = algorithm.get_default_config().update_from_dict(
+            {key: before[key] for key in here.mixer_options if key in before}
+        )
+        if _mixer_shapes(there) != _mixer_shapes(here):
+            unfit = [key for key in changed if key in here.mixer_options]
+    if unfit:
+        told = "; ".join(line for line in lines if line.partition(":")[0] in unfit)
+        raise BadInput(
+            f"--resume {checkpoint}: its weights and optimizer do not fit these settings: {told}."
+        )
+    return lines if len(lines) <= MOST else [*lines[:MOST], f"and {len(lines) - MOST} more"]
+
+
+def _saved_settings(checkpoint: Path) -> dict[str, Any]:
+    """The settings of the algorithm that saved a checkpoint, by RLlib's own file."""
+    file = checkpoint / Algorithm.CLASS_AND_CTOR_ARGS_FILE_NAME
+    try:
+        with file.open("rb") as opened:
+            [settings], _ = pickle.load(opened)["ctor_args_and_kwargs"]
+        return dict(settings)
+    except Exception as error:  # pickles of other versions raise anything
+        raise BadInput(
+            f"--resume {checkpoint}: {file.name} cannot be read here: {type(error).__name__}: "
+            f"{error}"
+        ) from error
+
+
+def _changed(
+    before: dict[str, Any], here: dict[str, Any], inside: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Dotted key -> (old, new) of plain values that differ, in what both have."""
+    for key in before.keys() & here.keys() if not inside else before.keys() | here.keys():
+        old, new = before.get(key), here.get(key)
+        if str(key).startswith("_") or not {type(old), type(new)} <= {*PLAIN}:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changed(old, new, f"{inside}{key}.")
+        elif old != new:
+            yield f"{inside}{key}", (old, new)
+
+
+def _mixer_shapes(settings: Any) -> dict[str, Any]:
+    """The shapes of a mixer's weights for the smallest team."""
+    with torch.device("meta"):
+        mixer = settings.rl_module_class.make_mixer(
+            TeamSpec(("agent",), 1, 1, 1), settings._model_config_auto_includes
+        )
+    return (
+        {name: tuple(weight.shape) for name, weight in mixer.state_dict().items()} if mixer else {}
+    )

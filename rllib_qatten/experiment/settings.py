@@ -1,0 +1,201 @@
+"""An algorithm's settings as a typed model, made from the methods of its config that set them.
+
+RLlib declares its settings in the signatures of `training()`, `env_runners()` and so on, and
+explains them in their docstrings. From these come the checks of kinds and the schema.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from pydantic import BaseModel, Field, ValidationError, create_model
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+
+from rllib_qatten.algorithms.old_names import known_setting
+from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
+
+#: Settings whose values are classes and functions, besides those whose type says so.
+CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
+#: Their parts may be fractions, whatever RLlib's annotations say.
+_FRACTIONS = re.compile(r"num_[cg]pus(_|$)")
+#: The widest layer: with two of them a network has 4 billion weights.
+MAX_WIDTH = 2**16
+_RLLIB_HINT = "To suppress all validation errors"
+
+Result = TypeVar("Result")
+
+
+@functools.cache
+def settings_model(algorithm: Any) -> type[BaseModel]:
+    """The model of the settings that YAML can give to an algorithm.
+
+    Fields are named and described as the config's methods do it; those that only Python can give
+    are not among them.
+    """
+    config = algorithm.get_default_config()
+    declared = {name: (kind, text) for name, kind, text in _declared(type(config))}
+    declared["env"] = (str, "Name of the environment; goes before the one beside `config`.")
+    defaults = config.to_dict()
+    fields: dict[str, Any] = {}
+    for name in [*config.keys(), "env"]:
+        kind, text = declared.get(name, (Any, ""))
+        kind = plain_kind(kind)
+        if name.startswith("_") or CODE.match(name) or kind is None:
+            continue
+        if _FRACTIONS.match(name):
+            kind |= float
+        default = defaults.get(name)
+        if kind is not Any and type(default) in PLAIN:
+            kind |= type(default)  # RLlib's own need not fit its annotation
+        fields[name] = (kind, Field(default, description=text or None))
+    return create_model(algorithm.__name__, __config__=STRICT, **fields)
+
+
+def check_kinds(
+    experiment: Experiment, algorithm: Any, config: dict[str, Any], of: str = "config"
+) -> None:
+    """Checks that settings exist and that values are of their kinds.
+
+    Args:
+        experiment: For the message.
+        algorithm: Whose settings they are.
+        config: Settings without anything to sample.
+        of: Where they stand.
+
+    Raises:
+        BadInput: For the first fault.
+    """
+    model = settings_model(algorithm)
+    for key in config:
+        if key.startswith("_"):
+            raise experiment.error(f"{of}.{key}", "is no setting: it is private.")
+        if key not in model.model_fields:
+            if CODE.match(key) or key in algorithm.get_default_config().keys():
+                raise experiment.error(
+                    f"{of}.{key}",
+                    "takes a Python object, which no YAML can give: set it in Python.",
+                )
+            raise experiment.error(f"{of}.{key}", _unknown(key, model))
+    try:
+        model.model_validate(config)
+    except ValidationError as error:
+        key, problem = fault(error, model, config)
+        raise experiment.error(f"{of}.{key}", problem) from error
+    if evaluation := config.get("evaluation_config"):
+        check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
+
+
+def _unknown(key: str, model: type[BaseModel]) -> str:
+    """The problem with a key that is no setting, also with names of other codes'."""
+    try:
+        known_setting(key, model.model_fields, f"config key of {model.__name__}")
+    except ValueError as error:
+        return str(error)
+    raise AssertionError(key)
+
+
+def validated(
+    experiment: Experiment, algorithm: type[Algorithm], config: dict[str, Any]
+) -> AlgorithmConfig:
+    """The config of settings whose kinds were checked, validated by the algorithm itself.
+
+    Raises:
+        BadInput: For the first fault.
+    """
+    return naming_culprit(experiment, config, functools.partial(_validated, algorithm))
+
+
+def naming_culprit(
+    experiment: Experiment, config: dict[str, Any], attempt: Callable[[dict[str, Any]], Result]
+) -> Result:
+    """What an attempt at settings returns.
+
+    Raises:
+        BadInput: If it fails; RLlib takes for granted what it doesn't check, so the setting that
+            alone brings it down is looked for.
+    """
+    try:
+        return attempt(config)
+    except ValueError as error:
+        # RLlib ends with a hint for Python.
+        raise experiment.error("config", str(error).partition(_RLLIB_HINT)[0].strip()) from error
+    except Exception as error:
+        for key, value in config.items():
+            try:
+                attempt({key: value})
+            except ValueError:
+                continue
+            except Exception:
+                raise experiment.error(
+                    f"config.{key}", f"is nothing that this setting takes: {shown(value)}."
+                ) from error
+        raise experiment.error("config", "these settings do not go together.") from error
+
+
+def _validated(algorithm: type[Algorithm], config: dict[str, Any]) -> AlgorithmConfig:
+    settings = algorithm.get_default_config()
+    settings.update_from_dict(config)
+    for name, width in _whole_numbers(settings._model_config_auto_includes):
+        if width > MAX_WIDTH:
+            raise ValueError(f"{name} must be {MAX_WIDTH:,} or less; got {width}.")
+    # Weights that are only declared take no memory, however many they are.
+    with torch.device("meta"):
+        settings.validate()
+        settings.get_evaluation_config_object()
+    return settings
+
+
+def _whole_numbers(tree: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _whole_numbers(value)
+        elif isinstance(value, int):
+            yield key, value
+
+
+def _declared(config: type[AlgorithmConfig]) -> Iterator[tuple[str, Any, str]]:
+    """Name, annotation and description of every setting; of several the most derived one's."""
+    for cls in reversed(config.__mro__):
+        for method in vars(cls).values():
+            if not inspect.isfunction(method) or method.__name__.startswith("_"):
+                continue
+            texts = _descriptions(inspect.getdoc(method) or "")
+            for name, parameter in inspect.signature(method).parameters.items():
+                if parameter.default is NotProvided:
+                    yield name, _resolved(parameter.annotation, method), texts.get(name, "")
+
+
+def _resolved(annotation: Any, method: Any) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return Any
+    if isinstance(annotation, str):
+        try:
+            return eval(annotation, vars(typing) | method.__globals__)  # as get_type_hints does
+        except NameError:
+            return Any
+    return annotation
+
+
+def _descriptions(doc: str) -> dict[str, str]:
+    """The arguments of a docstring in Google's style: name -> text."""
+    _, found, arguments = doc.partition("Args:\n")
+    texts: dict[str, str] = {}
+    name = ""
+    for line in arguments.splitlines() if found else ():
+        if line.strip() and not line.startswith(" "):
+            break  # the next section
+        if start := re.match(r"    (\w+)(?: \([^)]*\))?: (.*)", line):
+            name, texts[start[1]] = start[1], start[2]
+        elif name and line.strip():
+            texts[name] += f" {line.strip()}"
+        else:
+            name = name if line.strip() else ""
+    return texts

@@ -1,0 +1,116 @@
+"""A checked experiment as Tune's `Tuner`, new or restored."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.schedulers import TrialScheduler
+
+from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
+from rllib_qatten.experiment.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A checked experiment with the parts of its `Tuner`, which are made once.
+
+    Attributes:
+        experiment: The experiment.
+        trainable: What Tune runs: a registered name or a class.
+        metric: Result key that schedulers and searches go by.
+        cpus_per_trial: CPUs that the hungriest trial reserves.
+        scheduler: Tune's scheduler, if one was asked for.
+        search_alg: Tune's search algorithm, if one was asked for.
+        trackers: Callbacks of W&B and MLflow.
+    """
+
+    experiment: Experiment
+    trainable: Any
+    metric: str
+    cpus_per_trial: float
+    scheduler: TrialScheduler | None
+    search_alg: Any
+    trackers: list[Callback]
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier run left something to restore."""
+        folder = self.experiment.folder
+        if isinstance(folder, str):
+            return Tuner.can_restore(folder)
+        return any(folder.glob("experiment_state-*.json"))
+
+
+def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -> Tuner:
+    """The `Tuner` that runs an experiment; makes the folder of its results.
+
+    Args:
+        plan: The checked experiment.
+        stop: A `Stopper`.
+        callbacks: Tune callbacks.
+        resume: Checkpoint from which its one trial goes on.
+    """
+    experiment = plan.experiment
+    searches = plan.scheduler or plan.search_alg
+    return Tuner(
+        plan.trainable,
+        param_space=experiment.param_space,
+        tune_config=TuneConfig(
+            # Without a search a result may do without it.
+            metric=plan.metric if searches else None,
+            mode=experiment.mode if searches else None,
+            num_samples=experiment.num_samples,
+            max_concurrent_trials=experiment.max_concurrent_trials,
+            scheduler=plan.scheduler,
+            search_alg=plan.search_alg,
+            reuse_actors=experiment.reuse_actors,
+        ),
+        run_config=RunConfig(
+            name=experiment.name,
+            storage_path=str(experiment.folder).removesuffix(f"/{experiment.name}"),
+            stop=stop,
+            callbacks=_callbacks(plan, callbacks),
+            checkpoint_config=CheckpointConfig(**experiment.checkpoint_config.model_dump()),
+            failure_config=FailureConfig(max_failures=experiment.max_failures),
+            # What a trial prints is kept beside its results and not mixed into the table.
+            log_to_file=True,
+            verbose=0,
+        ),
+        # `tune.run(restore=...)`: the trial begins with this checkpoint, and one that fails
+        # later goes on from its own.
+        _tuner_kwargs={"restore": str(resume)} if resume else None,
+    )
+
+
+def restored_tuner(plan: Plan, *, stop: Any, callbacks: list[Any]) -> Tuner:
+    """The `Tuner` that goes on with what an earlier run of the same experiment left.
+
+    Args:
+        plan: The checked experiment.
+        stop: A `Stopper`.
+        callbacks: Tune callbacks, in the order of the earlier run.
+
+    Raises:
+        BadInput: If the earlier run had other settings.
+    """
+    experiment = plan.experiment
+    with experiment.locating("config"):
+        tuner = Tuner.restore(
+            str(experiment.folder),
+            plan.trainable,
+            resume_errored=True,
+            param_space=experiment.param_space,
+        )
+    # Tune kept those of the process that ended.
+    run_config = tuner._local_tuner.get_run_config()
+    run_config.stop = stop
+    run_config.callbacks = _callbacks(plan, callbacks)
+    return tuner
+
+
+def _callbacks(plan: Plan, callbacks: list[Any]) -> list[Any]:
+    # Tune adds TensorBoard.
+    return [*callbacks, CSVCurves(), JSONCurves(), *plan.trackers]

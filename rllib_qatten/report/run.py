@@ -1,0 +1,54 @@
+"""One trial as a report sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rllib_qatten import keys
+from rllib_qatten.messages import printable
+
+
+@dataclasses.dataclass
+class Run:
+    """One trial. All texts are safe to show; all numbers are finite and of bounded size.
+
+    Attributes:
+        folder: Where its files are.
+        label: Algorithm, and what tells it from its variants.
+        environment: What played, with its version where it is known.
+        task: Map, or the environment's own name.
+        config: Settings as the trial got them.
+        command: What started it, as far as known.
+        versions: Of the packages that trained it, as its checkpoints say.
+        steps: Env steps at each evaluation, never falling, [E].
+        scores: Name of `SCORES` ("win_rate" in battles only) -> one number an evaluation, [E].
+        greedy: Whether these are greedy games; else exploring ones.
+        columns: Every numeric column -> one number a result, NaN where it has none, [R].
+    """
+
+    folder: Path
+    label: str
+    environment: str
+    task: str
+    config: dict[str, Any]
+    command: str
+    versions: str
+    steps: np.ndarray
+    scores: dict[str, np.ndarray]
+    greedy: bool
+    columns: dict[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """What a reader tells it by: its seed, or else its folder."""
+        seed = self.config.get("seed")
+        return printable(self.folder.name if seed is None else f"seed {seed}", 100)
+
+    def final(self, score: str) -> float:
+        """Mean of the last five evaluations; NaN if the score was not measured."""
+        values = self.scores.get(score)
+        return float("nan") if values is None else float(np.mean(values[-keys.LAST :]))

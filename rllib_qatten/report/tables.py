@@ -1,0 +1,115 @@
+"""The results of a trial as rows, from the files that Tune wrote or anybody else.
+
+Sizes are bounded: a file that breaks a bound is named, and the next one is tried.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray.tune.result import EXPR_PROGRESS_FILE, EXPR_RESULT_FILE, TRAINING_ITERATION
+from ray.tune.utils import flatten_dict
+
+from rllib_qatten.files import parse_json, read_bounded
+
+#: Bytes of a file of results, columns, and cells of a trial that are read at most: far above what
+#: training writes (a row of 20 kB and 300 columns an iteration).
+TABLE_LIMIT, COLUMNS_LIMIT, CELLS_LIMIT = 2**28, 10_000, 20_000_000
+#: No number of a run is as large, and sums of such ones are still finite.
+LARGEST = 1e18
+
+Row = dict[str, Any]
+
+
+def read_table(folder: Path) -> tuple[list[Row], list[str]]:
+    """The rows of a trial, with what is wrong with its files.
+
+    result.json goes first: progress.csv has only the columns that its first row had.
+    """
+    problems: list[str] = []
+    for file, parse in ((EXPR_RESULT_FILE, _parse_json), (EXPR_PROGRESS_FILE, _parse_csv)):
+        try:
+            content = read_bounded(folder / file, TABLE_LIMIT, inside=folder)
+            text = content.decode("utf-8", errors="replace")
+            *lines, cut = text.replace("\r", "").split("\n")
+            lines = [line for line in lines if line.strip()]
+            rows = list(parse(lines))
+            _assert_bounded(rows)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(f"{file} cannot be read: {error.strerror}")
+            continue
+        except ValueError as error:
+            problems.append(f"{file} cannot be read: {error}")
+            continue
+        broken = len(lines) - (file == EXPR_PROGRESS_FILE and bool(lines)) - len(rows)
+        problems += [f"{file}: the last line is cut and left out"] if cut else []
+        problems += [f"{file}: {broken} broken lines are left out"] if broken > 0 else []
+        if rows:
+            return _forward(rows), problems
+    return [], problems
+
+
+def numbers(rows: list[Row]) -> dict[str, np.ndarray]:
+    """Every column with a number in it -> its numbers [R], NaN where a row has none."""
+    names = dict.fromkeys(key for row in rows for key in row)
+    columns = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
+    return {name: column for name, column in columns.items() if np.isfinite(column).any()}
+
+
+def number(value: Any) -> float:
+    """A finite number of bounded size; NaN for all else."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return found if abs(found) <= LARGEST else math.nan
+
+
+def _assert_bounded(rows: list[Row]) -> None:
+    names = {key for row in rows for key in row}
+    if len(names) > COLUMNS_LIMIT or len(names) * len(rows) > CELLS_LIMIT:
+        raise ValueError(f"it has {len(rows):,} rows of {len(names):,} columns")
+
+
+def _parse_csv(lines: list[str]) -> Iterator[Row]:
+    rows = csv.reader(lines)
+    head: list[str] | None = None
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:  # a field too long, quotes that never end
+            continue
+        if head is None:
+            head = row
+        elif len(row) == len(head):
+            yield dict(zip(head, row, strict=True))
+
+
+def _parse_json(lines: list[str]) -> Iterator[Row]:
+    for line in lines:
+        try:
+            row = parse_json(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            config = row.pop("config", None)
+            yield flatten_dict(row) | {"config": config}
+
+
+def _forward(rows: list[Row]) -> list[Row]:
+    """Without the rows that a restored trial played again later."""
+    kept: list[Row] = []
+    for row in reversed(rows):
+        iteration = number(row.get(TRAINING_ITERATION))
+        if not kept or not iteration >= number(kept[-1].get(TRAINING_ITERATION)):
+            kept.append(row)
+    return kept[::-1]

@@ -1,0 +1,267 @@
+"""Runs that are told to stop, by any signal at any time, and continue as if they were not."""
+
+import contextlib
+import json
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.stopping import StopRequest
+from tests.checkpoints.resuming import numbers
+from tests.experiment.test_sweeps import none_is_left
+
+GAME = {
+    "run": "QMIX",
+    "env": "two_step_game",
+    "stop": {"training_iteration": 12},
+    "checkpoint_config": {"checkpoint_frequency": 4},
+    "config": {
+        "seed": 7,
+        "hidden_size": 8,
+        "min_sample_timesteps_per_iteration": 512,
+        "evaluation_interval": 3,
+        "evaluation_duration": 4,
+        "train_batch_size_episodes": 8,
+    },
+}
+
+
+def changed(**config):
+    """The game with other settings."""
+    return GAME | {"config": GAME["config"] | config}
+
+
+class Run:
+    """`rllib train` in a session of its own."""
+
+    def __init__(self, folder, experiment, *words, terminal=None, **environment):
+        (folder / "exp.yaml").write_text(yaml.safe_dump({"game": experiment}))
+        command = [sys.executable, "-m", "rllib_qatten", "train", "-f", "exp.yaml"]
+        (folder / "tmp").mkdir(exist_ok=True)
+        self.folder = folder
+        pipes = {"stdin": terminal} if terminal else {}
+        self.process = subprocess.Popen(
+            [*command, "--storage-path", "out", *words],
+            cwd=folder, text=True, start_new_session=True,
+            stdout=terminal or (folder / "stdout").open("w"),
+            stderr=terminal or (folder / "stderr").open("w"),
+            env=os.environ | environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            **pipes,
+        )  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        assert none_is_left(self.process.pid)
+
+    @property
+    def output(self):
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def errors(self):
+        return (self.folder / "stderr").read_text()
+
+    @property
+    def rows(self):
+        """All results of its first trial."""
+        files = sorted((self.folder / "out" / "game").glob("*/result.json"))
+        return [json.loads(line) for line in files[0].read_text().splitlines()] if files else []
+
+    def lines(self):
+        return len(re.findall(r"^ +[\d,]+ +", self.output, re.MULTILINE))
+
+    def wait_for(self, condition, seconds=120):
+        """Waits until something holds, of a process that goes on."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.errors
+            assert time.monotonic() < end, self.output + self.errors
+            time.sleep(0.05)
+
+    def end(self, seconds=180):
+        """Its exit code."""
+        return self.process.wait(seconds)
+
+
+def left_in(folder):
+    """Temporary folders of runs."""
+    return list(folder.glob("rllib*"))
+
+
+def listening(process):
+    """Address and program of every socket on which a process or one of its children listens."""
+    found = set()
+    for each in [psutil.Process(process), *psutil.Process(process).children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for connection in each.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN or connection.type == 2:  # UDP
+                    found.add((connection.laddr.ip, each.name()))
+    return found
+
+
+def test_sigterm_saves_and_restore_continues_and_nobody_else_listens(tmp_path):
+    with Run(tmp_path, GAME | {"stop": {"training_iteration": 9999}}) as run:
+        run.wait_for(lambda: run.lines() >= 2)
+        found = listening(run.process.pid)
+        environment = psutil.Process(run.process.pid).children()[0].environ()
+        ground = Path(environment["RAY_TMPDIR"])
+        assert ground.stat().st_mode & 0o777 == 0o700
+        assert len(environment["RAY_AUTH_TOKEN"]) == 64
+        run.process.terminate()
+        run.process.terminate()  # as some schedulers do
+        assert run.end(90) == 143, run.errors
+        assert {name for _, name in found} >= {"gcs_server", "raylet"}
+        assert {ip for ip, _ in found} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, found
+        assert "Stopping after this iteration" in run.errors
+        assert "Traceback" not in run.errors
+        assert re.search(r"^  rllib train -f exp.yaml .*--restore$", run.errors, re.MULTILINE)
+        [saved] = re.findall(r"--resume (\S+)$", run.errors, re.MULTILINE)
+        assert f"Last checkpoint:  {saved}" in run.output
+        assert not ground.exists()
+        before = run.rows
+    stop = before[-1]["training_iteration"] + 2
+    with Run(tmp_path, GAME | {"stop": {"training_iteration": stop}}, "--restore") as run:
+        assert run.end() == 0, run.errors
+        assert run.rows[: len(before)] == before
+        assert [row["training_iteration"] for row in run.rows] == list(range(1, stop + 1))
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan"])
+def test_a_grace_time_that_is_none(monkeypatch, text):
+    monkeypatch.setenv("RLLIB_GRACE_S", text)
+    with pytest.raises(BadInput, match=f"RLLIB_GRACE_S must be seconds, 0 or more; got '{text}'"):
+        StopRequest()
+
+
+def trained(folder, experiment, *words):
+    """Results and last checkpoint of a run to its end."""
+    with Run(folder, experiment, *words) as run:
+        assert run.end() == 0, run.errors
+        assert "Traceback" not in run.errors
+        return run.rows
+
+
+def same(rows, others):
+    """Whether two runs have the same numbers in every iteration, but for the clock."""
+    last = {row["training_iteration"]: numbers(row) for row in rows}
+    return last == {row["training_iteration"]: numbers(row) for row in others}
+
+
+def stopped_at_random(folder, experiment, times, seconds, signum=signal.SIGTERM):
+    """Stops and restores a run some times, at random moments; then lets it end."""
+    codes = []
+    for _ in range(times):
+        words = ["--restore"] if list(folder.glob("out/game/experiment_state-*.json")) else []
+        with Run(folder, experiment, *words) as run:
+            # After it took the signal over from Python, whose default is death without a word.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.process.wait(random.uniform(2, seconds))
+            run.process.send_signal(signum)
+            codes.append(run.end(90))
+            assert codes[-1] in (0, 128 + signum, -signum), run.errors
+            assert "Traceback" not in run.errors
+    words = ["--restore"] if list(folder.glob("out/game/experiment_state-*.json")) else []
+    return codes, trained(folder, experiment, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_stopped_at_random_times_all_ends_as_if_never_stopped(tmp_path):
+    experiment = changed(updates_per_episode=1.0)
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    straight.mkdir()
+    broken.mkdir()
+    wanted = trained(straight, experiment)
+    codes, found = stopped_at_random(broken, experiment, 6, 25)
+    assert same(found, wanted)
+    assert 143 in codes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("sampling", ["lockstep", "overlapped"])
+def test_sigterm_stops_sweeps(tmp_path, sampling):
+    players = {"sampling": sampling, "num_env_runners": 1} if sampling == "overlapped" else {}
+    experiment = changed(lr={"grid_search": [0.001, 0.002]}, **players)
+    experiment["stop"] = {"training_iteration": 9999}
+    with Run(tmp_path, experiment) as run:
+        run.wait_for(lambda: len(re.findall("^#", run.output, re.MULTILINE)) > 3)
+        run.process.terminate()
+        assert run.end(90) == 143
+        assert "To continue all trials:" in run.errors
+        assert "Traceback" not in run.errors
+        rows = [row["training_iteration"] for row in run.rows]
+    experiment["stop"] = {"training_iteration": rows[-1] + 2}
+    with Run(tmp_path, experiment, "--restore") as run:
+        assert run.end() == 0, run.errors
+        assert [row["training_iteration"] for row in run.rows][: len(rows)] == rows
+
+
+@pytest.mark.slow
+def test_a_signal_before_the_first_result(tmp_path):
+    with Run(tmp_path, changed(min_sample_timesteps_per_iteration=10**7), RLLIB_GRACE_S="1") as run:
+        run.wait_for(lambda: "replay of" in run.errors)
+        time.sleep(2)
+        start = time.monotonic()
+        run.process.terminate()
+        assert run.end(60) == 143
+        assert time.monotonic() - start < 15
+        assert "The iteration did not end in time" in run.errors
+        assert "--restore" in run.errors
+        assert "Traceback" not in run.errors
+    assert trained(tmp_path, GAME, "--restore")[-1]["training_iteration"] == 12
+
+
+@pytest.mark.slow
+def test_a_terminal_that_closes(tmp_path):
+    ours, theirs = pty.openpty()
+    forever = GAME | {"stop": {"training_iteration": 9999}}
+    with Run(tmp_path, forever, terminal=theirs) as run:
+        os.close(theirs)
+        seen = b""
+        while seen.count(b"\n") < 5:
+            seen += os.read(ours, 4096)
+        os.close(ours)
+        run.process.send_signal(signal.SIGHUP)  # as the kernel does to whom the terminal belongs
+        assert run.end(90) == 129
+    assert trained(tmp_path, GAME | {"stop": {"training_iteration": 1}}, "--restore")
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    with Run(tmp_path, changed(min_sample_timesteps_per_iteration=10**7)) as run:
+        run.wait_for(lambda: "replay of" in run.errors)
+        run.process.send_signal(signal.SIGINT)
+        run.wait_for(lambda: "Ctrl-C again" in run.errors)
+        run.process.send_signal(signal.SIGINT)
+        assert run.end(30) == 130
+        assert "Traceback" not in run.errors
+
+
+@pytest.mark.slow
+def test_a_time_budget_ends_with_a_checkpoint_and_a_word(tmp_path):
+    experiment = GAME | {"stop": {"training_iteration": 9999}, "time_budget_s": 15}
+    with Run(tmp_path, experiment) as run:
+        assert run.end(120) == 0, run.errors
+        assert "time_budget_s: the 15 s of game are over." in run.output
+        [saved] = re.findall(r"--resume (\S+)$", run.errors, re.MULTILINE)
+        assert Path(saved).is_dir()
+        last = run.rows[-1]["training_iteration"]
+    experiment = GAME | {"stop": {"training_iteration": last + 1}, "time_budget_s": 60}
+    assert trained(tmp_path, experiment, "--restore")[-1]["training_iteration"] == last + 1
