@@ -92,7 +92,7 @@ def make_teams(
     rules = rules or EnvRules()
     create = env_creator(env)
     make = functools.partial(create, env_config)
-    watch = CallWatch(rules.hang_timeout_s)
+    watch = CallWatch()  # many calls in one: told, not ended
     with watch.during(f"The constructor of the env {env}"):
         first = make()
     if vectorizes(first):
