@@ -100,7 +100,7 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
             nbytes = int(counts.sum()) * math.prod(shape) * np.dtype(dtype).itemsize
             if nbytes > ARRAY_LIMIT:
                 raise ValueError(f"its header has {name} of {nbytes:,} bytes in a block.")
-compressed = _member(file, f"{first // size}/{name}.zst", ARRAY_LIMIT)
+            compressed = _member(file, f"{first // size}/{name}.zst", ARRAY_LIMIT)
             data = codec.decompress(compressed, nbytes)
             joined = np.frombuffer(data, dtype).reshape(-1, *shape)
             # Copies, so that a dropped episode does not keep its block in memory.

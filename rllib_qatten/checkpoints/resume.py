@@ -63,8 +63,8 @@ class ResumableAlgorithm(Algorithm):
             raise checkpoint.CheckpointError(
                 f"{type(self).__name__} got no settings. If it is being loaded from a checkpoint, "
                 "that was saved by an older rllib_qatten, whose classes have moved since. Its team "
-                "still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train "
-                "further, build the algorithm from the same settings and call restore_from_path(path)."
+                "still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, "
+                "build the algorithm from the same settings and call restore_from_path(path)."
             )
         if isinstance(config, dict) and "class" in config and config["num_gpus_per_learner"]:
             # A remote learner runs wherever the cluster has a GPU.
