@@ -1,8 +1,8 @@
 """Value decomposition for teams on RLlib: Qatten and its siblings, and what they play.
 
 Importing the package registers its algorithms and environments with Tune: at once if RLlib is
-imported already, else as soon as it is. Nothing of Ray is imported for it, so that a trained team
-acts without Ray; public names are imported when they are first used.
+already imported, otherwise as soon as it is. No part of Ray is imported for this, so that a trained
+team acts without Ray; public names are imported on first use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ENVS = ("smac", "matrix_game", "two_step_game", "pettingzoo", "gymnasium")
 
 
 def _public_names() -> dict[str, str]:
-    """Name -> module, as the file beside this one has them for type checkers: the one list."""
+    """Name -> module, read from the stub file next to this one: the only list."""
     stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text())
     imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
     return {alias.name: str(node.module) for node in imports for alias in node.names}
@@ -37,7 +37,7 @@ for _name, _home in _HOMES.items():
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used (PEP 562), or that of an added algorithm."""
+    """Imports a public name, or that of an added algorithm, on first use (PEP 562)."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if not name.startswith("_"):
@@ -53,7 +53,7 @@ def __dir__() -> list[str]:
 
 
 def _register_envs(rllib_registry: Any) -> None:
-    """RLlib may be half imported when this runs, so an env is imported when it is wanted."""
+    """RLlib may be half imported when this runs, so an env is imported only when needed."""
     from ray.tune.registry import register_env
 
     for name in _ENVS:

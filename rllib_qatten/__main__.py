@@ -19,14 +19,14 @@ from rllib_qatten.messages import printable
 
 
 class _Commands(TyperGroup):
-    """Ends with the message and 2 for a user's mistake, 1 for an engine's; 130 for Ctrl-C."""
+    """Prints the message; exits with 2 for a user's mistake, 1 for an engine's, 130 for Ctrl-C."""
 
     def invoke(self, ctx: Any) -> Any:
         """See base class."""
         try:
             return super().invoke(ctx)
         except (BadInput, EngineFailed) as error:
-            # It may quote a file that anybody may have made.
+            # It may quote a file from an untrusted source.
             lines = [printable(line, longest=4000) for line in str(error).split("\n")]
             typer.secho("\n".join(["Error: " + lines[0], *lines[1:]]), fg="red", err=True)
             raise typer.Exit(2 if isinstance(error, BadInput) else 1) from None

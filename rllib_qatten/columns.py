@@ -1,4 +1,4 @@
-"""Names of batch and module columns, beside RLlib's own `Columns`; for rollout and training alike.
+"""Names of batch and module columns that RLlib's `Columns` lacks; for rollout and training alike.
 
 Letters: B episodes, T steps, P packed entries, M transitions, N agents, A actions, S state length.
 """
@@ -18,12 +18,12 @@ ALIVE = "alive"
 BATCH_SIZES = "batch_sizes"
 #: [M] the entry each transition starts from; it leads to entry B + m.
 NOW = "now"
-#: [M] bool, True for transitions that were played, False for padding.
+#: [M] bool, True for real transitions, False for padding.
 MASK = "mask"
-#: [M] what each transition's loss counts: its episode's weight.
+#: [M] weight of each transition's loss: its episode's importance weight.
 WEIGHTS = "weights"
 
-# What a module answers.
+# What a module returns.
 #: [..., N, A] values of all actions, legal or not.
 UTILITIES = "utilities"
 #: [..., N, h] the agents' hidden states: the key inside RLlib's STATE_IN and STATE_OUT.
@@ -35,5 +35,5 @@ TARGET_Q_TOT = "target_q_tot"
 TARGET_GREEDY_Q_TOT = "target_greedy_q_tot"
 #: Scalar to add to the loss.
 REGULARIZER = "regularizer"
-#: By-products that are logged as they are.
+#: By-products that are logged unchanged.
 STATS = "stats"

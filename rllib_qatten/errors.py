@@ -1,4 +1,4 @@
-"""What stops a run with a message: mistakes of the user, engines and environments that fail."""
+"""Errors that stop a run with a message: user mistakes, failing engines and environments."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
-#: Accepted names are listed in up to so many letters.
+#: All accepted names are listed if that takes at most this many characters.
 FEW = 500
 _names = reprlib.Repr()
 _names.maxstring = _names.maxother = 100
 
 
 class BadInput(ValueError):
-    """What the user gave cannot be run; the message says where, what came and what is accepted."""
+    """The user's input cannot be run; the message says where, what it was and what is accepted."""
 
 
 class EngineFailed(RuntimeError):
-    """An engine cannot play, however often it is started; the message says why."""
+    """An engine cannot play, however often it is restarted; the message says why."""
 
 
 class EnvFailed(EngineFailed):
@@ -28,9 +28,9 @@ def one_of(name: str, accepted: Iterable[str], what: str) -> str:
     """Returns `name` if it is accepted.
 
     Args:
-        name: What came.
+        name: The given name.
         accepted: The names that exist.
-        what: What the name stands for, to begin the message with.
+        what: What the name stands for; the message begins with it.
 
     Raises:
         ValueError: If it isn't, with the nearest names and, if they are few, all others.

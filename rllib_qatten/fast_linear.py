@@ -1,10 +1,10 @@
-"""Matrix products of many rows, and the linear layer made of them, at the processor's full speed.
+"""Matrix products of many rows, and a linear layer built on them, at the processor's full speed.
 
-torch sends its products to MKL, which leaves AVX-512 unused on AMD's processors and reaches half
-their speed. oneDNN, which torch brings along, uses it; `torch.compile` gets there by the operator
-that is called here. oneDNN compiles a kernel for every shape it meets, in about the time of a
-product, and batches of whole episodes have ever new numbers of rows. So rows are worked off in
-spans of few lengths; what remains, and whatever is not float32 on a CPU, is torch's own product.
+torch sends its products to MKL, which leaves AVX-512 unused on AMD processors and reaches half
+their speed. oneDNN, which ships with torch, uses it; `torch.compile` reaches it through the same
+operator that is called here. oneDNN compiles a kernel for every new shape, in about the time of one
+product, and batches of whole episodes keep bringing new row counts. So rows are processed in spans
+of a few fixed lengths; the remainder, and anything that is not float32 on a CPU, goes to torch.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Rows of a span: multiples of the one up to the other; more leave the cache.
+#: Rows of a span: multiples of the first up to the second; longer spans no longer fit the cache.
 FEWEST, MOST = 256, 2048
-#: Fewer rows than these are quicker by torch, a call of oneDNN's operator being long.
+#: Below this many rows torch is faster: calling oneDNN's operator has a high fixed cost.
 WORTH_A_CALL = 80
 
 _ONEDNN: Any = None
@@ -34,7 +34,7 @@ def by_rows(
         x: [M, K].
         weight: [J, K].
         bias: [J], or None.
-        few_lengths: Says that M takes few values over a run, so that no spans are needed.
+        few_lengths: M takes only a few values over a run, so that no spans are needed.
 
     Returns:
         [M, J].
@@ -62,7 +62,7 @@ def over_rows(a: Tensor, b: Tensor) -> Tensor:
     """
     if not _suits(a):
         return a.T @ b
-    if a.shape[1] > b.shape[1]:  # the left side is copied to be transposed: the narrower one
+    if a.shape[1] > b.shape[1]:  # the left side is copied to transpose it: take the narrower one
         return over_rows(b, a).T
     lengths = _spans(len(a))
     *pairs, (a, b) = zip(a.split_with_sizes(lengths), b.split_with_sizes(lengths), strict=True)
@@ -82,7 +82,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """torch's layer, with the same parameters, by `linear`."""
+    """torch's layer with the same parameters, computed by `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., K] -> [..., J]."""
@@ -90,7 +90,7 @@ class Linear(nn.Linear):
 
 
 class _Linear(torch.autograd.Function):
-    """`linear` of rows [M, K]."""
+    """`linear` for rows [M, K]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -102,7 +102,7 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad
         bias = grad.sum(0) if to_bias else None
-        if torch.is_grad_enabled():  # a second derivative is wanted
+        if torch.is_grad_enabled():  # a second derivative is asked for
             return grad @ weight if to_x else None, grad.T @ x if to_weight else None, bias
         return (
             by_rows(grad, weight.T) if to_x else None,
@@ -112,7 +112,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _suits(x: Tensor) -> bool:
-    """Whether oneDNN's product is for this tensor."""
+    """Whether oneDNN's product supports this tensor."""
     usual = x.dtype == torch.float32 and x.device.type == "cpu"
     return _ONEDNN is not None and usual and not torch.is_autocast_enabled("cpu")
 
@@ -123,7 +123,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _spans(rows: int) -> list[int]:
-    """Lengths that add up to `rows`; the last, below `FEWEST` and maybe 0, is for torch."""
+    """Lengths that add up to `rows`; the last, below `FEWEST` and possibly 0, goes to torch."""
     spans = [MOST] * (rows // MOST)
     rest = rows % MOST
     if rest >= FEWEST:

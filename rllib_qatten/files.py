@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and files that anybody may have made."""
+"""Files that appear whole or not at all, and files from untrusted sources."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rllib_qatten.errors import BadInput
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write to, beside `path`, that takes its place if all goes well.
+    """A temporary file next to `path` that replaces it if all goes well.
 
-    Made at once, so that what cannot be written is known before any work is done.
+    It is created at once, so that an unwritable path is noticed before any work is done.
 
     Raises:
         BadInput: If `path` cannot be written.
@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        # With the ending kept: some writers go by it.
+        # Keeps the suffix: some writers go by it.
         handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}.", path.parent)
         os.close(handle)
     except OSError as error:
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # as any new file; temporary ones are private
+        temporary.chmod(0o666 & ~umask)  # as for any new file; temporary files are private
         temporary.replace(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror or error}.") from error
@@ -45,31 +45,31 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
-    """Reads a file that a stranger may have made.
+    """Reads a file that may come from an untrusted source.
 
     Args:
         file: Where it is.
-        limit: Bytes that it may have at most.
-        inside: A folder that a link must not lead out of; None follows any link.
+        limit: Its largest size in bytes.
+        inside: A folder that links must not leave; None follows any link.
 
     Raises:
         OSError: As `open` does.
-        ValueError: If it is too large, no ordinary file, or leads out of the folder.
+        ValueError: If it is too large, not a regular file, or leads out of the folder.
     """
     if inside is not None:
         try:
             target = file.resolve()
-        except RuntimeError as error:  # how Python 3.11 and 3.12 report a loop of links
+        except RuntimeError as error:  # how Python 3.11 and 3.12 report a cycle of links
             raise ValueError(f"{file.name} is a link to itself") from error
         if not target.is_relative_to(inside.resolve()):
             raise ValueError(f"{file.name} is a link that leads out of its folder")
-    # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
+    # Without O_NONBLOCK, opening a named pipe would block until somebody writes to it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
     with open(file, "rb", opener=lambda path, _: os.open(path, flags)) as opened:
         about = os.fstat(opened.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f"{file.name} is no ordinary file")
-        # Python makes room at once for as much as it is asked to read.
+            raise ValueError(f"{file.name} is not a regular file")
+        # Python allocates at once as much as it is asked to read.
         content = b"" if about.st_size > limit else opened.read(about.st_size + 1)
     if about.st_size > limit or len(content) > limit:
         raise ValueError(f"{file.name} is larger than {limit >> 20} MiB")
@@ -77,7 +77,7 @@ def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
 
 
 def parse_json(text: str | bytes, depth: int = 50) -> Any:
-    """Parses JSON that a stranger may have written.
+    """Parses JSON from a source that may not be trusted.
 
     Raises:
         ValueError: If it is not JSON, or nested deeper than `depth`.

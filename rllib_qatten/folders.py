@@ -19,12 +19,12 @@ except ImportError:  # Windows; leftovers stay there
 
 @contextlib.contextmanager
 def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new private folder in `parent` that is gone at the end.
+    """A new private folder in `parent` that is removed at the end.
 
-    Those that killed processes left behind, of the same prefix, are removed first.
+    Folders of the same prefix that killed processes left behind are removed first.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: If it cannot be created.
     """
     for leftover in parent.glob(f"{prefix}*"):
         with _claimed(leftover) as free:
@@ -33,7 +33,7 @@ def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with _claimed(folder):
-            if not folder.exists():  # taken for a leftover before it was claimed
+            if not folder.exists():  # another process took it for a leftover before it was claimed
                 continue
             try:
                 yield folder
@@ -44,9 +44,9 @@ def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _claimed(folder: Path) -> Iterator[bool]:
-    """Within, the folder counts as in use; whether nobody else used it, as far as can be known.
+    """Holds a claim on the folder; yields whether nobody else held one, as far as can be known.
 
-    The kernel drops the claim when its process ends, however it ends.
+    The kernel drops the claim when the process ends, however it ends.
     """
     if fcntl is None:
         yield False
@@ -59,7 +59,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # in use, or a file system that locks no folders
+        except OSError:  # in use, or a file system that cannot lock folders
             yield False
             return
         yield True

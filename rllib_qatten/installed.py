@@ -1,4 +1,4 @@
-"""Which of the packages that this one names are installed, by its own metadata."""
+"""Which of this package's requirements are installed, according to its own metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def version(distribution: str) -> str | None:
 
 
 def requirements(extra: str = "") -> list[Requirement]:
-    """What the package needs on this machine; with an extra, what that adds.
+    """What the package needs on this machine; with an extra, what that extra adds.
 
     Raises:
         importlib.metadata.PackageNotFoundError: If the package itself was not installed by pip.
@@ -34,7 +34,7 @@ def requirements(extra: str = "") -> list[Requirement]:
 
 
 def check(extra: str = "") -> Iterator[tuple[str, str, bool]]:
-    """Each requirement's name, what was found of it, and whether that will do.
+    """Each requirement's name, what was found, and whether that satisfies it.
 
     Raises:
         importlib.metadata.PackageNotFoundError: As `requirements`.

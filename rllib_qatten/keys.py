@@ -1,4 +1,4 @@
-"""The keys of our results: what each means, promised to stay; names of result files.
+"""The stable keys of this package's results and what each means; names of result files.
 
 Tune joins nested keys with "/", so that `env_runners/win_rate` names the same number in
 progress.csv, TensorBoard, stopping criteria and searches.
@@ -47,10 +47,10 @@ GREEDY_DROPPED = f"{EVALUATION}/{DROPPED}"
 GREEDY_RETURN = f"{EVALUATION}/{RETURN}"
 GREEDY_WINS = f"{EVALUATION}/{WINS}"
 
-#: In a trial's folder, beside Tune's files: the command that started it.
+#: In a trial's folder, next to Tune's files: the command that started it.
 COMMAND_FILE = "command.txt"
 
-#: Evaluations that a final number is the mean of.
+#: A final number is the mean of this many last evaluations.
 LAST = 5
 
 #: Every promised key -> what it is. docs/result_keys.md's table is this.

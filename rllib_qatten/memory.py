@@ -1,4 +1,4 @@
-"""How much memory this machine, or the container it is, can still give."""
+"""How much memory is left on this machine, or in this container."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-#: Where Linux tells a container's limit and use: version 2 of control groups, then version 1.
+#: Where Linux reports a container's limit and usage: cgroups version 2, then version 1.
 CONTROL_GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -18,10 +18,10 @@ CONTROL_GROUPS = (
 
 
 def available() -> int:
-    """Bytes that programs can still take without swapping."""
+    """Bytes that programs can still allocate without swapping."""
     free = psutil.virtual_memory().available
     for limit, used in CONTROL_GROUPS:
-        # "max" is no limit, and no such file is no container.
+        # "max" means no limit; a missing file means no container.
         with contextlib.suppress(OSError, ValueError):
             free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
     return max(0, free)

@@ -1,7 +1,7 @@
-"""What a user must see, from whichever process it comes: one line on standard error.
+"""Messages that a user must see, from whichever process: one line each on standard error.
 
-Ray carries the output of its workers to the driver among much else. Lines of ours begin with
-`PREFIX`, so that the `rllib` command passes on these and no others.
+Ray forwards all output of its workers to the driver. This package's lines begin with `PREFIX`, so
+that the `rllib` command passes on these and no others.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ PREFIX = "rllib_qatten: "
 
 
 def say(text: str) -> None:
-    """Prints a line for the user beside the results."""
+    """Prints a line for the user, next to the results."""
     print(f"{PREFIX}{text}", file=sys.stderr, flush=True)
 
 
 def printable(text: object, longest: int = 500) -> str:
-    """One line of text from a file that anybody may have made, safe for a terminal or a page.
+    """One line of untrusted text, made safe for a terminal or a page.
 
-    Control characters, line breaks and what changes the direction of writing become escapes; what
-    is longer than `longest` is cut.
+    Control characters, line breaks and marks that change the writing direction are escaped; text
+    longer than `longest` is cut.
     """
     whole = str(text)
     shown = "".join(

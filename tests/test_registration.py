@@ -54,7 +54,7 @@ def test_the_names_are_all_there():
 def test_a_name_is_taken_once():
     with pytest.raises(BadInput, match=r"an algorithm named QMIX already.*algorithms.qmix:QMIX"):
         register_algorithm("elsewhere.module:QMIX")
-    with pytest.raises(BadInput, match="no path of an algorithm: write my_package"):
+    with pytest.raises(BadInput, match="not an algorithm's path: write my_package"):
         register_algorithm("QMIX")
     assert register_algorithm(QMIX) is QMIX  # the same again
 
@@ -64,7 +64,7 @@ def test_a_run_is_a_name_or_a_path():
     assert algorithm_class("PPO").__name__ == "PPO"
     with pytest.raises(ValueError, match=r"Unknown algorithm \(your own: its path.*'QMIX'"):
         algorithm_class("QMIXX")
-    with pytest.raises(ValueError, match="is no algorithm: name a subclass of RLlib's Algorithm"):
+    with pytest.raises(ValueError, match="is not an algorithm: name a subclass of RLlib's"):
         algorithm_class("rllib_qatten.mixers:QMixer")
 
 

@@ -1,4 +1,4 @@
-"""How one agent turns its history into utilities: plain torch, no Ray."""
+"""Agent networks: from an agent's history to its utilities. Plain torch, no Ray."""
 
 from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.agents.base import Agent, unroll

@@ -1,4 +1,4 @@
-"""One step of acting: input layout and agent network together."""
+"""One step of acting: the input layout and the agent network combined."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rllib_qatten.agents.registry import make_agent
 
 
 class ActingNetwork(nn.Module):
-    """From raw observations to utilities, a step at a time; what is exported and what acts.
+    """From raw observations to utilities, one step at a time; this is what acts and is exported.
 
     Letters: G games, N agents, O observation length, A actions, h hidden size.
     """
@@ -19,14 +19,14 @@ class ActingNetwork(nn.Module):
 
         Args:
             layout: How inputs are laid out.
-            settings: Of the agent network, as `make_agent` takes them.
+            settings: The agent network's, as arguments of `make_agent`.
         """
         super().__init__()
         self.layout = layout
         self.network = make_agent(layout.size, layout.n_actions, layout.n_agents, **settings)
 
     def initial_hidden(self, games: int) -> Tensor:
-        """The hidden state games start with: zeros [G, N, h]."""
+        """The hidden state at the start of a game: zeros [G, N, h]."""
         return self.network.initial_hidden(games, self.layout.n_agents)
 
     def forward(

@@ -1,4 +1,4 @@
-"""What every agent network shares: one step for acting, whole packed episodes for learning.
+"""The interface of agent networks: one step for acting, whole packed episodes for learning.
 
 Letters: P packed entries, N agents, I input length (see `InputLayout`), A actions, h hidden size.
 """
@@ -11,30 +11,30 @@ from torch import Tensor, nn
 
 
 class Agent(nn.Module, ABC):
-    """From own history to utilities. A subclass brings `step`, `_hidden_states` and `head`.
+    """From own history to utilities. A subclass implements `step`, `_hidden_states` and `head`.
 
-    Whoever acts keeps a hidden state [..., N, h] from step to step, of zeros at first, whether the
-    network has a memory or not. Axis N is that of the team's agents, in their order.
+    The caller keeps a hidden state [..., N, h] from step to step, initially zeros, whether or not
+    the network has a memory. Axis N is that of the team's agents, in their order.
 
     Attributes:
         input_size: I.
         hidden_size: h.
         head: Turns hidden states [..., N, h] into utilities [..., N, A].
-        precision: What `hidden_states` multiplies in, torch.float32 or torch.bfloat16. Utilities
-            are float32 either way: they would differ by less than bfloat16 can tell.
+        precision: The dtype of `hidden_states`' matrix products, torch.float32 or torch.bfloat16.
+            Utilities are float32 either way: they differ by less than bfloat16 can resolve.
     """
 
     head: Callable[[Tensor], Tensor]
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        """Remembers the sizes I and h."""
+        """Stores the sizes I and h."""
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.precision = torch.float32
 
     def initial_hidden(self, *leading: int) -> Tensor:
-        """The hidden state an episode starts with: zeros [*leading, h]."""
+        """The hidden state at the start of an episode: zeros [*leading, h]."""
         return next(self.parameters()).new_zeros(*leading, self.hidden_size)
 
     @abstractmethod
@@ -51,12 +51,12 @@ class Agent(nn.Module, ABC):
 
     @abstractmethod
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
-        """Hidden states [P, N, h] after each entry, of checked arguments, see `forward`."""
+        """Hidden states [P, N, h] after each entry; arguments as in `forward`, already checked."""
 
     def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.
 
-        `head` turns them into utilities, so whoever needs both calls this and then `head`.
+        `head` turns them into utilities: to get both, call this and then `head`.
         """
         sizes = self._checked_sizes(inputs, batch_sizes)
         if self.precision == torch.float32:
@@ -76,7 +76,7 @@ class Agent(nn.Module, ABC):
             Utilities [P, N, A].
 
         Raises:
-            ValueError: If the shapes do not fit each other or this network.
+            ValueError: If the shapes do not match each other or this network.
         """
         return self.head(self.hidden_states(inputs, batch_sizes))
 
@@ -102,7 +102,7 @@ def unroll(
     inputs: Tensor,
     batch_sizes: Tensor | Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """Utilities [P, N, A] of the live agent, with gradient, and of the target agent, without.
+    """Utilities [P, N, A] of the live agent, with gradient, and of the target agent, without it.
 
     Arguments and errors are those of `Agent.forward`.
     """
@@ -113,5 +113,5 @@ def unroll(
 
 
 def normalized(layer_norm: bool, size: int) -> nn.Module:
-    """What stands between a hidden layer and its ReLU: a layer norm, or nothing."""
+    """What goes between a hidden layer and its ReLU: a layer norm, or nothing."""
     return nn.LayerNorm(size) if layer_norm else nn.Identity()

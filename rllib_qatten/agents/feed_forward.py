@@ -1,4 +1,4 @@
-"""The feed-forward agent: one network, shared by its agents, from what is seen now to utilities."""
+"""The feed-forward agent: one shared network, from the current observation to utilities."""
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ from rllib_qatten.fast_linear import Linear
 class FeedForwardAgent(Agent):
     """Linear, ReLU, Linear, ReLU, Linear: no memory, for teams that see all they need.
 
-    What it hands on as hidden state are the features [..., h] before its head, which it never
-    reads again. Letters as in `Agent`. Parameters have torch's default initialization.
+    As hidden state it returns the features [..., h] before its head, which it never reads. Letters
+    as in `Agent`. Parameters have torch's default initialization.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class FeedForwardAgent(Agent):
         Args:
             input_size: I.
             n_actions: A.
-            hidden_size: h, of both hidden layers.
+            hidden_size: h, the width of both hidden layers.
             layer_norm: Whether hidden layers are normalized before their ReLU.
         """
         super().__init__(input_size, hidden_size)

@@ -9,10 +9,10 @@ from rllib_qatten.agents.base import Agent
 
 
 class GroupedAgent(Agent):
-    """Several networks that look like one; each sees the agents of its group only.
+    """Several networks that look like one; each sees only the agents of its group.
 
-    The networks run one after the other, so that a step takes as many times longer as there are
-    groups; learning far less, since there the arithmetic counts. Letters as in `Agent`.
+    The networks run one after another, so the time of a step grows with the number of groups; that
+    of an update grows far less, since arithmetic dominates there. Letters as in `Agent`.
 
     Attributes:
         networks: One per group.
@@ -23,7 +23,7 @@ class GroupedAgent(Agent):
     _place: Tensor
 
     def __init__(self, networks: Sequence[Agent], groups: Sequence[int]) -> None:
-        """Takes the networks over.
+        """Takes ownership of the networks.
 
         Args:
             networks: One per group, of equal sizes I, A and h.
@@ -38,11 +38,11 @@ class GroupedAgent(Agent):
                 f"others; got {list(groups)}"
             )
         super().__init__(networks[0].input_size, networks[0].hidden_size)
-        # To the type checker a ModuleList is no Sequence.
+        # To the type checker a ModuleList is not a Sequence.
         self.networks = nn.ModuleList(networks)  # type: ignore[assignment]
         group_of = torch.tensor(groups)
         self._group_sizes = group_of.bincount().tolist()
-        # Which agent comes where once groups stand together, and the way back.
+        # The order of agents once they are sorted by group, and its inverse.
         self.register_buffer("_order", group_of.argsort(stable=True), persistent=False)
         self.register_buffer("_place", self._order.argsort(), persistent=False)
 
@@ -55,7 +55,7 @@ class GroupedAgent(Agent):
         """See base class; inputs must have the axis N.
 
         Raises:
-            ValueError: If they have another number of agents.
+            ValueError: If they have a different number of agents.
         """
         parts = zip(self.networks, self._split(inputs), self._split(hidden), strict=True)
         utilities, states = zip(*(network.step(x, h) for network, x, h in parts), strict=True)
@@ -67,7 +67,7 @@ class GroupedAgent(Agent):
         return self._join(network._hidden_states(part, batch_sizes) for network, part in parts)
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[..., N, *] -> for each group the rows of its agents."""
+        """[..., N, *] -> for each group, the rows of its agents."""
         if x.dim() < 2 or x.shape[-2] != len(self._order):
             raise ValueError(
                 f"agents that do not share parameters need an axis of N={len(self._order)} agents "

@@ -1,4 +1,4 @@
-"""What an agent sees: [observation | one-hot last action | one-hot agent id]."""
+"""An agent network's input: [observation | one-hot last action | one-hot agent id]."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class InputLayout:
-    """Lays out network inputs, for a batch or again and again for acting.
+    """Lays out network inputs, for a batch or step by step for acting.
 
     Letters: N agents, O observation length, A actions, I input length; `...` stands for packed
     entries when training and for games when acting.
@@ -17,8 +17,8 @@ class InputLayout:
         observation_size: O.
         n_actions: A.
         n_agents: N.
-        last_action: Whether inputs hold the agent's last action (zeros before its first).
-        agent_id: Whether inputs hold the agent's id, by which a shared network tells agents apart.
+        last_action: Whether inputs include the agent's last action (zeros before its first).
+        agent_id: Whether inputs include the agent's id, so a shared network can tell agents apart.
     """
 
     observation_size: int
@@ -37,14 +37,14 @@ class InputLayout:
         )
 
     def blank(self, *leading: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Inputs [*leading, N, I] that hold the agents' ids; the rest is for `fill`."""
+        """Inputs [*leading, N, I] with the agents' ids set; `fill` writes the rest."""
         inputs = torch.empty(*leading, self.n_agents, self.size, dtype=dtype)
         if self.agent_id:
             inputs[..., -self.n_agents :] = torch.eye(self.n_agents, dtype=dtype)
         return inputs
 
     def fill(self, inputs: Tensor, observations: Tensor, last_actions: Tensor) -> Tensor:
-        """Writes one acting step, or a whole batch, into inputs made by `blank`.
+        """Writes one acting step, or a whole batch, into inputs from `blank`.
 
         Args:
             inputs: [..., N, I], changed in place.

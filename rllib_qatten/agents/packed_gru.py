@@ -1,4 +1,4 @@
-"""A GRU over packed sequences, with a gradient written by hand and worked off in blocks of steps.
+"""A GRU over packed sequences, with a hand-written gradient computed in blocks of steps.
 
 Gates, in the notation of `torch.nn.GRUCell` (h is the previous hidden state, h' the next one):
 
@@ -8,9 +8,9 @@ Gates, in the notation of `torch.nn.GRUCell` (h is the previous hidden state, h'
     n = tanh(W_in x + b_in + r m)
     h' = (1 - z) n + z h
 
-They are kept as columns, as in torch's weights: (r, z, n) receive x, (r, z, m) receive h.
+Gates are columns, as in torch's weights: (r, z, n) receive x, (r, z, m) receive h.
 
-The gradient d of h' reaches every gate through a factor that holds forward values only:
+The gradient d of h' reaches every gate through a factor of forward values only:
 
     n: d (1 - z) (1 - n^2)          m: (gradient of n) r
     z: d (h - n) z (1 - z)          r: (gradient of n) m r (1 - r)
@@ -33,15 +33,15 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int = 1536) -> Tensor:
-    """Hidden states of all sequences from a zero start, the same numbers as `packed_gru_steps`.
+    """Hidden states of all sequences from a zero state, the same numbers as `packed_gru_steps`.
 
     Args:
         inputs: [M, I], time-major without padding; M = sum(rows).
         rows: number of sequences that are alive at each step, never increasing. The sequences
             alive at a step are the first ones of those alive before.
         weights: the cell's parameters in torch's layout, see `Weights`.
-        block: entries per block at most, but at least one step; it changes the speed, not the
-            result.
+        block: at most this many entries per block, but at least one step; it affects the speed, not
+            the result.
 
     Returns:
         [M, h]: the hidden state after each entry of `inputs`.
@@ -89,7 +89,7 @@ class _PackedGRU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         inputs, *weights, hidden = ctx.saved_tensors[:6]
-        if torch.is_grad_enabled():  # a second derivative is wanted: only the textbook form has it
+        if torch.is_grad_enabled():  # a second derivative: only the textbook form has it
             tensors = (inputs, *weights)
             wanted = ctx.needs_input_grad[: len(tensors)]
             states = packed_gru_steps(inputs, ctx.rows, tuple(weights))
@@ -105,7 +105,7 @@ class _PackedGRU(torch.autograd.Function):
 def _run(
     inputs: Tensor, rows: Sequence[int], weights: Weights, block: int, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """Hidden states [rows[0] + M, h], led by the zero start, and what the gradient needs.
+    """Hidden states [rows[0] + M, h], beginning with the zero state, and what the gradient needs.
 
     The latter is, for each block, its gates (r, z, n) [rows, 3h] and its m [rows, h].
     """
@@ -129,7 +129,7 @@ def _run(
             from_hidden = by_rows(h, weight_hh, bias_hh, few_lengths=True)
             to_r_and_z, m = from_hidden.split_with_sizes([2 * size, size], 1)
             r_and_z.add_(to_r_and_z).sigmoid_()
-            # tanh(a) = 2 sigmoid(2 a) - 1, at a fraction of the time torch's tanh takes on a CPU.
+            # tanh(a) = 2 sigmoid(2 a) - 1, in a fraction of the time of torch's tanh on a CPU.
             n.addcmul_(r, m).mul_(2).sigmoid_().mul_(2).sub_(1)
             torch.lerp(n, h, z, out=new)
             if keep:
@@ -149,7 +149,7 @@ def _gradients(
     rows: Sequence[int],
     block: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of inputs, weight_ih, weight_hh, bias_ih and bias_hh, given that of the states."""
+    """Gradients of inputs, weight_ih, weight_hh, bias_ih, bias_hh, given the states' gradient."""
     size = weight_hh.shape[1]
     to_input, to_hidden = weight_ih.T.contiguous(), weight_hh.T.contiguous()
     grad_inputs = torch.empty_like(inputs)

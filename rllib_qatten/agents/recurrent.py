@@ -1,4 +1,4 @@
-"""The recurrent agent (DRQN): one network, shared by its agents, from own history to utilities."""
+"""The recurrent agent (DRQN): one shared network, from an agent's history to utilities."""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from rllib_qatten.fast_linear import Linear
 class RecurrentAgent(Agent):
     """Linear, ReLU, GRU, Linear: the agent network of PyMARL and of the Qatten paper.
 
-    Every row of its inputs is an agent of its own, so that it takes any number of agents. Letters
-    as in `Agent`. Parameters have torch's default initialization.
+    Every row of its inputs is a separate agent, so it takes any number of agents. Letters as in
+    `Agent`. Parameters have torch's default initialization.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class RecurrentAgent(Agent):
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
         encoded = self._encode(inputs)
-        # The cell knows one axis of rows only.
+        # The cell supports a single axis of rows.
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
         return self.head(hidden), hidden
 

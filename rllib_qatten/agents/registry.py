@@ -14,12 +14,12 @@ AGENTS: dict[str, type[RecurrentAgent] | type[FeedForwardAgent]] = {
     "recurrent": RecurrentAgent,
     "feed_forward": FeedForwardAgent,
 }
-#: Which agents of a team share a network: all, those of a unit type, or none.
+#: Which agents of a team share a network: all, those of the same unit type, or none.
 SHARING = ("all", "unit_type", "none")
 
 
 def sharing_groups(sharing: str, n_agents: int, unit_types: Sequence[int] | None) -> list[int]:
-    """For each agent the index of the network that it uses.
+    """For each agent, the index of the network that it uses.
 
     Args:
         sharing: One of `SHARING`.
@@ -27,7 +27,7 @@ def sharing_groups(sharing: str, n_agents: int, unit_types: Sequence[int] | None
         unit_types: The type of each agent, or None if there are none.
 
     Raises:
-        ValueError: For another `sharing`, or if it needs unit types that there aren't.
+        ValueError: For an unknown `sharing`, or if it needs unit types and there are none.
     """
     one_of(sharing, SHARING, "parameter_sharing")
     kinds = {"all": [0] * n_agents, "unit_type": unit_types, "none": range(n_agents)}[sharing]
@@ -35,7 +35,7 @@ def sharing_groups(sharing: str, n_agents: int, unit_types: Sequence[int] | None
         raise ValueError(
             "parameter_sharing 'unit_type' needs the unit type of each agent, but this team "
             "declares none that stays the same in every game: give the env an attribute "
-            "unit_types, a whole number per agent, or take 'all' or 'none'."
+            "unit_types, a whole number per agent, or use 'all' or 'none'."
         )
     networks = sorted(set(kinds))
     return [networks.index(kind) for kind in kinds]
@@ -53,7 +53,7 @@ def make_agent(
     layer_norm: bool = False,
     orthogonal_init: bool = False,
 ) -> Agent:
-    """Makes the agent networks of a team; each network has initial weights of its own.
+    """Builds the agent networks of a team; each network has its own initial weights.
 
     Args:
         input_size: I.
@@ -64,10 +64,10 @@ def make_agent(
         sharing: One of `SHARING`.
         hidden_size: h.
         layer_norm: Whether hidden layers are normalized before their ReLU.
-        orthogonal_init: Whether weights start orthogonal instead of as torch has them.
+        orthogonal_init: Whether weights start orthogonal instead of with torch's defaults.
 
     Returns:
-        The one network if all agents share it, also if they happen to be of one type, else a
+        A single network if all agents share it (also if all happen to be of one type), otherwise a
         `GroupedAgent`.
 
     Raises:

@@ -182,7 +182,7 @@ def hint(name: str) -> str:
     if old is None:
         return ""
     if not old.here:
-        return f"That is {old.whose}'s name; no setting does it here: {old.note}."
+        return f"That is {old.whose}'s name; there is no setting for it here: {old.note}."
     ours = " and ".join(map(repr, old.here.split(" and ")))
     return f"That is {old.whose}'s name; here it is {ours}{old.note and f' ({old.note})'}."
 

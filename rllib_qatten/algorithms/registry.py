@@ -85,7 +85,7 @@ def register_algorithm(algorithm: str | type) -> str | type:
     module, _, name = _path(algorithm).rpartition(":")
     if not module or not name.isidentifier():
         raise BadInput(
-            f"{algorithm!r} is no path of an algorithm: write my_package.my_module:MyAlgorithm."
+            f"{algorithm!r} is not an algorithm's path: write my_package.my_module:MyAlgorithm."
         )
     ALGORITHMS.add(name, algorithm)
     wrapt.register_post_import_hook(

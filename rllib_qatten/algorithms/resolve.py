@@ -20,13 +20,13 @@ def algorithm_class(run: str) -> type[Algorithm]:
             class's name is known from then on.
 
     Raises:
-        ValueError: If there is none, with the nearest name, or it is no algorithm.
+        ValueError: If there is none, with the nearest name, or it is not an algorithm.
         ModuleNotFoundError: If the path's module is missing.
     """
     if ":" in run:
         found = load_attribute(run)
         if not isinstance(found, type) or not issubclass(found, Algorithm):
-            raise BadInput(f"{run} is no algorithm: name a subclass of RLlib's Algorithm.")
+            raise BadInput(f"{run} is not an algorithm: name a subclass of RLlib's Algorithm.")
         if issubclass(found, ValueDecomposition):
             register_algorithm(found)
         return found

@@ -35,7 +35,7 @@ def unknown_setting(key: str, config: Any) -> UnknownSetting:
         if key in inspect.signature(method).parameters
     ]
     how = f"config.{methods[0]}({key}=...)" if methods else f"config.{key} = ..."
-    return UnknownSetting(f"{key} is no argument of training(); set it by {how}.")
+    return UnknownSetting(f"{key} is not an argument of training(); set it by {how}.")
 
 
 def _options(algorithm: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Folders with sums that are whole or not there, and going on from them."""
+"""Checkpoints: folders with checksums that are complete or absent, and resuming from them."""

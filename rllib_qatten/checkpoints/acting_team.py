@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside RLlib's files: the team and its mixer, read without a pickle."""
+"""What a checkpoint holds besides RLlib's files: the team and its mixer, read without a pickle."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from rllib_qatten.checkpoints import team_files as stored
+from rllib_qatten.checkpoints import team_files
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 from rllib_qatten.version import __version__
 
 
 def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
-    """The files of the agent network, by name, as the learner has it now; see `team_files`."""
+    """The files of the learner's current agent network, by name; see `team_files`."""
     config: Any = algorithm.config
     module: Any = algorithm.get_module()
     assert isinstance(module, ValueDecompositionRLModule)
@@ -28,7 +28,7 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
     except TypeError:
         env, env_config = None, {}
     environment = {
-        # What is no plain name and plain settings is code, and none is kept here.
+        # Anything but a plain name and plain settings is code, which is not stored here.
         "env": env if isinstance(env, str) else None,
         "env_config": env_config,
         "team_reward": config.team_reward,
@@ -43,13 +43,13 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
         "agents": module.spec.agents,
     }
     mixer = _mixer(module, learned)
-    return stored.files(weights, module.layout, module.agent_settings, about, mixer)
+    return team_files.files(weights, module.layout, module.agent_settings, about, mixer)
 
 
 def _mixer(
     module: ValueDecompositionRLModule, learned: dict[str, Any]
-) -> stored.StoredMixer | None:
-    """The mixer, for those who look at a trained team; None if it has no weights or options."""
+) -> team_files.StoredMixer | None:
+    """The mixer, for analyzing a trained team; None if it has no weights or options."""
     prefix, units = "mixer.", module.spec.unit_features
     weights = {
         name.removeprefix(prefix): torch.as_tensor(weight)
@@ -62,6 +62,6 @@ def _mixer(
         "unit_features": None if units is None else [units.start, units.stop],
     }
     try:
-        return stored.StoredMixer(weights, json.loads(json.dumps(about)))
-    except TypeError:  # an own mixer's options may be anything
+        return team_files.StoredMixer(weights, json.loads(json.dumps(about)))
+    except TypeError:  # the options of a user's own mixer may be anything
         return None

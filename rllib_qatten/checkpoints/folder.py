@@ -1,4 +1,4 @@
-"""Checkpoint folders that are whole or not there, and that say what is wrong with them."""
+"""Checkpoint folders that are complete or absent, with checks that name what is wrong."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from ray.rllib.core import (
 from rllib_qatten.folders import exchange, own_folder
 from rllib_qatten.version import __version__
 
-#: Every file and its sum, in the format of the command `sha256sum`.
+#: Every file and its checksum, in the format of the command `sha256sum`.
 SUMS = "SHA256SUMS"
-#: The replay's episodes: the only file that a checkpoint can do without.
+#: The replay's episodes: the only optional file of a checkpoint.
 REPLAY = "replay.zip"
-#: Folders that are being written; hidden, so that nobody takes one for a checkpoint after a crash.
+#: Folders being written; hidden, so that none is mistaken for a checkpoint after a crash.
 SAVING = ".saving_"
-#: Where one system cannot swap folders: what is being replaced, for an instant.
+#: The old folder during a replacement, where the system cannot swap folders.
 REPLACED = ".replaced_"
-#: What whoever continues from a checkpoint must know; the other readers of checkpoints do not.
-UNPICKLES = "continuing unpickles it, which can run any code: only with checkpoints you trust."
-#: Keys of RLlib's metadata file that are ours.
+#: The warning for continuing from a checkpoint; other readers of checkpoints do not unpickle.
+UNPICKLES = "continuing unpickles it, which can run any code: only do so if you trust it."
+#: This package's keys in RLlib's metadata file.
 ALGORITHM, VERSION = "algorithm", "rllib_qatten_version"
 
 
@@ -46,12 +46,12 @@ class CheckpointError(ValueError):
 
 
 def metadata(name: str) -> dict[str, str]:
-    """What a checkpoint of the algorithm `name` says about itself besides RLlib's own."""
+    """What a checkpoint of the algorithm `name` adds to RLlib's metadata."""
     return {ALGORITHM: name, VERSION: __version__}
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """A path as the user wrote it (with ~, relative, file://) in full; other addresses as is."""
+    """The absolute form of a user's path (with ~, relative, file://); other addresses as is."""
     text = os.fspath(path)
     if text.startswith("file://"):
         text = urllib.parse.unquote(text.removeprefix("file://").removeprefix("localhost/"))
@@ -60,14 +60,14 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 @contextlib.contextmanager
 def replacing(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Iterator[Path]:
-    """A new folder that, once written to its end, takes the place of `path`.
+    """A new folder that replaces `path` once it is completely written.
 
     Args:
         path: A folder that need not exist, or an address like s3://bucket/folder.
         filesystem: Of the path; found from the path if None.
 
     Raises:
-        CheckpointError: If it cannot be written; what was at `path` is as before.
+        CheckpointError: If it cannot be written; what was at `path` is unchanged.
     """
     filesystem, local = _resolve(path, filesystem)
     target = Path(os.path.realpath(local)) if _is_local(filesystem) else None
@@ -88,7 +88,7 @@ def replacing(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Ite
 
 @contextlib.contextmanager
 def on_this_machine(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Iterator[Path]:
-    """The checkpoint at `path` as a local folder, fetched if need be."""
+    """The checkpoint at `path` as a local folder, downloaded if necessary."""
     filesystem, local = _resolve(path, filesystem)
     if _is_local(filesystem):
         yield Path(local)
@@ -99,7 +99,7 @@ def on_this_machine(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) 
 
 
 def verify(folder: Path, algorithm: str) -> dict[str, str]:
-    """Makes sure that a checkpoint is one of `algorithm`, complete and unaltered.
+    """Verifies that a checkpoint is one of `algorithm`, complete and unaltered.
 
     Returns:
         Its metadata.
@@ -110,14 +110,14 @@ def verify(folder: Path, algorithm: str) -> dict[str, str]:
     about = read_metadata(folder)
     name = about.get(ALGORITHM)
     if name != algorithm:
-        whose = f"a checkpoint of {name}" if name else "no checkpoint of this package"
+        whose = f"a checkpoint of {name}" if name else "not a checkpoint of this package"
         raise CheckpointError(f"{folder} is {whose}; expected one of {algorithm}.")
     verify_sums(folder)
     return about
 
 
 def verify_sums(folder: Path) -> None:
-    """Makes sure that every file of a checkpoint is there and as it was saved.
+    """Verifies that every file of a checkpoint is there and as it was saved.
 
     Raises:
         CheckpointError: If not, with the first fault.
@@ -127,7 +127,7 @@ def verify_sums(folder: Path) -> None:
     except (OSError, ValueError):
         raise CheckpointError(
             f"{folder} is incomplete: its last file, {SUMS}, is missing or damaged. Saving was "
-            "cut short; take an earlier checkpoint."
+            "cut short; use an earlier checkpoint."
         ) from None
     for file, digest in sums.items():
         path = folder / file
@@ -138,7 +138,7 @@ def verify_sums(folder: Path) -> None:
         if _sum(path) != digest:
             raise CheckpointError(
                 f"{path} is damaged: it was cut short or altered since it was saved. Nothing was "
-                "loaded; take another checkpoint."
+                "loaded; use another checkpoint."
             )
 
 
@@ -146,31 +146,31 @@ def read_metadata(folder: Path) -> dict[str, str]:
     """What a checkpoint says about itself.
 
     Raises:
-        CheckpointError: If the folder is no checkpoint of RLlib.
+        CheckpointError: If the folder is not a checkpoint of RLlib.
     """
     file = folder / Algorithm.METADATA_FILE_NAME
     try:
         about = json.loads(file.read_text())
     except FileNotFoundError:
         fault = f"{file.name} is missing" if folder.is_dir() else "no such folder"
-        raise CheckpointError(f"{folder} is no checkpoint: {fault}.") from None
+        raise CheckpointError(f"{folder} is not a checkpoint: {fault}.") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged: {error}.") from None
     return about if isinstance(about, dict) else {}
 
 
 def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
-    """Compares the weights of a checkpoint with those of the algorithm it is to go into.
+    """Compares the weights of a checkpoint with those of the algorithm that is to load it.
 
     Raises:
         CheckpointError: If names or shapes differ, naming all that do.
     """
-    faults = [f"{name} is missing in it" for name in here if name not in saved]
+    faults = [f"{name} is missing from it" for name in here if name not in saved]
     faults += [f"{name} is unknown here" for name in saved if name not in here]
     for name in here.keys() & saved.keys():
-        theirs, ours = np.shape(saved[name]), np.shape(here[name])
-        if theirs != ours:
-            faults.append(f"{name} has shape {theirs} in it and {ours} here")
+        in_it, current = np.shape(saved[name]), np.shape(here[name])
+        if in_it != current:
+            faults.append(f"{name} has shape {in_it} in it and {current} here")
     if faults:
         raise CheckpointError(
             "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
@@ -179,7 +179,7 @@ def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
 
 
 def assert_learner_wrote(folder: Path) -> None:
-    """Reads what a remote learner wrote into a checkpoint; RLlib overlooks its errors.
+    """Reads what a remote learner wrote into a checkpoint; RLlib ignores its errors.
 
     Raises:
         OSError: If a file is missing or cut short.
@@ -194,7 +194,7 @@ def assert_learner_wrote(folder: Path) -> None:
 
 
 def not_saved(path: str | Path, error: OSError) -> CheckpointError:
-    """The error that says why nothing was saved."""
+    """The error for a checkpoint that could not be saved, with the reason."""
     why = os.strerror(error.errno) if error.errno else error
     return CheckpointError(
         f"No checkpoint could be saved at {path}: {why}. Earlier checkpoints are intact."
@@ -202,7 +202,7 @@ def not_saved(path: str | Path, error: OSError) -> CheckpointError:
 
 
 def forget_replays(filesystem: pyarrow.fs.FileSystem, trial: str, newest: str) -> None:
-    """Removes the replay from all checkpoints of a trial but the newest, to keep them small."""
+    """Removes the replay from all of a trial's checkpoints except the newest, to save space."""
     folders = filesystem.get_file_info(pyarrow.fs.FileSelector(trial))
     for folder in folders:
         if not folder.base_name.startswith("checkpoint_") or folder.path == newest:
@@ -213,7 +213,7 @@ def forget_replays(filesystem: pyarrow.fs.FileSystem, trial: str, newest: str) -
 
 
 def _seal(folder: Path) -> None:
-    """Writes the sums of all files, last of all."""
+    """Writes the checksums of all files, as the last step."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     lines = [f"{_sum(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
     (folder / SUMS).write_text("".join(lines))
@@ -225,16 +225,16 @@ def _sum(file: Path) -> str:
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
-    """File -> sum."""
+    """File -> checksum."""
     lines = (folder / SUMS).read_text().splitlines()
     return {file: digest for digest, file in (line.split("  ", 1) for line in lines)}
 
 
 def _swap(new: Path, old: Path) -> None:
-    """Puts a folder in the place of another; at every instant one of the two is there in whole."""
+    """Replaces one folder by another; at every instant one of the two is there, complete."""
     new.chmod(0o755)
     if not old.is_dir() or not any(old.iterdir()):
-        new.rename(old)  # an empty folder gives way
+        new.rename(old)  # this replaces an empty folder
         return
     _adopt(old, new)
     if not exchange(new, old):
@@ -244,7 +244,7 @@ def _swap(new: Path, old: Path) -> None:
 
 
 def _adopt(old: Path, new: Path) -> None:
-    """What lies in an earlier checkpoint and is no part of it goes along."""
+    """Carries over what lies in an earlier checkpoint without being part of it."""
     sums = _read_sums(old) if (old / SUMS).exists() else {}
     parts = {SUMS, *(Path(file).parts[0] for file in sums)}
     for entry in old.iterdir():
@@ -264,7 +264,7 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 
 def _put_back(beside: Path) -> None:
-    """Ends replacements that a killed process left in the middle."""
+    """Completes replacements that a killed process left half done."""
     for replaced in beside.glob(f"{REPLACED}*"):
         target = replaced.with_name(replaced.name.removeprefix(REPLACED))
         if target.exists():

@@ -1,4 +1,4 @@
-"""From what a user gives to the folder of a team: addresses, Tune's objects, runs and trials."""
+"""Finds the folder of a team from what a user gives: an address, Tune's object, run or trial."""
 
 import math
 import re
@@ -11,16 +11,16 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import say
 
-#: In a checkpoint: the folder of the team, and the file by which it is known.
+#: In a checkpoint: the folder of the team, and the file that identifies it.
 TEAM, MARK = "team_policy", "policy.json"
-#: Tune's: a trial's results, and which checkpoint was saved with one.
+#: Tune's files: a trial's results, and which checkpoint was saved with which result.
 RESULTS, SAVED = "result.json", "checkpoint_dir_name"
-#: Bytes that are read of a trial's results at most.
+#: At most this many bytes of a trial's results are read.
 RESULTS_LIMIT = 2**28
 
 
 class _Scored(NamedTuple):
-    """A checkpoint and the greedy games before it was saved; compares as better or later."""
+    """A checkpoint and the scores of its last greedy games; the larger is better, or later."""
 
     win_rate: float
     episode_return: float
@@ -36,13 +36,13 @@ def local(checkpoint: Any) -> Path:
             `Checkpoint`, or what has a `checkpoint`, such as `Result`.
 
     Raises:
-        BadInput: For what is no path, and for files on other machines.
+        BadInput: For what is not a path, and for files on other machines.
     """
     given = getattr(checkpoint, "checkpoint", checkpoint)
-    # Of Tune's Checkpoint; looking at its name takes no import of pyarrow.
+    # Tune's Checkpoint, recognized by its class's name, which avoids importing pyarrow.
     filesystem = getattr(given, "filesystem", None)
     if filesystem is not None and type(filesystem).__name__ != "LocalFileSystem":
-        raise BadInput(f"{given}: is on another machine: give what its to_directory() returns.")
+        raise BadInput(f"{given} is on another machine: give what its to_directory() returns.")
     given = getattr(given, "path", given)
     try:
         text = str(Path(given)) if not isinstance(given, str) else given
@@ -51,11 +51,11 @@ def local(checkpoint: Any) -> Path:
             f"expected the folder of a checkpoint, got {given!r}: give a path, file://..., or "
             "Tune's Checkpoint or Result."
         ) from error
-    # A Path makes one slash of two.
+    # A Path collapses two slashes into one.
     if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", text, re.DOTALL):
         text = unquote(address[1])
     elif re.match(r"[A-Za-z][\w+.-]+:/", text):
-        raise BadInput(f"{text}: is on another machine: copy the checkpoint to this one first.")
+        raise BadInput(f"{text} is on another machine: copy the checkpoint to this one first.")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -63,11 +63,11 @@ def local(checkpoint: Any) -> Path:
 
 
 def find(checkpoint: Any) -> Path:
-    """The folder `team_policy` of what a user means.
+    """The folder `team_policy` of the checkpoint that a user means.
 
     Args:
-        checkpoint: As for `local`. Of the folder of a trial, or of a run of trials, the checkpoint
-            with the best greedy games before it is taken, else the newest, and a line says which.
+        checkpoint: As for `local`. For the folder of a trial, or of a run of trials, the checkpoint
+            with the best greedy games is used, else the newest, and a message says which.
 
     Raises:
         BadInput: If there is none.
@@ -87,11 +87,11 @@ def find(checkpoint: Any) -> Path:
 
 
 def nearby(path: Path, mark: Path) -> list[Path]:
-    """Folders with a file `mark` below or beside a path, which is easily given instead of one.
+    """Folders with a file `mark` below or next to a path that was probably meant to be one.
 
     Args:
         path: Any path.
-        mark: By which the folders are known, as a path in them.
+        mark: The file that identifies the folders, as a path inside them.
 
     Returns:
         The folders, the newest first.
@@ -106,7 +106,7 @@ def nearby(path: Path, mark: Path) -> list[Path]:
 
 
 def checkpoint_of(team: Path) -> Path:
-    """The checkpoint of a folder that `find` returned: what is around it, or it alone."""
+    """The checkpoint of a folder that `find` returned: its parent, or the folder alone."""
     return team.parent if team.name == TEAM else team
 
 
@@ -114,8 +114,8 @@ def _fault(path: Path) -> str:
     if not path.is_dir():
         return "no such folder"
     if (path / "rllib_checkpoint.json").is_file():
-        return f"a checkpoint without {TEAM}/, so of another algorithm than this package's"
-    return f"no checkpoint: it holds no {TEAM}/"
+        return f"a checkpoint without {TEAM}/, so not of one of this package's algorithms"
+    return f"not a checkpoint: it holds no {TEAM}/"
 
 
 def _best(path: Path) -> Path | None:
@@ -130,7 +130,7 @@ def _best(path: Path) -> Path | None:
         what = f"greedy win rate {best.win_rate:.3g}, the best"
     elif math.isfinite(best.episode_return):
         what = f"greedy return {best.episode_return:.4g}, the best"
-    say(f"{path} holds {len(found)} checkpoints; taking {best.folder}: {what}.")
+    say(f"{path} holds {len(found)} checkpoints; using {best.folder}: {what}.")
     return best.folder
 
 
@@ -139,7 +139,7 @@ SAVED_AS = f"checkpoint_*/{TEAM}/{MARK}"
 
 
 def _scored(trial: Path, saved: list[Path]) -> list[_Scored]:
-    """A trial's checkpoints with their scores, -inf where not known."""
+    """A trial's checkpoints with their scores, -inf where unknown."""
     folders = {folder.name: folder for folder in saved if folder.parent == trial}
     scores: dict[str, tuple[float, float]] = {}
     last = (-math.inf, -math.inf)
@@ -173,6 +173,6 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
-    """-inf for what is no finite number."""
+    """-inf for anything but a finite number."""
     finite = isinstance(value, int | float) and math.isfinite(value)
     return float(value) if finite else -math.inf

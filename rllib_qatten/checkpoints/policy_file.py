@@ -1,18 +1,18 @@
-"""What `policy.json` holds, as a typed model that checks what anybody may have made."""
+"""The content of `policy.json` as a typed model, which validates untrusted files."""
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Name = Annotated[str, Field(max_length=1000)]
-#: Sizes are bounded by the weights too, see `team_files`; these keep everything else small.
+#: Sizes are also bounded by the weights, see `team_files`; these limits keep the rest small.
 Agents = Annotated[int, Field(ge=1, le=4096)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Games = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class _Strict(BaseModel):
-    """Numbers are no strings and booleans no numbers; further keys, of later versions, may be."""
+    """No strings or booleans for numbers; additional keys, from later versions, are allowed."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -28,7 +28,7 @@ class Environment(_Strict):
 
 
 class Inputs(_Strict):
-    """Of `InputLayout`."""
+    """Fields of `InputLayout`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -40,14 +40,14 @@ class Inputs(_Strict):
 
 
 class AgentSettings(_Strict):
-    """Of `make_agent`, which knows the others."""
+    """Arguments of `make_agent`, which gets the others from the inputs."""
 
     hidden_size: Annotated[int, Field(ge=1, le=2**20)] = 64
     unit_types: Annotated[list[int], Field(max_length=4096)] | None = None
 
 
 class MixerAbout(_Strict):
-    """Of the mixer; its class is the algorithm's."""
+    """The mixer's options and sizes; its class is the algorithm's."""
 
     options: dict[str, bool | Annotated[int, Field(ge=-4096, le=4096)] | float | Name | None]
     state_size: Annotated[int, Field(ge=0, le=2**24)]
@@ -56,7 +56,7 @@ class MixerAbout(_Strict):
 
 
 class PolicyFile(_Strict):
-    """The whole file without its sum."""
+    """The whole file without its checksum."""
 
     format: int
     rllib_qatten: Name
@@ -69,7 +69,7 @@ class PolicyFile(_Strict):
 
 
 def faults(metadata: dict[str, Any]) -> str:
-    """What is wrong with a file's content, in words; empty if nothing is."""
+    """What is wrong with a file's content, as text; empty if nothing is."""
     try:
         found = PolicyFile.model_validate(metadata)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """A replay's episodes as one file: compressed arrays, no pickle.
 
-A ZIP archive of `header.json` and, for every block of episodes and every array of theirs, one
-member `BLOCK/NAME.zst`: all entries of the block one after the other, compressed with Zstandard.
+A ZIP archive of `header.json` and, for every block of episodes and every array, one member
+`BLOCK/NAME.zst`: all entries of the block one after another, compressed with Zstandard.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rllib_qatten.rollout.episode import TeamEpisode, entry_types
 
 FORMAT = 1
 HEADER = "header.json"
-#: Episodes per block: 20 MB of 3s5z, enough to compress well and little to hold twice.
+#: Episodes per block: 20 MB of 3s5z, enough to compress well and cheap to hold twice.
 BLOCK = 50
-#: Zstandard's fastest ordinary level. Higher ones and shuffled bytes gain nothing on battles.
+#: Zstandard's fastest regular level. Higher ones and shuffled bytes gain nothing on battles.
 LEVEL = 1
-#: Bytes that the header, and one array of a block, may have at most: what a file declares is no
-#: reason to take all memory. A block of the largest battles has 0.1 GB.
+#: Largest sizes, in bytes, of the header and of one array of a block, so that a file's declared
+#: sizes cannot exhaust memory. A block of the largest battles has 0.1 GB.
 HEADER_LIMIT, ARRAY_LIMIT = 2**26, 2**32
-#: What reading a file that is none of ours may raise.
+#: What reading a foreign or damaged file may raise.
 DAMAGED = (
     zipfile.BadZipFile, pyarrow.ArrowException, zlib.error, OSError, KeyError, TypeError,
     AttributeError, RuntimeError, OverflowError,
@@ -39,7 +39,7 @@ PER_STEP = ("actions", "rewards")
 
 
 def write_episodes(path: Path, episodes: list[TeamEpisode], spec: TeamSpec) -> None:
-    """Writes episodes in their order."""
+    """Writes episodes in the given order."""
     codec = pyarrow.Codec("zstd", compression_level=LEVEL)
     types = entry_types(spec)
     header = {
@@ -64,13 +64,13 @@ def read_episodes(path: Path, spec: TeamSpec) -> list[TeamEpisode]:
     """Reads what `write_episodes` wrote.
 
     Raises:
-        ValueError: If the file is none of these, is damaged, or holds another team's episodes.
+        ValueError: If the file is not one of these, is damaged, or holds another team's episodes.
     """
     try:
         with zipfile.ZipFile(path) as file:
             return _read(file, spec)
     except DAMAGED as error:
-        raise ValueError(f"{path} is damaged or no file of episodes: {error}") from error
+        raise ValueError(f"{path} is damaged or not a file of episodes: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -100,10 +100,10 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
             nbytes = int(counts.sum()) * math.prod(shape) * np.dtype(dtype).itemsize
             if nbytes > ARRAY_LIMIT:
                 raise ValueError(f"its header has {name} of {nbytes:,} bytes in a block.")
-            stored = _member(file, f"{first // size}/{name}.zst", ARRAY_LIMIT)
-            data = codec.decompress(stored, nbytes)
+            compressed = _member(file, f"{first // size}/{name}.zst", ARRAY_LIMIT)
+            data = codec.decompress(compressed, nbytes)
             joined = np.frombuffer(data, dtype).reshape(-1, *shape)
-            # Copies, so that an episode that is forgotten leaves no block behind.
+            # Copies, so that a dropped episode does not keep its block in memory.
             parts[name] = [part.copy() for part in np.split(joined, counts.cumsum()[:-1])]
         episodes += [
             TeamEpisode(
@@ -117,7 +117,7 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
 
 
 def _member(file: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """A part of the file, unless it says that it is larger than `limit`."""
+    """A member of the archive, unless it declares more than `limit` bytes."""
     info = file.getinfo(name)
     if info.file_size > limit:
         raise ValueError(f"its {name} is larger than {limit >> 20} MiB.")

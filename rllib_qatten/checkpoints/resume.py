@@ -1,4 +1,4 @@
-"""An algorithm that goes on from its checkpoints as if it had never stopped."""
+"""An algorithm that continues from its checkpoints as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ray.rllib.utils.metrics import (
 
 from rllib_qatten import keys
 from rllib_qatten.checkpoints import folder as checkpoint
-from rllib_qatten.checkpoints import team_files as stored
+from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
 from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import TeamSpec
@@ -40,7 +40,7 @@ from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.version import __version__
 
-#: Our part of an algorithm's state.
+#: The key of this package's part of an algorithm's state.
 LOOP = "loop"
 
 
@@ -52,27 +52,27 @@ class ResumableAlgorithm(Algorithm):
     """
 
     replay: EpisodeReplay
-    # Updates owed for games played; fractions wait for the next games.
+    # Updates still due for games already played; fractions carry over to the next games.
     _updates_due = 0.0
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        """See base class; a config out of a checkpoint does without GPUs that are not here.
+        """See base class; a checkpoint's config does without GPUs that this machine lacks.
 
         Raises:
-            CheckpointError: Without a config, which RLlib passes over where it cannot read it.
+            CheckpointError: Without a config, which RLlib skips if it cannot read it.
         """
         if config is None:
             raise checkpoint.CheckpointError(
-                f"{type(self).__name__} came without settings. If it is out of a checkpoint, that "
-                "one's settings are of an older rllib_qatten, whose classes have moved since. Its "
-                "team still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, "
+                f"{type(self).__name__} got no settings. If it is being loaded from a checkpoint, "
+                "that was saved by an older rllib_qatten, whose classes have moved since. Its team "
+                "still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, "
                 "build the algorithm from the same settings and call restore_from_path(path)."
             )
         if isinstance(config, dict) and "class" in config and config["num_gpus_per_learner"]:
-            # A remote learner is wherever the cluster has a GPU.
+            # A remote learner runs wherever the cluster has a GPU.
             remote = config["num_learners"] and ray.is_initialized()
             if not (ray.cluster_resources().get("GPU") if remote else torch.cuda.device_count()):
-                say("The checkpoint was trained on a GPU and none is here: going on without.")
+                say("The checkpoint was trained on a GPU, but there is none here: using the CPU.")
                 config = config | {"num_gpus_per_learner": 0}
         super().__init__(config, **kwargs)
 
@@ -102,7 +102,7 @@ class ResumableAlgorithm(Algorithm):
     def get_state(
         self, components: Any = None, *, not_components: Any = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Adds what the loop itself remembers; the replay's episodes are only in checkpoints."""
+        """Adds the loop's own state; the replay's episodes are only in checkpoints."""
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(LOOP, components, not_components):
             state[LOOP] = {
@@ -136,14 +136,14 @@ class ResumableAlgorithm(Algorithm):
             gone = {i for i, games in saved.items() if games["begun"]} - {i for i, _ in went_on}
             if name == keys.ENV_RUNNERS and (gone or not all(same for _, same in went_on)):
                 say(
-                    "Games under way start anew: other env runners, games or engine than in the "
-                    "checkpoint, or an env that cannot be saved."
+                    "Games under way start over: env runners, games or engine differ from the "
+                    "checkpoint's, or the env cannot be saved."
                 )
         global_rng.set_state(loop["global_rng"])
 
     @override(Algorithm)
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
-        """Env runners that were started again do not repeat the games they began with."""
+        """Restarted env runners do not repeat the games they began with."""
         restored: list[int] = super().restore_env_runners(env_runner_group)
         if restored:
             self._check_agents()
@@ -171,7 +171,7 @@ class ResumableAlgorithm(Algorithm):
     def save_to_path(
         self, path: str | Path | None = None, *, filesystem: Any = None, **kwargs: Any
     ) -> str:
-        """Adds the team for acting, and the replay; the folder is there in whole or not at all.
+        """Adds the team for acting, and the replay; the folder is complete or absent.
 
         Raises:
             CheckpointError: If it cannot be written; an earlier one at `path` is then intact.
@@ -182,9 +182,9 @@ class ResumableAlgorithm(Algorithm):
             super().save_to_path(folder, **kwargs)
             if self.config.num_learners:
                 checkpoint.assert_learner_wrote(folder)
-            (folder / stored.FOLDER).mkdir()
+            (folder / team_files.FOLDER).mkdir()
             for name, content in team_policy_files(self).items():
-                (folder / stored.FOLDER / name).write_bytes(content)
+                (folder / team_files.FOLDER / name).write_bytes(content)
             if self.config.checkpoint_replay_buffer:
                 write_episodes(folder / checkpoint.REPLAY, self.replay.episodes, self.spec)
         return str(path)
@@ -192,7 +192,7 @@ class ResumableAlgorithm(Algorithm):
     @classmethod
     @override(Algorithm)
     def from_checkpoint(cls, path: Any, filesystem: Any = None, **kwargs: Any) -> Any:
-        """See base class; takes ~, relative paths, `Path` and file:// as well."""
+        """See base class; also accepts ~, relative paths, `Path` and file://."""
         if isinstance(path, str | Path) and not filesystem:
             path = checkpoint.absolute(path)
         return super().from_checkpoint(path, filesystem, **kwargs)
@@ -222,7 +222,7 @@ class ResumableAlgorithm(Algorithm):
         if component is not None:
             super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
             return
-        if self.trial_id == "default":  # no trial of Tune's: `rllib train` says it itself
+        if self.trial_id == "default":  # not one of Tune's trials: `rllib train` prints this itself
             say(f"{path}: {checkpoint.UNPICKLES}")
         with checkpoint.on_this_machine(path, filesystem) as folder:
             about = checkpoint.verify(folder, self.config.name)
@@ -234,8 +234,8 @@ class ResumableAlgorithm(Algorithm):
             super().restore_from_path(folder, **kwargs)
         if not episodes and self._played[NUM_EPISODES_LIFETIME]:
             say(
-                "The checkpoint holds no replay (only the newest one of a run does, and none with "
-                "checkpoint_replay_buffer: false): the replay fills anew."
+                "The checkpoint holds no replay (only a run's newest one does, and none with "
+                "checkpoint_replay_buffer: false): the replay fills up again."
             )
 
     def _check_weights(self, folder: Path, about: dict[str, str]) -> None:
@@ -243,9 +243,9 @@ class ResumableAlgorithm(Algorithm):
         check_same_order(
             stored.agent_ids(acting["agents"]), self.spec.agents, checkpoint.CheckpointError
         )
-        theirs, ours = about[checkpoint.VERSION], __version__
-        if theirs != ours:
-            say(f"The checkpoint was saved by rllib_qatten {theirs}; this is {ours}.")
+        version = about[checkpoint.VERSION]
+        if version != __version__:
+            say(f"The checkpoint was saved by rllib_qatten {version}; this is {__version__}.")
         module = COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE
         here = self.learner_group.get_state(components=module)[COMPONENT_LEARNER]
         saved = folder / COMPONENT_LEARNER_GROUP / module / DEFAULT_MODULE_ID
@@ -255,10 +255,10 @@ class ResumableAlgorithm(Algorithm):
 
     @override(Algorithm)
     def save(self, checkpoint_dir: str | None = None) -> Any:
-        """Lets only the newest checkpoint of a trial keep its replay, once that one is complete.
+        """Removes the replay from a trial's older checkpoints, once the new one is complete.
 
         Raises:
-            CheckpointError: If it cannot be written; nothing of it is left behind then.
+            CheckpointError: If it cannot be written; nothing is left behind then.
         """
         checkpoint_dir = checkpoint_dir and checkpoint.absolute(checkpoint_dir)
         storage = self._storage
@@ -266,13 +266,13 @@ class ResumableAlgorithm(Algorithm):
         try:
             result = super().save(checkpoint_dir)
         except OSError as error:
-            # Tune copies what was saved to where results are kept.
+            # Tune copies what was saved to the results' storage.
             if storage and storage.current_checkpoint_index != before:
                 with contextlib.suppress(OSError):
                     storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
             raise checkpoint.not_saved(storage.trial_fs_path, error) from error
         if storage:
-            with contextlib.suppress(OSError):  # a large file too many is no reason to stop
+            with contextlib.suppress(OSError):  # a leftover large file is no reason to stop
                 checkpoint.forget_replays(
                     storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
                 )
@@ -290,6 +290,6 @@ def _get_games(runner: TeamEnvRunner) -> dict[str, Any]:
 def _set_games(
     runner: TeamEnvRunner, saved: dict[int, dict[str, Any]], env_steps: int
 ) -> tuple[int, bool]:
-    """The runner's index, and whether its games go on."""
+    """The runner's index, and whether its games continue."""
     index = runner.worker_index or 0
     return index, runner.set_games(saved.get(index), env_steps)

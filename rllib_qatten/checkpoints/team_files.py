@@ -1,8 +1,8 @@
-"""A team's networks in a folder: weights as safetensors, all else as JSON.
+"""A team's networks in a folder: weights as safetensors, everything else as JSON.
 
-Every checkpoint holds this folder. It is all that acting needs, and the mixer's weights beside it
-are all that analysis needs; reading it runs no code from it, unlike RLlib's own files beside it,
-which are pickled. Whoever made it, what does not fit is refused with a message.
+Every checkpoint holds this folder. It is all that acting needs and, with the mixer's weights, all
+that analysis needs. Reading it runs no code, unlike RLlib's own files next to it, which are
+pickled. Files may come from anybody: what does not fit is refused with a message.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from rllib_qatten.checkpoints.policy_file import faults
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 
-#: Its files beside METADATA.
+#: Its files besides METADATA.
 WEIGHTS, MIXER_WEIGHTS = "policy.safetensors", "mixer.safetensors"
 __all__ = [
     "FOLDER",
@@ -38,9 +38,9 @@ __all__ = [
     "read",
     "read_mixer",
 ]
-#: Raised when a reader of today could not read what is written.
+#: Increased when today's reader could not read what is written.
 FORMAT = 1
-#: Bytes that are read at most of each. The largest team of the benchmarks has 1.5 MB of weights.
+#: At most this many bytes of each are read. The benchmarks' largest team has 1.5 MB of weights.
 WEIGHTS_LIMIT, METADATA_LIMIT = 2**30, 2**22
 
 
@@ -49,8 +49,8 @@ class StoredMixer(NamedTuple):
 
     Attributes:
         weights: Its state.
-        about: `options`, as the mixer's signature has them, `state_size` S, and `unit_features`,
-            where the state holds them as [start, stop], or None.
+        about: `options` of the mixer's signature, `state_size` S, and `unit_features`, their place
+            in the state as [start, stop], or None.
     """
 
     weights: dict[str, Tensor]
@@ -70,8 +70,8 @@ def files(
         weights: State of the agent network.
         layout: Its input layout.
         settings: Its settings.
-        about: What else is to be known of the policy, as JSON has it.
-        mixer: The mixer, if there is one; acting does without.
+        about: Everything else about the policy, as JSON values.
+        mixer: The mixer, if there is one; acting does not need it.
     """
     stored = {WEIGHTS: _packed(weights)}
     metadata = {
@@ -94,13 +94,13 @@ def read(checkpoint: Any) -> tuple[ActingNetwork, dict[str, Any]]:
         checkpoint: See `location.find`.
 
     Raises:
-        BadInput: If it is no checkpoint, was cut short or altered, or holds no team that can act.
+        BadInput: If it is not a checkpoint, was altered or cut short, or its team cannot act.
     """
     folder = location.find(checkpoint)
     stored, metadata = _read_files(folder)
     try:
         network = _network(metadata, load(stored))
-    except Exception as error:  # whatever weights that somebody made up bring torch to raise
+    except Exception as error:  # made-up weights may make torch raise anything
         raise BadInput(f"{folder}: {WEIGHTS} and {METADATA} make no team: {error}.") from error
     return network.eval().requires_grad_(False), metadata
 
@@ -118,7 +118,7 @@ def read_mixer(checkpoint: Any) -> StoredMixer | None:
     try:
         stored = read_bounded(folder / MIXER_WEIGHTS, WEIGHTS_LIMIT)
         if _sum(stored) != about.pop("sha256"):
-            raise ValueError("its checksum is another one")
+            raise ValueError("its checksum differs")
         weights = load(stored)
         _assert_finite(weights)
     except Exception as error:  # as in `read`
@@ -127,19 +127,19 @@ def read_mixer(checkpoint: Any) -> StoredMixer | None:
 
 
 def _read_files(folder: Path) -> tuple[bytes, dict[str, Any]]:
-    """The weights' bytes, and the metadata, whose shape is checked."""
+    """The weights' bytes, and the metadata after validation."""
     try:
         stored = read_bounded(folder / WEIGHTS, WEIGHTS_LIMIT)
         metadata = parse_json(read_bounded(folder / METADATA, METADATA_LIMIT))
         if not isinstance(metadata, dict) or metadata.pop("sha256") != _digest(stored, metadata):
-            raise ValueError("their checksum is another one")
+            raise ValueError("their checksum differs")
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"{folder}: {METADATA} or {WEIGHTS} was cut short or altered: {error}."
         ) from error
     if metadata.get("format") != FORMAT:
         raise BadInput(
-            f"{folder}: has format {metadata.get('format')!r}, from rllib_qatten "
+            f"{folder} has format {metadata.get('format')!r}, from rllib_qatten "
             f"{metadata.get('rllib_qatten')}; this version reads {FORMAT}."
         )
     if wrong := faults(metadata):
@@ -149,21 +149,21 @@ def _read_files(folder: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def _network(metadata: dict[str, Any], weights: dict[str, Tensor]) -> ActingNetwork:
-    """The agent network with its weights, no larger than they are."""
+    """The agent network with its weights; settings that need other sizes are refused."""
     layout = InputLayout(**metadata["inputs"])
-    # Initial weights are of no use here, and orthogonal ones are slow to make.
+    # Initial weights are overwritten, and orthogonal ones are slow to compute.
     settings = metadata["agent"] | {"orthogonal_init": False}
     groups = sharing_groups(
         settings.get("sharing", "all"), layout.n_agents, settings.get("unit_types")
     )
-    with torch.device("meta"):  # shapes alone, which take no memory
+    with torch.device("meta"):  # only shapes, which take no memory
         one = make_agent(
             layout.size, layout.n_actions, layout.n_agents, **settings | {"sharing": "all"}
         )
     expected = sum(p.numel() for p in one.state_dict().values()) * (max(groups) + 1)
     found = sum(weight.numel() for weight in weights.values())
     if found != expected:
-        raise ValueError(f"{expected:,} weights by the settings, but {found:,} in the file")
+        raise ValueError(f"the settings imply {expected:,} weights, but the file has {found:,}")
     _assert_finite(weights)
     network = ActingNetwork(layout, settings)
     network.network.load_state_dict(weights)
@@ -173,11 +173,11 @@ def _network(metadata: dict[str, Any], weights: dict[str, Tensor]) -> ActingNetw
 def _assert_finite(weights: dict[str, Tensor]) -> None:
     for name, weight in weights.items():
         if not weight.is_floating_point() or not weight.isfinite().all():
-            raise ValueError(f"{name} holds what is no finite number")
+            raise ValueError(f"{name} holds values that are not finite")
 
 
 def _as_id(agent: Any) -> Hashable:
-    """An agent's id as its env has it: JSON makes lists of tuples."""
+    """An agent's id as in its env: JSON turns tuples into lists."""
     return tuple(map(_as_id, agent)) if isinstance(agent, list) else agent
 
 
@@ -196,5 +196,5 @@ def agent_ids(stored: list[Any]) -> tuple[Any, ...]:
 
 
 def _digest(stored: bytes, metadata: dict[str, Any]) -> str:
-    """Of both files, so that none can be cut, altered or exchanged unseen."""
+    """A checksum of both files, so that neither can be cut, altered or exchanged unnoticed."""
     return _sum(stored + json.dumps(metadata, sort_keys=True).encode())

@@ -48,7 +48,7 @@ class TeamPolicy:
                 greedy games before it is taken, else the newest, and a line says which.
 
         Raises:
-            BadInput: If it is no checkpoint of this package, or was cut short or altered.
+            BadInput: If it is not a checkpoint of this package, or was cut short or altered.
         """
         return cls(*read(path))
 

@@ -17,7 +17,7 @@ def algorithm_class(run: str) -> type[Algorithm]:
     """The class behind `run`: a name of ours or of RLlib's, or `my_module:MyAlgorithm`.
 
     Raises:
-        ValueError: If there is none of this name, or if it is no algorithm.
+        ValueError: If there is none of this name, or if it is not an algorithm.
         ModuleNotFoundError: If there is no such module.
     """
     if ":" not in run:
@@ -25,5 +25,5 @@ def algorithm_class(run: str) -> type[Algorithm]:
         return get_trainable_cls(run)
     found: Any = load_attribute(run)
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        raise ValueError(f"{run} is no algorithm: name a subclass of RLlib's Algorithm.")
+        raise ValueError(f"{run} is not an algorithm: name a subclass of RLlib's Algorithm.")
     return found

@@ -178,7 +178,7 @@ def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool)
     """Whether results of these settings have what they are ranked by."""
     for where, key in _scored(experiment).items():
         if str(key).endswith(keys.WIN_RATE) and not battle:
-            raise experiment.error(where, f"no result has {key}: {env} is no battle.")
+            raise experiment.error(where, f"no result has {key}: {env} is not a battle.")
         if str(key).startswith(keys.EVALUATION) and not settings.evaluation_interval:
             raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
 

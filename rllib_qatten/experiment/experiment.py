@@ -188,9 +188,9 @@ def check_name(name: str) -> None:
     """
     if not name or name != name.strip() or name.startswith((".", "~", "-")):
         raise ValueError(
-            f"{name!r} is no name: it names a folder, and begins with a letter or a digit."
+            f"{name!r} is not a valid name: it names a folder, and begins with a letter or a digit."
         )
     if found := _NO_NAME.search(name):
-        raise ValueError(f"{name!r} is no name: it names a folder, which takes no {found[0]!r}.")
+        raise ValueError(f"{name!r} is not a valid name: a folder's name takes no {found[0]!r}.")
     if len(name.encode()) > _LONGEST_NAME:
         raise ValueError(f"{name[:20]!r}... is too long a name: at most {_LONGEST_NAME} bytes.")

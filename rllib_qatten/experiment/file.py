@@ -131,7 +131,7 @@ def _content(file: Path) -> bytes:
 def _no_file(file: Path) -> str:
     """What is wrong with a path that is not a file's."""
     if file.exists():
-        kind = "a folder" if file.is_dir() else "no plain file"
+        kind = "a folder" if file.is_dir() else "not a regular file"
         return f"is {kind}; give an experiment in Tune's YAML format."
     others = sorted(p.name for p in file.parent.glob("*.y*ml")) if file.parent.is_dir() else []
     try:
@@ -170,7 +170,7 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
     given = f"--set {key[:_SHOWN]}"
     *parents, last = parts = key.split(".")
     if not all(parts) or len(parts) > _DEEPEST:
-        raise BadInput(f"{given}: is no key; keys inside keys are joined by one dot each.")
+        raise BadInput(f"{given}: is not a key; keys inside keys are joined by one dot each.")
     for parent in parents:
         config = _mapping(config, parent, given)
     config[last] = value

@@ -59,7 +59,7 @@ class _Loader(yaml.SafeLoader):
             # A number of too many digits, or text that was declared to be a number.
             raise _error(node, f"{node.value[:40]!r} is not what it is declared to be") from None
         if isinstance(value, float) and not math.isfinite(value):
-            raise _error(node, f"{node.value[:40]} is no finite number")
+            raise _error(node, f"{node.value[:40]} is not a finite number")
         if isinstance(value, int) and abs(value) > MAX_WHOLE:
             raise _error(node, f"{node.value[:40]} is too large a number")
         if isinstance(value, str) and UNPRINTABLE.search(value):
@@ -129,13 +129,13 @@ def load(content: bytes | str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        kind = "" if isinstance(error, _Refused) else "this is no YAML: "
+        kind = "" if isinstance(error, _Refused) else "this is not YAML: "
         raise BadInput(f"{where}: {place}{kind}{error.problem}.") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: this is no YAML: byte {error.start} is no UTF-8.") from error
+        raise BadInput(f"{where}: this is not YAML: byte {error.start} is not UTF-8.") from error
     except yaml.YAMLError as error:
         reason = getattr(error, "reason", "it cannot be read")
-        raise BadInput(f"{where}: this is no YAML: {reason}.") from error
+        raise BadInput(f"{where}: this is not YAML: {reason}.") from error
 
 
 def _unfolded(node: Any, known: dict[int, float]) -> float:

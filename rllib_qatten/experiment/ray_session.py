@@ -190,7 +190,7 @@ def _reach(address: str) -> None:
     if address != "auto":
         host, _, port = address.rpartition(":")
         if "://" in address or not (host and port.isdigit() and int(port) < 2**16):
-            raise _no_cluster("that is no address; expected HOST:PORT, or auto")
+            raise _no_cluster("that is not an address; expected HOST:PORT, or auto")
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:

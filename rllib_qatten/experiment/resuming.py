@@ -56,7 +56,7 @@ def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
     except (OSError, ValueError) as error:  # a name that no file can have
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"--resume {shown(str(path))}: is no checkpoint: {error}") from error
+        raise BadInput(f"--resume {shown(str(path))}: is not a checkpoint: {error}") from error
 
 
 def differences(checkpoint: Path, plan: Plan) -> list[str]:

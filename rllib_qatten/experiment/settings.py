@@ -76,7 +76,7 @@ def check_kinds(
     model = settings_model(algorithm)
     for key in config:
         if key.startswith("_"):
-            raise experiment.error(f"{of}.{key}", "is no setting: it is private.")
+            raise experiment.error(f"{of}.{key}", "is private, not a setting.")
         if key not in model.model_fields:
             if CODE.match(key) or key in algorithm.get_default_config().keys():
                 raise experiment.error(

@@ -1,7 +1,7 @@
 """Mixers: how N utilities and a state become Q_tot. Plain torch; one mixer a file.
 
 A new mixer is a subclass of `Mixer` in a file of its own and a line in `MIXERS`. QTRAN's critics
-stand beside them: they value joint actions without utilities.
+are here too: they value joint actions without utilities.
 """
 
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, attention_entropy

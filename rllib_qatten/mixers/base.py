@@ -1,4 +1,4 @@
-"""What every mixer shares: the door where shapes are checked, and what comes out of it.
+"""What every mixer shares: the entry point that checks shapes, and the result type.
 
 Letters: N agents, S state length, U unit-feature length, A actions, H heads, E embedding length.
 `*B` stands for any leading axes, none and empty ones included; inside a mixer they are one axis of
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """What a mixer makes of one batch.
+    """A mixer's result for one batch.
 
     All but `q_tot` and `regularizer` are for analysis: views, still part of the autograd graph.
     """
@@ -41,7 +41,7 @@ class Mixed:
     """[*B, N] non-negative weights of the utilities (QLinear) or of the advantages (QPLEX)."""
 
     def unflatten(self, batch: Sequence[int]) -> "Mixed":
-        """The same with its one axis of rows cut into the axes `batch`."""
+        """The same with its single axis of rows split into the axes `batch`."""
         parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
         for name, rows in parts.items():
             if rows is not None and name != "regularizer":
@@ -50,7 +50,7 @@ class Mixed:
 
 
 class Rows(NamedTuple):
-    """M checked rows of what `Mixer.forward` was given, meanings as there."""
+    """M checked rows of the inputs of `Mixer.forward`, with the same meanings."""
 
     utilities: Tensor
     """[M, N]."""
@@ -69,10 +69,10 @@ class Rows(NamedTuple):
 
 
 class Mixer(nn.Module, ABC):
-    """Turns N utilities and a state into one Q_tot. A subclass writes `mix` and nothing else.
+    """Turns N utilities and a state into one Q_tot. A subclass implements only `mix`.
 
     Every mixer is built as `MIXERS[name](n_agents, state_dim, unit_dim, **options)`, with
-    `n_actions=A` beside them if it `uses_actions`; one that has no use for the state or the unit
+    `n_actions=A` as well if it `uses_actions`; one that does not use the state or the unit
     features ignores their lengths.
     """
 
@@ -99,7 +99,7 @@ class Mixer(nn.Module, ABC):
 
     @property
     def claims_igm(self) -> bool:
-        """Whether each agent's own greedy action is always part of the best joint action (IGM)."""
+        """Whether the agents' own greedy actions always form the best joint action (IGM)."""
         return True
 
     def forward(
@@ -120,8 +120,8 @@ class Mixer(nn.Module, ABC):
             state: [*B, S] global state.
             unit_features: [*B, N, U] each agent's own features, for mixers that use them.
             alive: [*B, N] bool, which agents still act; None means all.
-            mask: [*B] bool, which rows are real and not padding; None means all. It concerns means
-                over rows (the regularizer); q_tot is computed for every row.
+            mask: [*B] bool, which rows are real and not padding; None means all. It only affects
+                means over rows (the regularizer); q_tot is computed for every row.
             actions: [*B, N] int64, the actions whose values `utilities` are, for mixers that use
                 them.
             best_utilities: [*B, N] the greatest utility among each agent's legal actions, from the
@@ -141,7 +141,7 @@ class Mixer(nn.Module, ABC):
             unit_features = None
         elif unit_features is None:
             raise ValueError(
-                f"{type(self).__name__} expected unit_features [*B, N, U], came None: pass each "
+                f"{type(self).__name__} expected unit_features [*B, N, U], got None: pass each "
                 "agent's own part of the state, its own observation or its one-hot id"
             )
         else:
@@ -152,7 +152,7 @@ class Mixer(nn.Module, ABC):
         elif actions is None or best_utilities is None:
             missing = "actions" if actions is None else "best_utilities"
             raise ValueError(
-                f"{type(self).__name__} expected {missing} [*B, N], came None: pass each agent's "
+                f"{type(self).__name__} expected {missing} [*B, N], got None: pass each agent's "
                 "action and the greatest utility among its legal actions"
             )
         else:
@@ -189,29 +189,29 @@ def check_input(
     dtype: torch.dtype | None = None,
     leader: str = "utilities",
 ) -> None:
-    """Raise a ValueError in words unless `x` has this shape and, if one is given, this dtype.
+    """Raise a readable ValueError unless `x` has this shape and, if one is given, this dtype.
 
     Args:
         owner: Whose input it is; its sizes go into the message.
         name: The input's name.
         x: The input.
-        shape: The shape wanted.
+        shape: The expected shape.
         letters: The same in letters.
-        dtype: The dtype wanted; None takes any.
-        leader: The input whose leading axes count.
+        dtype: The expected dtype; None accepts any.
+        leader: The input whose leading axes the others must have.
     """
     if x.shape != shape:
         known = {size: getattr(owner, size, 0) for size in SIZES}
         sizes = ", ".join(f"{size}={value}" for size, value in known.items() if value)
         raise ValueError(
-            f"{type(owner).__name__} expected {name} {letters} = {list(shape)}, came "
+            f"{type(owner).__name__} expected {name} {letters} = {list(shape)}, got "
             f"{list(x.shape)}: give it the leading axes of {leader} and the sizes it was built "
             f"with, {sizes}"
         )
     if dtype is not None and x.dtype != dtype:
         way = f"{name} > 0" if dtype == torch.bool else f"{name}.to({dtype})"
         raise ValueError(
-            f"{type(owner).__name__} expected {name} of {dtype}, came {x.dtype}: convert it, "
+            f"{type(owner).__name__} expected {name} of {dtype}, got {x.dtype}: convert it, "
             f"for instance {way}"
         )
 
@@ -235,12 +235,12 @@ def attention_entropy(attention: Tensor, mask: Tensor | None = None) -> Tensor:
 def at_least(name: str, value: int, low: int) -> int:
     """Return `value` if it is an integer not below `low`, else raise a ValueError that says so."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name} must be an integer >= {low}, came {value!r}")
+        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
     return int(value)
 
 
 def one_or_two_layers(hypernet_layers: int) -> int:
     """Return `hypernet_layers` if it is 1 or 2, else raise a ValueError that says so."""
     if hypernet_layers not in (1, 2):
-        raise ValueError(f"hypernet_layers must be 1 or 2, came {hypernet_layers!r}")
+        raise ValueError(f"hypernet_layers must be 1 or 2, got {hypernet_layers!r}")
     return hypernet_layers

@@ -13,7 +13,7 @@ class CentralMixer(Mixer):
     it can value any joint action right and IGM fails: it serves for targets, never for acting.
 
     The same function as the authors' feed-forward central mixer, which PyMARL2 has too; their
-    other one, with hypernetworks, is left out. It wants utilities of agent networks of its own.
+    other one, with hypernetworks, is left out. It takes the utilities of separate agent networks.
     """
 
     def __init__(

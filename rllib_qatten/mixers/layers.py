@@ -1,4 +1,4 @@
-"""What mixers are made of: stacked heads, networks of the state, many layers in one product."""
+"""Building blocks of mixers: stacked heads, hypernetworks, several layers in one product."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +19,7 @@ class Affine(NamedTuple):
 
 
 class HeadLinear(nn.Module):
-    """H independent linear maps, stored as one `weight` [H, out, in] and one `bias` [H, out].
+    """H independent linear maps in one `weight` [H, out, in] and one `bias` [H, out].
 
     Each head starts as an `nn.Linear` of its own would: uniform within +-1/sqrt(in).
     """
@@ -32,7 +32,7 @@ class HeadLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all numbers anew."""
+        """Initialize all parameters again."""
         bound = self.weight.shape[-1] ** -0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
@@ -99,8 +99,8 @@ def mlp(*sizes: int) -> nn.Sequential:
 def fused_linear(x: Tensor, *layers: nn.Linear | HeadLinear | Affine) -> tuple[Tensor, ...]:
     """Outputs [M, H * out] of several layers that read the same x [M, in], by one matrix product.
 
-    Joining the weights costs next to nothing beside M rows of arithmetic. The outputs are cut by
-    `split`, whose gradient is one concatenation; slices would each zero-fill the whole.
+    Concatenating the weights costs next to nothing compared to M rows of arithmetic. The outputs
+    are cut by `split`, whose gradient is one concatenation; slices would each zero-fill the whole.
     """
     biases = [
         layer.weight.new_zeros(layer.weight.shape[:-1]) if layer.bias is None else layer.bias

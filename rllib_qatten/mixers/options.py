@@ -1,4 +1,4 @@
-"""What can be set of a mixer, read from the one place where it stands: its own signature.
+"""A mixer's options, read from the one place where they are declared: its own signature.
 
 Every keyword-only argument with a default is an option. Its kind is the annotation, its meaning the
 argument's text under `Args:` in the docstring. Losses and other functions are read the same way.
@@ -29,7 +29,7 @@ class Option:
         name: Its name.
         default: Its default.
         kind: Its annotation: bool, int, float, str or a `Literal`; `None` may be a part of it.
-        meaning: What the docstring says of it.
+        meaning: Its description in the docstring.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Option:
 
 
 def options_of(*sources: Callable[..., Any]) -> dict[str, Option]:
-    """The options of classes and functions, by name; of two with one name the first counts."""
+    """The options of classes and functions, by name; the first of two with one name wins."""
     found: dict[str, Option] = {}
     for source in sources:
         function = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]
@@ -77,7 +77,7 @@ def options_of(*sources: Callable[..., Any]) -> dict[str, Option]:
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """What stands under `Args:`, each argument's text on one line."""
+    """The descriptions under `Args:`, each on one line."""
     section = re.search(r"^Args:\n((?: .*\n?|\n)+)", inspect.cleandoc(docstring), re.MULTILINE)
     if not section:
         return {}

@@ -21,7 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": _PAPER,
     # Q in the key: the only published setting without an IGM guarantee.
     "paper_mmm2": _PAPER | {"weighted_heads": True, "q_in_key": True, "attend_reg_coef": 0.001},
-    # The authors' comment says 0.0, the copy of their mixer in QPLEX's code says 0.001.
+    # The authors' comment says 0.0; the copy of their mixer in QPLEX's code says 0.001.
     "paper_3s5z_vs_3s6z": _PAPER | {"weighted_heads": True, "attend_reg_coef": 0.0},
     # One setting for all maps.
     "pymarl2": _PAPER | {"weighted_heads": True, "attend_reg_coef": 0.0, "attention_bias": True},
@@ -33,6 +33,6 @@ def preset(*, mixer_preset: str | None = None) -> dict[str, Any]:
 
     Args:
         mixer_preset: a named set of all mixer options: "paper", "paper_mmm2", "paper_3s5z_vs_3s6z"
-            or "pymarl2"; options that are set themselves come on top.
+            or "pymarl2"; options that are set explicitly override it.
     """
     return {} if mixer_preset is None else PRESETS[mixer_preset]

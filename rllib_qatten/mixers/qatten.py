@@ -13,29 +13,29 @@ from rllib_qatten.mixers.layers import Affine, HeadLinear, Hypernet, fused_linea
 class QattenMixer(Mixer):
     """Qatten (Yang et al. 2020, arXiv 2002.03939).
 
-    The global state asks, the agents' own features u_i answer; each head averages the utilities by
-    the attention it gets, and the heads are added (paper, equations 8 to 12):
+    Queries come from the global state, keys from the agents' own features u_i; each head averages
+    the utilities by its attention, and the heads are added (paper, equations 8 to 12):
 
         lambda_ih = softmax_i( (W_q,h s) . (W_k,h u_i) / sqrt(E) )            attention  [H, N]
         Q^h       = sum_i lambda_ih Q_i                                       head value [H]
         Q_tot     = c(s) + sum_h w_h(s) Q^h                                   w_h = 1, or |f(s)|_h
 
     Defaults are the authors' released setting: 4 heads of 32, query S -> 64 -> ReLU -> 32 without
-    an output bias, key U -> 32 without bias, c(s) S -> 32 -> ReLU -> 1, the heads simply added.
+    an output bias, key U -> 32 without bias, c(s) S -> 32 -> ReLU -> 1, heads added unweighted.
 
     Worth knowing:
-        * For a given state the linear form is affine in the utilities: in a one-state game it
-          represents what VDN does, additive payoffs and no others.
+        * For a given state Q_tot is affine in the utilities: in a one-state game it represents
+          what VDN does, additive payoffs and no others.
         * With weights summing to W = H (or sum_h w_h), c + W min Q_i <= Q_tot <= c + W max Q_i, so
-          utilities live on a scale of Q_tot / W and do not compare with VDN's.
+          utilities are on the scale of Q_tot / W and cannot be compared with VDN's.
         * `q_in_key` lets attention depend on Q_i. Then dQ_tot/dQ_i can be negative and IGM fails;
-          `claims_igm` says so. Neither the paper nor a public code mentions it.
+          `claims_igm` is then False. Neither the paper nor any public code mentions it.
         * Heads are not split from E: each has the full E, and sqrt(E) is the scale.
 
     Where this differs from the public codes:
-        * Authors' code: it finds dead agents by action == 0, true of StarCraft alone; here `alive`
-          is given. Its regularizer also averages over padded rows; see `reg_over_padding`. It cuts
-          u_i from the state; here unit features come in, wherever they are from.
+        * Authors' code: it detects dead agents by action == 0, which holds in StarCraft only; here
+          `alive` is an input. Its regularizer also averages over padded rows; see
+          `reg_over_padding`. It slices u_i from the state; here unit features are an input.
         * PyMARL2: biases in all query and key layers (`attention_bias`), weighted heads, no
           regularizer; the preset `pymarl2` sets these.
     """
@@ -76,11 +76,11 @@ class QattenMixer(Mixer):
             state_bias: add c(s) to Q_tot.
             attend_reg_coef: factor of the regularizer sum_h mean_{rows, i} logit_ih^2, where logits
                 are taken before scaling and masking; 0 switches it off.
-            reg_over_padding: let the regularizer's mean run over all rows, as the authors do, and
-                not only over those where `mask` is True; training batches are then padded, and
-                learning is slower.
+            reg_over_padding: average the regularizer over all rows, as the authors do, instead of
+                only those where `mask` is True; training batches are then padded, and learning
+                is slower.
             attention_bias: biases in all query and key layers. Those of the keys add the same to
-                all agents' logits, so only the regularizer feels them.
+                all agents' logits, so they only matter to the regularizer.
 
         Raises:
             ValueError: an argument is out of range.
@@ -91,7 +91,7 @@ class QattenMixer(Mixer):
         width = at_least("hypernet_embed", hypernet_embed, 1)
         hidden = width if one_or_two_layers(hypernet_layers) == 2 else None
         if not 0 <= attend_reg_coef < float("inf"):
-            raise ValueError(f"attend_reg_coef must be finite and >= 0, came {attend_reg_coef!r}")
+            raise ValueError(f"attend_reg_coef must be finite and >= 0, got {attend_reg_coef!r}")
         self.n_heads = heads
         self.q_in_key = q_in_key
         self.mask_dead = mask_dead
@@ -116,13 +116,13 @@ class QattenMixer(Mixer):
         probes, head_weights, state_value = self._read(state)
         features = self._key_inputs(unit_features, utilities)
         logits = torch.bmm(probes, features.mT)  # [M, H, N]
-        # Agents lead from here on: a softmax over a short last axis is twenty times slower.
+        # Agents come first from here on: a softmax over a short last axis is twenty times slower.
         by_agent = logits.permute(2, 0, 1).contiguous()
         scores = by_agent * self.scale
         if self.mask_dead:
             if alive is None:
                 raise ValueError(
-                    "Qatten with mask_dead=True expected alive [*B, N], came None: pass which "
+                    "Qatten with mask_dead=True expected alive [*B, N], got None: pass which "
                     "agents still act, or build it with mask_dead=False"
                 )
             # Finite, so that a team of dead agents shares attention evenly.
@@ -146,7 +146,7 @@ class QattenMixer(Mixer):
         """State [M, S] -> probes K_h^T q_h [M, H, U'], head weights [M, H], state value [M].
 
         A logit is q_h . K_h u_i = (K_h^T q_h) . u_i. Multiplying K_h^T into the query's last layer
-        once leaves U' numbers per head and row, and no key is ever computed.
+        once leaves U' numbers per head and row, and keys are never computed.
         """
         query, key = self.query, self.key.weight.mT  # [H, U', E]
         if self.key.bias is not None:
@@ -173,7 +173,7 @@ class QattenMixer(Mixer):
         return probes, head_weights, state_value
 
     def _key_inputs(self, unit_features: Tensor, utilities: Tensor) -> Tensor:
-        """What keys are linear in, [M, N, U']: u_i, then Q_i and the 1 that meets the bias."""
+        """What keys are linear in, [M, N, U']: u_i, then Q_i and a 1 that multiplies the bias."""
         parts = [unit_features]
         if self.q_in_key:
             parts.append(utilities.unsqueeze(-1))

@@ -14,11 +14,11 @@ class QLinearMixer(Mixer):
 
     One network f, shared by the agents, weighs each utility; there is no softmax and there are no
     heads. f is (U + S) -> 64 -> ReLU -> 1 without an output bias, c(s) is S -> 32 -> ReLU -> 1.
-    Absolute values keep dQ_tot/dQ_i >= 0, hence IGM. For a given state it is affine in the
-    utilities, as Qatten is.
+    Absolute values keep dQ_tot/dQ_i >= 0, which implies IGM. For a given state it is affine in
+    the utilities, as Qatten is.
 
     The same function as the authors'. Their code reads a setting `mask_dead` and ignores it; it is
-    left out here. It cuts u_i from the state; here unit features come in.
+    left out here. It slices u_i from the state; here unit features are an input.
     """
 
     uses_unit_features: ClassVar[bool] = True
@@ -56,7 +56,7 @@ class QLinearMixer(Mixer):
         self.state_value = Hypernet(state_dim, 1, embed) if state_bias else None
 
     def mix(self, rows: Rows) -> Mixed:
-        """[M, N], [M, S], [M, N, U] -> [M]; the state meets f's first layer once, not N times."""
+        """[M, N], [M, S], [M, N, U] -> [M]; f's first layer sees the state once, not N times."""
         assert rows.unit_features is not None  # forward has checked
         first = self.agent_weight.first
         of_unit, of_state = torch.split(first.weight, [self.unit_dim, self.state_dim], 1)

@@ -1,4 +1,4 @@
-"""QMIX: a small network of the utilities whose non-negative weights are made from the state."""
+"""QMIX: a small network of the utilities with non-negative weights computed from the state."""
 
 from typing import Literal
 
@@ -13,7 +13,8 @@ class QMixer(Mixer):
     """`Q_tot = ELU(Q |W_1(s)| + b_1(s)) |w_2(s)| + V(s)` (Rashid et al. 2018).
 
     W_1(s) is [N, E], agent-major; b_1 is linear in s; V(s) is S -> E -> ReLU -> 1. Absolute values
-    keep dQ_tot/dQ_i >= 0, hence IGM. The same function as PyMARL's, with its StarCraft sizes.
+    keep dQ_tot/dQ_i >= 0, which implies IGM. The same function as PyMARL's, with its StarCraft
+    sizes.
     """
 
     def __init__(

@@ -15,8 +15,8 @@ TINY = 1e-10
 class QPLEXMixer(Mixer):
     """QPLEX, the duplex dueling mixer (Wang et al. 2021, arXiv 2008.01062).
 
-    The state moves each utility, then the joint action weighs what each agent loses by not being
-    greedy; K kernels make the weights:
+    The state transforms each utility, then the joint action weighs what each agent loses by not
+    being greedy; K kernels make the weights:
 
         qt_i     = w_i(s) Q_i + v_i(s)                                            w_i > 0
         vt_i     = w_i(s) max_a Q_i(a) + v_i(s)                          max over legal actions
@@ -29,15 +29,15 @@ class QPLEXMixer(Mixer):
     Worth knowing:
         * The advantage in the last term carries no gradient, in the public codes and here. So
           dQ_tot/dQ_i is w_i, whatever lambda is, and `best_utilities` never get a gradient.
-        * For a target, best utilities are the target network's own maximum, also where the
-          action is the live network's; otherwise advantages could be positive.
+        * For a target, best utilities are the target network's own maximum, even where the action
+          is the live network's choice; otherwise advantages could be positive.
 
     Where this differs from the public codes:
         * Defaults are the authors' for StarCraft: 4 kernels, each net one layer. PyMARL2 has two
           layers (`adv_hypernet_layers=2`), the authors' matrix games 10 kernels of three.
         * Only the transformation w_i, v_i of their `dmaq`; not `dmaq_qatten`, where Qatten's
-          attention takes its place. Their switches for lambda without the minus one and for no
-          transformation are left out.
+          attention takes its place. Their switches for lambda without the minus one and for
+          skipping the transformation are left out.
     """
 
     uses_actions: ClassVar[bool] = True
@@ -74,7 +74,7 @@ class QPLEXMixer(Mixer):
         width = at_least("hypernet_embed", hypernet_embed, 1)
         kernel_width = at_least("adv_hypernet_embed", adv_hypernet_embed, 1)
         if adv_hypernet_layers not in (1, 2, 3):
-            raise ValueError(f"adv_hypernet_layers must be 1, 2 or 3, came {adv_hypernet_layers!r}")
+            raise ValueError(f"adv_hypernet_layers must be 1, 2 or 3, got {adv_hypernet_layers!r}")
         between = [kernel_width] * (adv_hypernet_layers - 1)
         n, joint = self.n_agents, self.n_agents * self.n_actions
         self.hyper_w = Hypernet(state_dim, n, width)

@@ -1,6 +1,6 @@
 """QTRAN's joint critic: a value of state, hidden states and joint action, and a value of the state.
 
-No mixer: it is no function of the utilities, which learn to add up to it.
+It is not a mixer: not a function of the utilities, which instead learn to add up to it.
 """
 
 from typing import Literal, get_args
@@ -17,7 +17,7 @@ NetworkSize = Literal["small", "big"]
 
 
 class JointCritic(nn.Module):
-    """The sizes of a critic of joint actions, and its door."""
+    """The sizes of a critic of joint actions, and its input checks."""
 
     def __init__(self, n_agents: int, state_dim: int, n_actions: int, hidden_size: int) -> None:
         """Remember the sizes N, S, A and h.
@@ -34,7 +34,7 @@ class JointCritic(nn.Module):
     def check(
         self, state: Tensor, hidden: Tensor | None = None, actions: Tensor | None = None
     ) -> None:
-        """Raise a ValueError in words unless these are [*B, S], [*B, N, h] and [*B, N] int64."""
+        """Raise a readable ValueError unless these are [*B, S], [*B, N, h] and [*B, N] int64."""
         batch, n = state.shape[:-1], self.n_agents
         check_input(self, "state", state, (*batch, self.state_dim), "[*B, S]", leader="state")
         if hidden is not None:
@@ -95,7 +95,7 @@ class QTRANCritic(JointCritic):
             ("network_size", network_size, NetworkSize),
         ):
             if value not in get_args(known):
-                raise ValueError(f"{name} must be one of {get_args(known)}, came {value!r}")
+                raise ValueError(f"{name} must be one of {get_args(known)}, got {value!r}")
         hidden_layers = [embed] * (2 if network_size == "small" else 3)
         self.action_encoder: nn.Module | None = None
         if qtran_arch == "qtran_paper":

@@ -13,14 +13,14 @@ from rllib_qatten.mixers.qtran import JointCritic
 class QTRANAltCritic(JointCritic):
     """Counterfactual Q_jt and V_jt of QTRAN-alt (Son et al. 2019, arXiv 1905.05408, theorem 2).
 
-    One network, shared by the agents, values all actions of agent i while the others stay with
-    theirs; it must not see agent i's own action:
+    One network, shared by the agents, values all actions of agent i while the others keep theirs;
+    it must not see agent i's own action:
 
         Q_jt(., a_-i) = MLP([s; onehot(i); sum_j enc_h(h_j); sum_{j != i} enc_a(a_j)])       [A]
         V_jt          = MLP([s; sum_j enc_v(h_j)])
 
     Encoders are two linear layers of the width of what they read, with one ReLU; the MLPs have two
-    hidden layers of 64. So the N estimates of one joint action's value differ.
+    hidden layers of 64. The N estimates of one joint action's value may therefore differ.
 
     PyMARL, PyMARL2 and EPyMARL know the name `qtran_alt` and do not implement it; the layout is
     that of the one public code that does (starry-sky6688's MARL-Algorithms).
@@ -75,7 +75,7 @@ class QTRANAltCritic(JointCritic):
         encoded = self.action_encoder(F.one_hot(actions, self.n_actions).to(state.dtype))
         others = encoded.sum(-2, keepdim=True) - encoded  # [*B, N, A]
         team = torch.cat([state, self.hidden_encoder(hidden).sum(-2)], -1).unsqueeze(-2)
-        # The first layer meets what all agents share once, not N times.
+        # The first layer sees what all agents share once, not N times.
         weight, bias = self.joint_net[0].parameters()
         sizes = [self.state_dim, self.n_agents, self.hidden_size, self.n_actions]
         of_state, of_id, of_hidden, of_others = torch.split(weight, sizes, 1)

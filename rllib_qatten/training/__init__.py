@@ -1,1 +1,1 @@
-"""How Q_tot learns: batches, RLModules, Learner, returns."""
+"""How Q_tot is learned: batches, RLModules, Learner, returns."""

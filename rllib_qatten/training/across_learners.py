@@ -1,4 +1,4 @@
-"""What the learners of one update tell each other."""
+"""What the learners of one update exchange."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, distributed
 
 
 def from_all_learners(numbers: Tensor) -> Tensor:
-    """The numbers of every learner, in the same order everywhere; a learner alone hears itself.
+    """The numbers of every learner, in the same order everywhere; a single learner gets its own.
 
-    Every learner must call this as often as the others, or they wait for it.
+    All learners must call this equally often, or they wait for each other.
 
     Args:
-        numbers: Of one shape and type on all learners.
+        numbers: Of the same shape and type on all learners.
 
     Returns:
         [L, ...] for L learners, without gradient.

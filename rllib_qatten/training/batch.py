@@ -25,8 +25,8 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
 
     Args:
         episodes: At least one.
-        pad: Give every episode the length of the longest, filled with zeros that MASK marks. Only
-            to reproduce codes whose statistics count padding.
+        pad: Extend every episode to the length of the longest with zeros, which MASK marks. Only
+            for reproducing codes whose statistics count padding.
 
     Returns:
         Columns.OBS [P, N, O], STATE [P, S], LEGAL_ACTIONS [P, N, A], ALIVE [P, N], LAST_ACTIONS
@@ -43,8 +43,8 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
     )
 
     def packing(steps: np.ndarray, alive: np.ndarray) -> Callable[[list[np.ndarray]], np.ndarray]:
-        """For arrays of so many steps each, of which `alive[t]` have a step t."""
-        # Where each packed step lies when the episodes stand one behind the other.
+        """Packs arrays of `steps` steps each, `alive[t]` of which have a step t."""
+        # Where each packed step is once the episodes are concatenated.
         starts = np.cumsum(steps) - steps
         order = np.concatenate([starts[:k] + t for t, k in enumerate(alive.tolist())])
 
@@ -76,7 +76,7 @@ def pack(episodes: list[TeamEpisode], *, pad: bool = False) -> dict[str, np.ndar
 
 
 def _padded(array: np.ndarray, length: int) -> np.ndarray:
-    """The array with zeros behind it."""
+    """The array, padded with zeros."""
     missing = length - len(array)
     if not missing:
         return array
@@ -105,12 +105,12 @@ class PackEpisodes(ConnectorV2):
     def __call__(
         self, *, rl_module: Any, batch: dict[str, Any], episodes: list[TeamEpisode], **kwargs: Any
     ) -> dict[str, Any]:
-        """Packs the episodes for the one module there is."""
+        """Packs the episodes for the single module."""
         device = next(rl_module[DEFAULT_MODULE_ID].parameters()).device
         packed = pack(episodes, pad=self._pad)
         return {
             DEFAULT_MODULE_ID: {
-                # Python needs the batch sizes as numbers, wherever the network is.
+                # Python reads the batch sizes, so they stay on the CPU wherever the network is.
                 name: torch.from_numpy(array).to("cpu" if name == columns.BATCH_SIZES else device)
                 for name, array in packed.items()
             }

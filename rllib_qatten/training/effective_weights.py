@@ -19,7 +19,7 @@ from rllib_qatten.training.rl_module import ValueDecompositionRLModule, utilitie
 def effective_weights(
     module: ValueDecompositionRLModule, batch: dict[str, Any]
 ) -> tuple[Mixed, Tensor, Tensor]:
-    """What a policy's mixer makes of a packed batch, and how, by autograd.
+    """A policy's mixer applied to a packed batch, and its effective weights, by autograd.
 
     No parameter gets a gradient.
 
@@ -43,11 +43,11 @@ def effective_weights(
 
 
 def report(learner: Any, episodes: list[TeamEpisode]) -> dict[str, float]:
-    """What is logged of a learner's policy, see `metrics.KEYS`; nothing if it has no mixer.
+    """What is logged about a learner's policy, see `keys.KEYS`; nothing if it has no mixer.
 
     Args:
-        learner: RLlib's, which stays as it is.
-        episodes: Over whose steps to take the means.
+        learner: RLlib's; it is not changed.
+        episodes: Means are taken over their steps.
     """
     module = learner.module[DEFAULT_MODULE_ID].unwrapped()
     if not isinstance(module.mixer, Mixer):
@@ -59,7 +59,7 @@ def report(learner: Any, episodes: list[TeamEpisode]) -> dict[str, float]:
 
 
 def summary(weights: Tensor, alive: Tensor) -> dict[str, float]:
-    """Means over steps, of the living alone.
+    """Means over steps, living agents only.
 
     Args:
         weights: [M, N] effective weights.

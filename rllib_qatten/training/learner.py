@@ -23,11 +23,11 @@ LAST_TARGET_UPDATE = "last_target_update_episodes"
 
 
 def ease_memory() -> None:
-    """Spares every update what torch and glibc do with large buffers; for the whole process.
+    """Avoids what torch and glibc do with large buffers at every update; for the whole process.
 
-    With a seed RLlib makes torch deterministic, which also fills every empty tensor; none is read
-    here before it is written. And glibc hands freed buffers back to the system, from where they
-    return in thousands of page faults: a tenth of an update.
+    With a seed, RLlib makes torch deterministic, which also fills every empty tensor; none is read
+    here before it is written. And glibc returns freed buffers to the system; getting them back
+    takes thousands of page faults, a tenth of an update's time.
     """
     deterministic: Any = torch.utils.deterministic
     deterministic.fill_uninitialized_memory = False
@@ -44,7 +44,7 @@ def make_optimizer(
 
     Args:
         name: "rmsprop" (alpha 0.99, epsilon 1e-5, as in PyMARL) or "adam".
-        parameters: Of agent network and mixer together.
+        parameters: Those of agent network and mixer together.
         lr: Learning rate.
     """
     if name == "adam":
@@ -57,7 +57,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
 
     @override(TorchLearner)
     def build(self) -> None:
-        """Adds the target networks, after the optimizer took its parameters."""
+        """Adds the target networks, once the optimizer has its parameters."""
         super().build()
         ease_memory()
         self._last_target_update = 0
@@ -77,10 +77,10 @@ class ValueDecompositionTorchLearner(TorchLearner):
 
     @override(TorchLearner)
     def update(self, *args: Any, **kwargs: Any) -> Any:
-        """See base class; where it fails, the other learners do, instead of waiting half an hour.
+        """See base class; if it fails, the other learners fail too instead of waiting half an hour.
 
         Raises:
-            FloatingPointError: In all learners alike, if the loss is no number.
+            FloatingPointError: In all learners alike, if the loss is not finite.
         """
         try:
             return super().update(*args, **kwargs)
@@ -94,14 +94,14 @@ class ValueDecompositionTorchLearner(TorchLearner):
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and what is logged: see `td_loss`. A subclass may bring another."""
+        """Loss and what is logged: see `td_loss`. A subclass may override it."""
         return td_loss(forward, batch, config)
 
     @override(TorchLearner)
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """See `loss`; one that is no number stops training here."""
+        """See `loss`; one that is not finite stops training here."""
         if config.standardize_rewards:
             standardize = self.module[module_id].unwrapped().standardize_rewards
             rewards = standardize(batch[Columns.REWARDS], batch[columns.MASK])
@@ -110,17 +110,17 @@ class ValueDecompositionTorchLearner(TorchLearner):
         errors = stats.pop(TD_ERROR_KEY, None)
         steps = batch[columns.MASK].sum().to(loss.dtype)
         all_steps, losses = from_all_learners(torch.stack([steps, loss])).unbind(-1)
-        # All learners or none: one that stopped alone would leave the others waiting for it.
+        # All learners or none: one that stopped alone would keep the others waiting.
         if not torch.isfinite(losses).all():
-            bad = [name for name, value in stats.items() if not torch.isfinite(value)]
+            faulty = [name for name, value in stats.items() if not torch.isfinite(value)]
             raise FloatingPointError(
                 f"The loss became {losses.sum().item()} (not finite: "
-                f"{', '.join(bad) or keys.LOSS}). Training stops before the weights change; the "
+                f"{', '.join(faulty) or keys.LOSS}). Training stops before the weights change; the "
                 "last checkpoint is intact. Try a smaller lr or grad_clip."
             )
         if len(losses) > 1:
-            # Gradients and results will be the mean of the learners' own, each of them a mean over
-            # its own steps: so weighted, that is the mean over all steps of the batch.
+            # Gradients and results are averaged over learners, and each learner averages over its
+            # own steps: with these weights that equals the mean over all steps of the batch.
             share = steps / all_steps.mean()
             loss, stats = loss * share, {name: value * share for name, value in stats.items()}
         if errors is not None:
@@ -130,7 +130,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
 
     @override(TorchLearner)
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Moves the targets: softly every update, or copied every so many episodes."""
+        """Updates the targets: softly at every update, or by a copy every few episodes."""
         super().after_gradient_based_update(timesteps=timesteps)
         config = self.config
         episodes = timesteps[NUM_EPISODES_LIFETIME]
@@ -154,8 +154,8 @@ class ValueDecompositionTorchLearner(TorchLearner):
         """See `get_state`."""
         super().set_state(state)
         self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
-        # The optimizer's state brings its old learning rate; a set number goes first, as when
-        # population based training changed it.
+        # The optimizer's state brings its old learning rate; a configured one takes precedence,
+        # for instance after population based training changed it.
         for optimizer, schedule in self._optimizer_lr_schedules.items():
             if not schedule.use_schedule:
                 self._set_optimizer_lr(optimizer, lr=schedule.get_current_value())
@@ -163,5 +163,5 @@ class ValueDecompositionTorchLearner(TorchLearner):
     @classmethod
     @override(TorchLearner)
     def rl_module_required_apis(cls) -> list[type]:
-        """What an RLModule needs for this Learner."""
+        """The APIs that this Learner needs of an RLModule."""
         return [TargetNetworkAPI]

@@ -1,4 +1,4 @@
-"""What is minimised: TD errors of the joint action value, as pure functions."""
+"""What is minimized: TD errors of the joint action value, as pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rllib_qatten.training.returns import lambda_returns, n_step_returns
 
 
 def targets_of(forward: dict[str, Any], batch: dict[str, Any], config: Any) -> Tensor:
-    """What the joint action values should be: [M], or [M, N] where agents learn apart.
+    """Targets of the joint action values: [M], or [M, N] where agents learn independently.
 
     Args:
         forward: Output of `ValueDecompositionRLModule.mix`.
@@ -22,7 +22,7 @@ def targets_of(forward: dict[str, Any], batch: dict[str, Any], config: Any) -> T
         config: Has gamma, returns, td_lambda and n_step.
     """
     rewards, next_values = batch[Columns.REWARDS], forward[columns.NEXT_Q_TOT]
-    # Transitions per step: every entry but the first of its episode ends one.
+    # Transitions per step: every entry except the first of its episode ends one.
     batch_sizes = batch[columns.BATCH_SIZES].tolist()[1:]
     played = batch[Columns.TERMINATEDS], next_values, batch[columns.MASK], batch_sizes
     if config.returns == "n_step":
@@ -40,13 +40,13 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def weighted_mean(values: Tensor, batch: dict[str, Any]) -> Tensor:
-    """`masked_mean` of errors, each times what its episode counts (see `PrioritizedReplay`)."""
+    """`masked_mean` of errors, each times its episode's weight (see `PrioritizedReplay`)."""
     weights = batch[columns.WEIGHTS].view(-1, *[1] * (values.dim() - 1))
     return masked_mean(values * weights, batch[columns.MASK])
 
 
 def episode_errors(error: Tensor, batch: dict[str, Any]) -> Tensor:
-    """[B] mean absolute error of each episode's played steps, from [M] or [M, N], longest first."""
+    """[B] mean absolute error over each episode's real steps, from [M] or [M, N], longest first."""
     mask = batch[columns.MASK].to(error.dtype)
     sizes = batch[columns.BATCH_SIZES].tolist()[1:]
     episode = torch.cat([torch.arange(k) for k in sizes]).to(mask.device)
@@ -62,15 +62,15 @@ def td_loss(
     targets: Tensor | None = None,
     weights: Tensor | float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean squared TD error of the joint action value over played steps, plus the regularizer.
+    """Mean squared TD error of the joint action value over real steps, plus the regularizer.
 
     Args:
         forward: Output of `ValueDecompositionRLModule.mix`. Its Q_TOT may be [M, N] where agents
-            learn apart: all get the team's reward, and the mean runs over agents too.
+            learn independently: all get the team's reward, and the mean is over agents too.
         batch: The packed batch.
         config: The algorithm's settings.
-        targets: Of Q_TOT, if they are known already; see `targets_of`.
-        weights: [M], of the squared errors.
+        targets: Targets of Q_TOT, if already known; see `targets_of`.
+        weights: [M] weights of the squared errors.
 
     Returns:
         The loss (scalar) and what is logged, all detached; for a prioritized replay with the mean

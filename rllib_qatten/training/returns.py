@@ -30,7 +30,7 @@ def lambda_returns(
 
     Q(lambda) (Harutyunyan et al. 2016, as in PyMARL2) is the same with corrected rewards
     r_t + V_t - Q(s_t, a_t), where V and Q are the target network's values of the greedy and of
-    the played actions.
+    the actions taken.
 
     Args:
         rewards: [M], or [M, N] if corrected per agent.
@@ -50,7 +50,7 @@ def lambda_returns(
     one_step = rewards + discount * next_values
     if td_lambda == 0:
         return one_step
-    # G = one_step + gamma * alive * lambda * (G' - V') wherever a next transition was played.
+    # G = one_step + gamma * alive * lambda * (G' - V') wherever there is a next transition.
     sizes = list(batch_sizes)
     parts = (one_step, discount * td_lambda, next_values, mask)
     steps = zip(*(x.split(sizes) for x in parts), strict=True)
@@ -76,7 +76,7 @@ def n_step_returns(
 ) -> Tensor:
     """Targets r_t + gamma r_{t+1} + ... + gamma^n V_{t+n}, fewer steps where the episode is over.
 
-    Arguments and result are those of `lambda_returns`, but for n_step: n, 1 or more.
+    Arguments and result are those of `lambda_returns`, with n_step (n, 1 or more) for td_lambda.
     """
     sizes = torch.as_tensor(batch_sizes)
     place = torch.arange(len(rewards))
@@ -94,7 +94,7 @@ def n_step_returns(
 
 
 def _like(x: Tensor, values: Tensor) -> Tensor:
-    """One number per transition, in a shape that goes with values [M] or [M, N]."""
+    """One number per transition, in a shape that broadcasts with values [M] or [M, N]."""
     return x.reshape(*x.shape, *[1] * (values.dim() - x.dim()))
 
 

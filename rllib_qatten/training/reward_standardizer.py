@@ -11,12 +11,13 @@ from rllib_qatten.training.across_learners import from_all_learners
 class RewardStandardizer(nn.Module):
     """Running mean and variance of all rewards in all batches (as EPyMARL's option has it).
 
-    Buffers, so that they are saved and restored with the module: in types that RLlib's state keeps.
+    These are buffers, so that they are saved and restored with the module, in types that RLlib's
+    state keeps.
 
     Attributes:
-        count: Rewards seen.
-        mean: Of these.
-        variance: Of these, their mean squared distance from the mean.
+        count: Number of rewards seen.
+        mean: Their mean.
+        variance: Their mean squared distance from the mean.
     """
 
     count: Tensor
@@ -24,7 +25,7 @@ class RewardStandardizer(nn.Module):
     variance: Tensor
 
     def __init__(self) -> None:
-        """Nothing seen yet."""
+        """Starts with nothing seen."""
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.register_buffer("mean", torch.zeros(()))
@@ -35,8 +36,8 @@ class RewardStandardizer(nn.Module):
         """Takes a batch into account and standardizes it.
 
         Args:
-            rewards: [M]; of several learners each brings its own part of the batch.
-            mask: [M] bool, False for padding, which does not count.
+            rewards: [M]; with several learners, this learner's part of the batch.
+            mask: [M] bool, False for padding, which is ignored.
 
         Returns:
             [M]; unscaled as long as all rewards were equal.

@@ -29,7 +29,7 @@ def greedy_actions(utilities: Tensor, legal: Tensor) -> Tensor:
 
 
 def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Tensor:
-    """[R, N] utilities of some entries' actions, from [P, N, A], R entries and [R, N]."""
+    """[R, N] utilities of R entries' actions [R, N], from utilities [P, N, A]."""
     if isinstance(rows, slice):
         return utilities[rows].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
     # One flat look-up: indexing rows first would copy, and scatter back, all A utilities.
@@ -40,13 +40,13 @@ def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Te
 
 
 class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
-    """What all policies are: agent networks, by default one that all agents share, and a mixer.
+    """The base of all policies: agent networks, by default one that all agents share, and a mixer.
 
-    Built `inference_only`, as on env runners, it holds the agent network alone. A subclass brings
-    the mixer.
+    Built `inference_only`, as on env runners, it holds only the agent network. A subclass names the
+    mixer.
     """
 
-    #: The mixer, whose options are settings of the algorithm; None: there is nothing to set.
+    #: The mixer, whose options are settings of the algorithm; None if there is nothing to set.
     mixer_class: ClassVar[Any] = None
 
     @override(TorchRLModule)
@@ -61,16 +61,16 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
                 self.standardize_rewards = RewardStandardizer()
 
     def make_agent(self) -> Agent:
-        """The agents' networks, as the settings have them."""
+        """The agents' networks, according to the settings."""
         spec = self.spec
         agent = make_agent(self.layout.size, spec.n_actions, spec.n_agents, **self.agent_settings)
-        # Checkpoints from before there was a choice do not name it.
+        # Older checkpoints, from before there was a choice, do not name it.
         agent.precision = getattr(torch, self.model_config.get("precision", "float32"))
         return agent
 
     @classmethod
     def mixer_options(cls) -> dict[str, Option]:
-        """What can be set of the mixer, by name."""
+        """The mixer's options by name."""
         return options_of(cls.mixer_class) if cls.mixer_class else {}
 
     @classmethod
@@ -85,7 +85,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             ValueError: One of the mixer's settings is out of range.
         """
         sizes = {"n_actions": spec.n_actions} if cls.mixer_class.uses_actions else {}
-        # Keys come from the declared unit features, else from the agent's own observation.
+        # Keys are computed from the declared unit features, else from the agent's own observation.
         unit_size = spec.unit_feature_size or spec.observation_size
         mixer: nn.Module = cls.mixer_class(
             spec.n_agents, spec.state_size, unit_size, **sizes, **settings["mixer"]
@@ -99,7 +99,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
     @property
     def agent_settings(self) -> dict[str, Any]:
-        """The agent network's settings, of which checkpoints keep a copy for acting."""
+        """The agent network's settings; checkpoints keep a copy for acting."""
         settings = self.model_config["agent"]
         types = self.spec.unit_types
         return {
@@ -119,7 +119,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
         Args:
             batch: Columns.OBS [G, N, O], "last_actions" [G, N] (-1: none), Columns.STATE_IN
-                {"hidden": [G, N, hidden]}; without the last two a game begins.
+                {"hidden": [G, N, hidden]}; without the last two, games begin.
 
         Returns:
             "utilities" [G, N, A] of all actions, legal or not, and Columns.STATE_OUT.
@@ -137,7 +137,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         return {columns.UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}
 
     def _begun(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with what it lacks: no last actions, and hidden states of a game's start."""
+        """Adds what a batch lacks at a game's start: last actions of -1, zero hidden states."""
         n, o = self.spec.n_agents, self.spec.observation_size
         obs = torch.as_tensor(batch[Columns.OBS] if Columns.OBS in batch else [])
         if obs.ndim != 3 or obs.shape[1:] != (n, o):
@@ -179,7 +179,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         Returns:
             Q_TOT [M] of the taken actions (with gradient), NEXT_Q_TOT [M] the target mixer's value
             of the greedy legal actions (of the live network with double Q), REGULARIZER, and STATS.
-            For Q(lambda) also what the target networks say of this step: TARGET_Q_TOT [M] of the
+            For Q(lambda) also the target networks' values of this step: TARGET_Q_TOT [M] of the
             taken actions and TARGET_GREEDY_Q_TOT [M] of the greedy ones.
         """
         now, mask, actions = batch[columns.NOW], batch[columns.MASK], batch[Columns.ACTIONS]
@@ -215,7 +215,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         actions: Tensor,
         mask: Tensor | None = None,
     ) -> Mixed:
-        """What the mixer that learns makes of joint actions: see `joint_value`.
+        """The live mixer's values of joint actions: see `joint_value`.
 
         `utilities` are the live agent network's.
         """
@@ -224,7 +224,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
     def target_value(
         self, batch: dict[str, Any], rows: Tensor | slice, utilities: Tensor, actions: Tensor
     ) -> Mixed:
-        """What targets are made of, the target mixer's value of joint actions: see `joint_value`.
+        """The target mixer's values of joint actions, which targets build on: see `joint_value`.
 
         `utilities` are the target agent network's.
         """
@@ -239,7 +239,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         actions: Tensor,
         mask: Tensor | None = None,
     ) -> Mixed:
-        """What any mixer makes of some entries' joint actions.
+        """A mixer's values of some entries' joint actions.
 
         Args:
             mixer: The mixer.
@@ -247,7 +247,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             rows: The entries, R of P.
             utilities: [P, N, A].
             actions: [R, N].
-            mask: [R] bool, the entries that count in a regularizer; None means all.
+            mask: [R] bool, the entries that a regularizer averages over; None means all.
         """
         inputs: dict[str, Tensor] = self._mixer_inputs(batch, rows)
         if mixer.uses_actions:
@@ -290,5 +290,5 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
-        """What env runners go without."""
+        """What env runners do without."""
         return ["mixer", "target_agent", "target_mixer", "standardize_rewards"]

@@ -70,7 +70,7 @@ DAMAGES = [
     (WEIGHTS, lambda file: file.unlink(), f"incomplete: {WEIGHTS} is missing"),
     ("SHA256SUMS", lambda file: file.unlink(), "incomplete: its last file, SHA256SUMS"),
     ("SHA256SUMS", alter, "damaged|incomplete"),
-    ("rllib_checkpoint.json", lambda file: file.unlink(), "is no checkpoint"),
+    ("rllib_checkpoint.json", lambda file: file.unlink(), "is not a checkpoint"),
     ("rllib_checkpoint.json", cut, "rllib_checkpoint.json is damaged"),
 ]
 
@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit_are_named(saved):
     assert "agent.head.weight has shape (2, 16) in it and (2, 8) here" in str(error.value)
     assert len(other.replay) == 0
     other.stop()
-    with pytest.raises(CheckpointError, match=r"a is unknown here; b is missing in it"):
+    with pytest.raises(CheckpointError, match=r"a is unknown here; b is missing from it"):
         checkpoint.assert_same_shapes({"a": [1]}, {"b": [1]})
 
 
@@ -119,7 +119,7 @@ def test_other_numbers_of_games_and_runners_begin_new_games(saved, capfd):
     for settings in ({"num_envs_per_env_runner": 3}, {"num_env_runners": 1}):
         other = build("VDN", **settings)
         other.restore_from_path(saved[1])
-        assert capfd.readouterr().err.count("Games under way start anew") == 1
+        assert capfd.readouterr().err.count("Games under way start over") == 1
         before = saved[0].metrics.peek(("env_runners", "num_env_steps_sampled_lifetime"))
         assert other.train()["num_env_steps_sampled_lifetime"] >= before + 60
         other.stop()

@@ -76,7 +76,7 @@ def test_the_best_of_a_trial_and_of_a_run(tmp_path, capsys):
     write_trial(run / "a", [(0.2, 9), (0.7, 1), (0.7, 3), (0.1, 4)])
     assert find(run / "a") == run / "a" / "checkpoint_000002" / "team_policy"
     said = capsys.readouterr().err
-    assert "holds 4 checkpoints; taking" in said
+    assert "holds 4 checkpoints; using" in said
     assert "checkpoint_000002: greedy win rate 0.7, the best." in said
     # Without winners the return counts, and an iteration without an evaluation has the last one.
     write_trial(run / "b", [(float("nan"), 3), None], ["[1", "[]", '{"evaluation": 3}', "{}"])

@@ -184,7 +184,7 @@ def test_what_is_no_ordinary_file(team, name, kind):
             opened.truncate(2**40)  # takes no room on the disk
     else:
         file.write_bytes(b"[" * 10**6)
-    with pytest.raises(BadInput, match=r"policy.json or policy.safetensors|no checkpoint"):
+    with pytest.raises(BadInput, match=r"policy.json or policy.safetensors|not a checkpoint"):
         TeamPolicy.from_checkpoint(team)
 
 

@@ -79,7 +79,7 @@ def test_an_algorithm_of_a_users_own_is_named_by_its_module(plan, tmp_path, monk
     made = plan(run="own_algorithm:Mine")
     assert made.trainable.__name__ == "Mine"
     assert made.metric == "evaluation/env_runners/episode_return_mean"
-    with pytest.raises(BadInput, match="is no algorithm: name a subclass"):
+    with pytest.raises(BadInput, match="is not an algorithm: name a subclass"):
         plan(run="own_algorithm:OTHER")
     with pytest.raises(BadInput, match="'Mine'"):
         plan(run="own_algorithm:Min")

@@ -66,10 +66,10 @@ def refused(folder, **environment):
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("garbage", "that is no address; expected HOST:PORT, or auto"),
-        ("localhost:http", "that is no address"),
-        ("127.0.0.1:99999", "that is no address"),
-        ("ray://127.0.0.1:10001", "that is no address"),
+        ("garbage", "that is not an address; expected HOST:PORT, or auto"),
+        ("localhost:http", "that is not an address"),
+        ("127.0.0.1:99999", "that is not an address"),
+        ("ray://127.0.0.1:10001", "that is not an address"),
         ("127.0.0.1:1", "Connection refused"),
         ("no.such.host.invalid:6379", "ame or service not known"),
         ("auto", ""),

@@ -100,19 +100,19 @@ def test_analysis_costs_no_copy():
 
 
 WRONG_ACTIONS = [
-    ("actions", (4, 2), "QPLEXMixer expected actions [*B, N] = [4, 3], came [4, 2]"),
-    ("best_utilities", (4,), "QPLEXMixer expected best_utilities [*B, N] = [4, 3], came [4]"),
-    ("actions", None, "actions of torch.int64, came torch.float64: convert it, for instance act"),
+    ("actions", (4, 2), "QPLEXMixer expected actions [*B, N] = [4, 3], got [4, 2]"),
+    ("best_utilities", (4,), "QPLEXMixer expected best_utilities [*B, N] = [4, 3], got [4]"),
+    ("actions", None, "actions of torch.int64, got torch.float64: convert it, for instance act"),
 ]
 WRONG = [
-    ("utilities", (4, 2), "QattenMixer expected utilities [*B, N] = [4, 3], came [4, 2]"),
-    ("state", (4, 6), "QattenMixer expected state [*B, S] = [4, 5], came [4, 6]"),
-    ("state", (1, 5), "QattenMixer expected state [*B, S] = [4, 5], came [1, 5]"),
-    ("unit_features", (4, 2), "expected unit_features [*B, N, U] = [4, 3, 2], came [4, 2]"),
-    ("alive", (4,), "expected alive [*B, N] = [4, 3], came [4]"),
-    ("mask", (4, 1), "expected mask [*B] = [4], came [4, 1]"),
-    ("alive", None, "expected alive of torch.bool, came torch.float64: convert it"),
-    ("mask", None, "expected mask of torch.bool, came torch.float64: convert it"),
+    ("utilities", (4, 2), "QattenMixer expected utilities [*B, N] = [4, 3], got [4, 2]"),
+    ("state", (4, 6), "QattenMixer expected state [*B, S] = [4, 5], got [4, 6]"),
+    ("state", (1, 5), "QattenMixer expected state [*B, S] = [4, 5], got [1, 5]"),
+    ("unit_features", (4, 2), "expected unit_features [*B, N, U] = [4, 3, 2], got [4, 2]"),
+    ("alive", (4,), "expected alive [*B, N] = [4, 3], got [4]"),
+    ("mask", (4, 1), "expected mask [*B] = [4], got [4, 1]"),
+    ("alive", None, "expected alive of torch.bool, got torch.float64: convert it"),
+    ("mask", None, "expected mask of torch.bool, got torch.float64: convert it"),
 ]
 
 
@@ -132,13 +132,13 @@ def test_wrong_inputs_are_refused_in_words(name, tensor, shape, message):
 
 def test_missing_inputs_are_refused_in_words():
     inputs = batch((4,))
-    with pytest.raises(ValueError, match=r"expected unit_features \[\*B, N, U\], came None: pass"):
+    with pytest.raises(ValueError, match=r"expected unit_features \[\*B, N, U\], got None: pass"):
         build("qatten", {})(inputs["utilities"], inputs["state"])
     for name in ("actions", "best_utilities"):
-        message = rf"QPLEXMixer expected {name} \[\*B, N\], came None: pass"
+        message = rf"QPLEXMixer expected {name} \[\*B, N\], got None: pass"
         with pytest.raises(ValueError, match=message):
             build("qplex", {})(**inputs | {name: None})
-    with pytest.raises(ValueError, match=r"expected alive \[\*B, N\], came None: pass"):
+    with pytest.raises(ValueError, match=r"expected alive \[\*B, N\], got None: pass"):
         build("qatten", {"mask_dead": True})(**inputs | {"alive": None})
 
 
@@ -151,27 +151,27 @@ def test_mixers_ignore_what_they_do_not_use():
 
 
 BAD_OPTIONS = [
-    (QattenMixer, {"n_heads": 0}, "n_heads must be an integer >= 1, came 0"),
-    (QattenMixer, {"mixing_embed_dim": 2.5}, "mixing_embed_dim must be an integer >= 1, came 2.5"),
-    (QattenMixer, {"hypernet_embed": -1}, "hypernet_embed must be an integer >= 1, came -1"),
-    (QattenMixer, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
-    (QattenMixer, {"attend_reg_coef": -0.1}, "attend_reg_coef must be finite and >= 0, came -0.1"),
+    (QattenMixer, {"n_heads": 0}, "n_heads must be an integer >= 1, got 0"),
+    (QattenMixer, {"mixing_embed_dim": 2.5}, "mixing_embed_dim must be an integer >= 1, got 2.5"),
+    (QattenMixer, {"hypernet_embed": -1}, "hypernet_embed must be an integer >= 1, got -1"),
+    (QattenMixer, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, got 3"),
+    (QattenMixer, {"attend_reg_coef": -0.1}, "attend_reg_coef must be finite and >= 0, got -0.1"),
     (QattenMixer, {"attend_reg_coef": float("nan")}, "attend_reg_coef must be finite and >= 0"),
-    (QattenMixer, {"n_agents": 0}, "n_agents must be an integer >= 1, came 0"),
-    (QattenMixer, {"state_dim": 0}, "state_dim must be an integer >= 1, came 0"),
-    (QattenMixer, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
-    (QMixer, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
-    (QMixer, {"hypernet_layers": 0}, "hypernet_layers must be 1 or 2, came 0"),
-    (QMixer, {"state_dim": True}, "state_dim must be an integer >= 1, came True"),
-    (VDNMixer, {"n_agents": -2}, "n_agents must be an integer >= 1, came -2"),
-    (QLinearMixer, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, came 3"),
-    (QLinearMixer, {"unit_dim": 0}, "unit_dim must be an integer >= 1, came 0"),
-    (CentralMixer, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, came 0"),
-    (QPLEXMixer, {"n_actions": 0}, "n_actions must be an integer >= 1, came 0"),
-    (QPLEXMixer, {"n_kernels": 0}, "n_kernels must be an integer >= 1, came 0"),
-    (QPLEXMixer, {"hypernet_embed": 0}, "hypernet_embed must be an integer >= 1, came 0"),
-    (QPLEXMixer, {"adv_hypernet_embed": 0}, "adv_hypernet_embed must be an integer >= 1, came 0"),
-    (QPLEXMixer, {"adv_hypernet_layers": 4}, "adv_hypernet_layers must be 1, 2 or 3, came 4"),
+    (QattenMixer, {"n_agents": 0}, "n_agents must be an integer >= 1, got 0"),
+    (QattenMixer, {"state_dim": 0}, "state_dim must be an integer >= 1, got 0"),
+    (QattenMixer, {"unit_dim": 0}, "unit_dim must be an integer >= 1, got 0"),
+    (QMixer, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, got 0"),
+    (QMixer, {"hypernet_layers": 0}, "hypernet_layers must be 1 or 2, got 0"),
+    (QMixer, {"state_dim": True}, "state_dim must be an integer >= 1, got True"),
+    (VDNMixer, {"n_agents": -2}, "n_agents must be an integer >= 1, got -2"),
+    (QLinearMixer, {"hypernet_layers": 3}, "hypernet_layers must be 1 or 2, got 3"),
+    (QLinearMixer, {"unit_dim": 0}, "unit_dim must be an integer >= 1, got 0"),
+    (CentralMixer, {"mixing_embed_dim": 0}, "mixing_embed_dim must be an integer >= 1, got 0"),
+    (QPLEXMixer, {"n_actions": 0}, "n_actions must be an integer >= 1, got 0"),
+    (QPLEXMixer, {"n_kernels": 0}, "n_kernels must be an integer >= 1, got 0"),
+    (QPLEXMixer, {"hypernet_embed": 0}, "hypernet_embed must be an integer >= 1, got 0"),
+    (QPLEXMixer, {"adv_hypernet_embed": 0}, "adv_hypernet_embed must be an integer >= 1, got 0"),
+    (QPLEXMixer, {"adv_hypernet_layers": 4}, "adv_hypernet_layers must be 1, 2 or 3, got 4"),
 ]
 
 

@@ -126,11 +126,11 @@ def test_bfloat16_autocast():
 
 
 WRONG = [
-    (0, (5, 9), "expected state [*B, S] = [5, 5], came [5, 9]: give it the leading axes of state"),
-    (1, (5, 3, 9), "expected hidden [*B, N, h] = [5, 3, 4], came [5, 3, 9]"),
-    (1, (15, 4), "expected hidden [*B, N, h] = [5, 3, 4], came [15, 4]"),
-    (2, (5, 2), "expected actions [*B, N] = [5, 3], came [5, 2]"),
-    (2, None, "expected actions of torch.int64, came torch.float64: convert it, for instance act"),
+    (0, (5, 9), "expected state [*B, S] = [5, 5], got [5, 9]: give it the leading axes of state"),
+    (1, (5, 3, 9), "expected hidden [*B, N, h] = [5, 3, 4], got [5, 3, 9]"),
+    (1, (15, 4), "expected hidden [*B, N, h] = [5, 3, 4], got [15, 4]"),
+    (2, (5, 2), "expected actions [*B, N] = [5, 3], got [5, 2]"),
+    (2, None, "expected actions of torch.int64, got torch.float64: convert it, for instance act"),
 ]
 
 
@@ -153,13 +153,13 @@ def test_bad_sizes_are_refused_in_words(kind, place):
     sizes = [N, S, A, H]
     sizes[place] = 0
     name = ("n_agents", "state_dim", "n_actions", "hidden_size")[place]
-    with pytest.raises(ValueError, match=f"{name} must be an integer >= 1, came 0"):
+    with pytest.raises(ValueError, match=f"{name} must be an integer >= 1, got 0"):
         kind(*sizes)
-    with pytest.raises(ValueError, match="mixing_embed_dim must be an integer >= 1, came 0"):
+    with pytest.raises(ValueError, match="mixing_embed_dim must be an integer >= 1, got 0"):
         kind(N, S, A, H, mixing_embed_dim=0)
 
 
 @pytest.mark.parametrize("option", ["qtran_arch", "network_size"])
 def test_unknown_layouts_are_refused_in_words(option):
-    with pytest.raises(ValueError, match=rf"{option} must be one of \(.*\), came 'medium'"):
+    with pytest.raises(ValueError, match=rf"{option} must be one of \(.*\), got 'medium'"):
         critic(**{option: "medium"})

@@ -132,7 +132,7 @@ def batch_of(inputs):
 def test_training_step(case):
     name = mixer_name(case)
     if name not in CONFIGS:
-        pytest.skip(f"{case['id']}: there is no algorithm with the mixer {name!r}")
+        pytest.skip(f"{case['id']}: there is not an algorithm with the mixer {name!r}")
     inputs, expected, config = case["inputs"], case["outputs"], case["config"]
     episodes = len(inputs["filled"])
     settings, module, batch = settings_of(case), module_of(case), batch_of(inputs)
