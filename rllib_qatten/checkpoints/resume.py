@@ -239,9 +239,9 @@ class ResumableAlgorithm(Algorithm):
             )
 
     def _check_weights(self, folder: Path, about: dict[str, str]) -> None:
-        acting = json.loads((folder / stored.FOLDER / stored.METADATA).read_bytes())
+        acting = json.loads((folder / team_files.FOLDER / team_files.METADATA).read_bytes())
         check_same_order(
-            stored.agent_ids(acting["agents"]), self.spec.agents, checkpoint.CheckpointError
+            team_files.agent_ids(acting["agents"]), self.spec.agents, checkpoint.CheckpointError
         )
         version = about[checkpoint.VERSION]
         if version != __version__:
