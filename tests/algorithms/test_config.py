@@ -133,7 +133,7 @@ def test_an_algorithms_own_defaults_stand_where_they_are_read():
 
 
 def test_a_setting_of_another_method_names_it():
-    with pytest.raises(ValueError, match=r"set it by config.env_runners\(num_env_runners=...\)"):
+    with pytest.raises(ValueError, match=r"set it with config.env_runners\(num_env_runners=...\)"):
         QMIXConfig().training(num_env_runners=2)
 
 

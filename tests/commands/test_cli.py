@@ -83,7 +83,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "config.num_env_runners: ", "a whole number; got 'two'"),
     ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
     ("unit types", GAME, ("--set", "parameter_sharing=unit_type"),
-     "game.config.parameter_sharing: ", "take 'all' or 'none'"),
+     "game.config.parameter_sharing: ", "use 'all' or 'none'"),
     ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config.lr: ", "a list of values"),
     ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
     ("processes", GAME, ("--set", "num_env_runners=1000000000000"),
