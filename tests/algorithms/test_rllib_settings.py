@@ -174,7 +174,7 @@ def test_dicts_are_refused_alike():
     for settings, says in (
         ({"train_batch_size": 64}, "train_batch_size_episodes"),
         ({"clip_rewards": True}, "standardize_rewards"),
-        ({"output": "x"}, "not written down"),
+        ({"output": "x"}, "not recorded"),
     ):
         with pytest.raises(ValueError, match=says):
             config().update_from_dict(settings).validate()
