@@ -85,8 +85,8 @@ def choose(
     name, config = trained["env"], trained["env_config"] | env_config
     if name is None and env is None:
         raise BadInput(
-            "the environment, or its env_config, was given as Python code, which a checkpoint holds in "
-            "no readable form: name it, --env my_package.my_module:MyEnv, or, if you trust "
+            "the environment, or its env_config, was given as Python code, which a checkpoint "
+            "cannot hold as text: name it, --env my_package.my_module:MyEnv, or, if you trust "
             f"the checkpoint, {algorithm}.from_checkpoint(CHECKPOINT).evaluate() in Python."
         )
     setting, packages = ADAPTERS.get(name, (None, ()))

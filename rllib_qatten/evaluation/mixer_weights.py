@@ -81,8 +81,8 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
         raise BadInput(f"{checkpoint}: its mixer cannot be built: {error}") from error
     if not isinstance(module.mixer, Mixer):
         raise BadInput(
-            f"{name} has no mixer: its utilities are not mixed into a Q_tot, so it has no weights to "
-            "show. Use a checkpoint of Qatten, QMIX, VDN, QLinear, QPLEX or WQMIX."
+            f"{name} has no mixer: its utilities are not mixed into a Q_tot, so it has no "
+            "weights to show. Use a checkpoint of Qatten, QMIX, VDN, QLinear, QPLEX or WQMIX."
         )
     return module
 

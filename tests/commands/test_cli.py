@@ -201,7 +201,7 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
         (("--name", ""), "--name: '' is not a valid name"),
         (("--resume", "x" * 5000), "--resume 'xxx"),
         (("--restore",), "--restore: there is nothing to continue in "),
-        (("--restore", "--resume", "x"), "--restore and --resume exclude each other"),
+        (("--restore", "--resume", "x"), "give either --restore or --resume"),
         (("file", "another.yaml"), "give one experiment"),
     ],
 )
