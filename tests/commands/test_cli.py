@@ -93,7 +93,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("CPUs of a process", GAME, ("--set", "num_cpus_for_main_process=5000"), "game.config: ",
      "a process needs 5000 CPUs"),
     ("a cluster's resource", GAME, ("--set", "num_env_runners=1", "--set",
-     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs the resource tpu"),
+     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs tpu, a cluster"),
     ("games", GAME, ("--set", "num_envs_per_env_runner=1000000000000"),
      "game.config.num_envs_per_env_runner: ", "too many for a process"),
     ("width", GAME, ("--set", "hypernet_embed=1000000000000"),
@@ -139,7 +139,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("search", GAME + "  search_alg: {type: optun}\n", (), "game.search_alg: ", "'optuna'"),
     ("search without type", GAME + "  search_alg: {seed: 1}\n", (), "search_alg: ", "a type"),
     ("nothing to search", GAME + "  search_alg: optuna\n", (),
-     "game.search_alg: ", "no value is sampled"),
+     "game.search_alg: ", "no setting is sampled"),
     ("grid and search", GAME + "  search_alg: optuna\n", ("--set", "lr={grid_search: [1]}"),
      "game.search_alg: ", "{choice: [...]}"),
     ("search of a normal", GAME + "  search_alg: optuna\n", ("--set", "gamma={randn: [0.5, 1]}"),
@@ -253,7 +253,7 @@ def test_results_need_a_folder_that_can_be_written(invoke, tmp_path):
     result = invoke(GAME)
     assert result.exit_code == 2
     path = tmp_path / "results"
-    assert f"game.storage_path: no results can be written in {path}: Not a dir" in result.output
+    assert f"game.storage_path: results cannot be written in {path}: Not a dir" in result.output
 
 
 @pytest.mark.parametrize("name", ["optuna", "wandb", "mlflow"])
@@ -318,7 +318,7 @@ def test_an_unwritable_storage_path_is_named(invoke, tmp_path):
     for path in (tmp_path / "exp.yaml" / "results", Path("/proc/results")):
         result = invoke(GAME, "--storage-path", str(path))
         assert result.exit_code == 2
-        assert f"game.storage_path: no results can be written in {path.parent}: " in result.output
+        assert f"game.storage_path: results cannot be written in {path.parent}: " in result.output
     assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
 
 

@@ -83,7 +83,7 @@ def test_bare_install(examined, tmp_path):
     assert lines[sc2_ + 3].startswith("curl -O ")
     assert lines[-1] == (
         "No engine can play SMAC's battles here. "
-        "The small games and envs of your own can be trained on."
+        "The small games and your own envs can be trained on."
     )
 
 
