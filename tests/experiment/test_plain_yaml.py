@@ -34,7 +34,7 @@ def test_plain_data_is_read():
         ("{a: 1, {b: 1}: 2}", "a key must be text"),
         ("on: 2", "the key on is read as True"),
         ("3: 2", "the key 3 is read as 3, not as text: put it in quotes"),
-        ("a: 1\na: 2", "line 2, column 1: the key 'a' comes twice"),
+        ("a: 1\na: 2", "line 2, column 1: the key 'a' appears twice"),
         ("a: .nan", ".nan is not a finite number"),
         ("a: [-.inf]", "-.inf is not a finite number"),
         ("a: 1e999", "not a finite number"),
