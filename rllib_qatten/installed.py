@@ -42,7 +42,7 @@ def check(extra: str = "") -> Iterator[tuple[str, str, bool]]:
     for needed in requirements(extra):
         has = version(needed.name)
         if has is None:
-            yield needed.name, f"not installed; needed is {needed.specifier}", False
+            yield needed.name, f"not installed; needs {needed.specifier}", False
         else:
             good = needed.specifier.contains(has, prereleases=True)
-            yield needed.name, has if good else f"{has}; needed is {needed.specifier}", good
+            yield needed.name, has if good else f"{has}; needs {needed.specifier}", good

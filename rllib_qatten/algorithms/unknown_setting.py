@@ -13,17 +13,17 @@ from rllib_qatten.errors import BadInput
 
 
 class UnknownSetting(BadInput, TypeError):
-    """A setting that an algorithm does not have; a TypeError, too, as of any unknown argument."""
+    """A setting that an algorithm does not have; also a TypeError, as for any unknown argument."""
 
 
 def unknown_setting(key: str, config: Any) -> UnknownSetting:
-    """The error for a setting that a config does not have, with what is there instead."""
+    """The error for a setting that a config does not have, with the available ones."""
     owners = [name for name in ALGORITHMS if key in _options(name)]
     if owners:
         own = ", ".join(config.options) or "none"
         return UnknownSetting(
             f"{config.name} has no use for {key}: nothing in its mixer or loss reads it. It is a "
-            f"setting of {', '.join(owners)}; those of {config.name} beside the common ones: {own}."
+            f"setting of {', '.join(owners)}; {config.name}'s besides the common ones: {own}."
         )
     try:
         known_setting(key, config.keys(), f"config key of {config.name}")
@@ -35,11 +35,11 @@ def unknown_setting(key: str, config: Any) -> UnknownSetting:
         if key in inspect.signature(method).parameters
     ]
     how = f"config.{methods[0]}({key}=...)" if methods else f"config.{key} = ..."
-    return UnknownSetting(f"{key} is not an argument of training(); set it by {how}.")
+    return UnknownSetting(f"{key} is not an argument of training(); set it with {how}.")
 
 
 def _options(algorithm: str) -> dict[str, Any]:
     try:
         return ALGORITHMS[algorithm].config_class.options
-    except BadInput:  # another package's, which cannot be imported
+    except BadInput:  # from a package that cannot be imported
         return {}

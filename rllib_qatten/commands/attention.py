@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def attention(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", show_default=False)],
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
     seed: Annotated[
-        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
+        int, typer.Option(metavar="S", min=0, help="Seed of the games: same seed, same games.")
     ] = 0,
     env: Annotated[
         str | None,
         typer.Option(
             metavar="ENV",
-            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
+            help="The environment, if it is not this package's: my_module:MyEnv. Runs its code.",
         ),
     ] = None,
     folder: Annotated[
@@ -40,7 +40,7 @@ def attention(
 ) -> None:
     """Show how the mixer weighs the agents: figures, pages with the battle, arrays.
 
-    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
+    Runs no code from the checkpoint; only an environment that you name with --env does run.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise BadInput(
@@ -107,7 +107,7 @@ def _end(episode: TeamEpisode) -> str:
 
 
 def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
-    """A table of means over the steps that agents began alive."""
+    """Prints a table of means over the steps that agents began alive."""
     engine = games[0].spec.engine
     line(f"{_name(policy)}, {engine}: {len(games)} greedy games")
     alive = np.concatenate([game.episode.alive[:-1] for game in games])

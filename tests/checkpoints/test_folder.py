@@ -143,7 +143,7 @@ def test_without_the_gpu_it_was_trained_on(saved, monkeypatch, capsys):
     [state], _ = saved[0].get_ctor_args_and_kwargs()
     algorithm = ALGORITHMS["VDN"](state | {"num_gpus_per_learner": 1})
     algorithm.restore_from_path(saved[1])
-    assert "none is here" in capsys.readouterr().err
+    assert "there is none here" in capsys.readouterr().err
     algorithm.stop()
 
 

@@ -146,7 +146,7 @@ def test_tables_with_odd_csv(tmp_path):
     file.write_text("\n".join([head, long, *lines[:2], '"', ",".join("1" * 5), ""]))
     [run], warnings = read_all([tmp_path])
     assert run.scores["win_rate"].tolist() == [0.1, 0.2]
-    assert "broken lines are left out" in " ".join(warnings)
+    assert "broken lines were skipped" in " ".join(warnings)
 
 
 class Elements(HTMLParser):
