@@ -18,7 +18,9 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
+from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.old_names import known_setting
+from rllib_qatten.algorithms.unknown_setting import of_others
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
 
@@ -37,15 +39,19 @@ Result = TypeVar("Result")
 def settings_model(algorithm: Any) -> type[BaseModel]:
     """The model of the settings that YAML can give to an algorithm.
 
-    Fields are named and described as the config's methods do it; those that only Python can give
-    are not among them.
+    Fields are named and described as the config's methods do it, an algorithm's own as its mixer
+    and loss do it; those that only Python can give are not among them.
     """
     config = algorithm.get_default_config()
+    options = getattr(config, "options", {})
     declared = {name: (kind, text) for name, kind, text in _declared(type(config))}
     declared["env"] = (str, "Name of the environment; goes before the one beside `config`.")
     defaults = config.to_dict()
     fields: dict[str, Any] = {}
-    for name in [*config.keys(), "env"]:
+    for name, option in options.items():
+        kind = plain_kind(option.kind)
+        fields[name] = (kind, Field(option.default, description=option.meaning))
+    for name in [*config.keys() - options.keys(), "env"]:
         kind, text = declared.get(name, (Any, ""))
         kind = plain_kind(kind)
         if name.startswith("_") or CODE.match(name) or kind is None:
@@ -83,7 +89,7 @@ def check_kinds(
                     f"{of}.{key}",
                     "takes a Python object, which no YAML can give: set it in Python.",
                 )
-            raise experiment.error(f"{of}.{key}", _unknown(key, model))
+            raise experiment.error(f"{of}.{key}", _unknown(key, algorithm))
     try:
         model.model_validate(config)
     except ValidationError as error:
@@ -93,10 +99,15 @@ def check_kinds(
         check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
 
 
-def _unknown(key: str, model: type[BaseModel]) -> str:
-    """The problem with a key that is no setting, also with names of other codes'."""
+def _unknown(key: str, algorithm: Any) -> str:
+    """The problem with a key that is not a setting: another algorithm's, another code's, nobody's.
+    """
+    config = algorithm.get_default_config()
+    if isinstance(config, LayeredConfig) and (told := of_others(key, config)):
+        return told
+    fields = settings_model(algorithm).model_fields
     try:
-        known_setting(key, model.model_fields, f"config key of {model.__name__}")
+        known_setting(key, fields, f"config key of {algorithm.__name__}")
     except ValueError as error:
         return str(error)
     raise AssertionError(key)
