@@ -18,13 +18,8 @@ class UnknownSetting(BadInput, TypeError):
 
 def unknown_setting(key: str, config: Any) -> UnknownSetting:
     """The error for a setting that a config does not have, with the available ones."""
-    owners = [name for name in ALGORITHMS if key in _options(name)]
-    if owners:
-        own = ", ".join(config.options) or "none"
-        return UnknownSetting(
-            f"{config.name} has no use for {key}: nothing in its mixer or loss reads it. It is a "
-            f"setting of {', '.join(owners)}; {config.name}'s besides the common ones: {own}."
-        )
+    if told := of_others(key, config):
+        return UnknownSetting(told)
     try:
         known_setting(key, config.keys(), f"config key of {config.name}")
     except ValueError as error:
@@ -36,6 +31,18 @@ def unknown_setting(key: str, config: Any) -> UnknownSetting:
     ]
     how = f"config.{methods[0]}({key}=...)" if methods else f"config.{key} = ..."
     return UnknownSetting(f"{key} is not an argument of training(); set it with {how}.")
+
+
+def of_others(key: str, config: Any) -> str:
+    """What is said of a setting that only other algorithms have; "" of any other key."""
+    owners = [name for name in ALGORITHMS if key in _options(name)]
+    if not owners:
+        return ""
+    own = ", ".join(config.options) or "none"
+    return (
+        f"{config.name} has no use for {key}: nothing in its mixer or loss reads it. It is a "
+        f"setting of {', '.join(owners)}; {config.name}'s besides the common ones: {own}."
+    )
 
 
 def _options(algorithm: str) -> dict[str, Any]:

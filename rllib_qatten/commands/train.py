@@ -88,15 +88,15 @@ def train(
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
-    if checkpoint:
-        say(f"{checkpoint}: {UNPICKLES}")
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:
         raise BadInput(
             f"--resume continues one run, but {files[0]} makes {trials}: "
             "choose one with --set KEY=VALUE and --num-samples 1."
         )
-    if checkpoint and (changed := differences(checkpoint, plans[0])):
-        typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
+    if checkpoint:
+        say(f"{checkpoint}: {UNPICKLES}")
+        if changed := differences(checkpoint, plans[0]):
+            typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
     again = ["rllib", "train", "-f", str(files[0]), *changes.words()]
     raise typer.Exit(launch(plans, again, resume=checkpoint, restore=restore))

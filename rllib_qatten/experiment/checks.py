@@ -19,11 +19,11 @@ from ray.tune.search.sample import Categorical, Float, Integer
 
 from rllib_qatten import keys
 from rllib_qatten.agents import sharing_groups
+from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs import check_env, declare, env_creator, vectorizes
 from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
-from rllib_qatten.experiment.algorithm_class import algorithm_class
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.resources import check_counts, check_resources
 from rllib_qatten.experiment.search_space import grids, searched

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 
+from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints import folder as checkpoints
 from rllib_qatten.checkpoints.location import local, nearby
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
-from rllib_qatten.experiment.algorithm_class import algorithm_class
 from rllib_qatten.experiment.settings import validated
 from rllib_qatten.experiment.tuner import Plan
 from rllib_qatten.experiment.typed import PLAIN, shown
@@ -83,12 +83,12 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
     lines = [f"{key}: {shown(old)} in the checkpoint, {shown(new)} here"
              for key, (old, new) in changed.items()]  # fmt: skip
     unfit = [key for key in changed if key in FIXED]
-    if not unfit and changed.keys() & set(here.mixer_options):
+    if not unfit and changed.keys() & set(here.options):
         there = algorithm.get_default_config().update_from_dict(
-            {key: before[key] for key in here.mixer_options if key in before}
+            {key: before[key] for key in here.options if key in before}
         )
         if _mixer_shapes(there) != _mixer_shapes(here):
-            unfit = [key for key in changed if key in here.mixer_options]
+            unfit = [key for key in changed if key in here.options]
     if unfit:
         told = "; ".join(line for line in lines if line.partition(":")[0] in unfit)
         raise BadInput(

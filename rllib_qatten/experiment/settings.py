@@ -37,10 +37,11 @@ Result = TypeVar("Result")
 def settings_model(algorithm: Any) -> type[BaseModel]:
     """The model of an algorithm's settings that YAML can express.
 
-    Fields have the names and descriptions of the config's methods; settings that need Python are
-    left out.
+    Fields have the names and descriptions of the config's methods, an algorithm's own options those
+    of its mixer and loss; settings that need Python are left out.
     """
     config = algorithm.get_default_config()
+    options = getattr(config, "options", {})
     declared = {name: (kind, text) for name, kind, text in _declared(type(config))}
     declared["env"] = (
         str,
@@ -48,7 +49,10 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
     )
     defaults = config.to_dict()
     fields: dict[str, Any] = {}
-    for name in [*config.keys(), "env"]:
+    for name, option in options.items():
+        kind = plain_kind(option.kind)
+        fields[name] = (kind, Field(option.default, description=option.meaning))
+    for name in [*config.keys() - options.keys(), "env"]:
         kind, text = declared.get(name, (Any, ""))
         kind = plain_kind(kind)
         if name.startswith("_") or CODE.match(name) or kind is None:
@@ -86,7 +90,7 @@ def check_kinds(
                     f"{of}.{key}",
                     "takes a Python object, which YAML cannot express: set it in Python.",
                 )
-            raise experiment.error(f"{of}.{key}", _unknown(key, model))
+            raise experiment.error(f"{of}.{key}", _unknown(key, algorithm))
     try:
         model.model_validate(config)
     except ValidationError as error:
@@ -96,10 +100,10 @@ def check_kinds(
         check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
 
 
-def _unknown(key: str, model: type[BaseModel]) -> str:
-    """The problem with an unknown key, including names of other codebases."""
+def _unknown(key: str, algorithm: Any) -> str:
+    """The problem with an unknown key: another algorithm's, another codebase's, or nobody's."""
     try:
-        known_setting(key, model.model_fields, f"config key of {model.__name__}")
+        known_setting(key, fields, f"config key of {algorithm.__name__}")
     except ValueError as error:
         return str(error)
     raise AssertionError(key)

@@ -128,6 +128,8 @@ def plain_kind(kind: Any) -> Any:
         if not any(part is not type(None) for part in parts):
             return None
         return functools.reduce(lambda one, other: one | other, parts)
+    if origin is Literal:
+        return kind if {*map(type, get_args(kind))} <= {*PLAIN} else None
     if origin in (list, tuple):
         return list
     if origin is dict or (isinstance(kind, type) and issubclass(kind, dict)):

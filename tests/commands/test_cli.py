@@ -58,13 +58,20 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("module", OWN.replace("teams", "team"), (), "game.env: No module", "'tests.teams'"),
     ("class", OWN.replace("dBattle", "dBatle"), (), "game.env: ", "'ScriptedBattle'"),
     ("own env", OWN, ("--set", "env_config.break_at=2"), "game.config.env_config: ",
-     "agent 'unit_0' got the reward nan: return a finite number"),
+     "agent 'unit_0' got the reward nan after step 2: return a finite number"),
     ("PettingZoo env", GAME.replace("two_step_game", "pettingzoo"), (),
      "game.config.env_config: ", "env_config.env must name a PettingZoo module"),
     ("map", SMAC, ("--set", "env_config.map_name=3mm"), "env_config.map_name '3mm'", "3s5z"),
     ("env setting", SMAC, ("--set", "env_config.map_nam=3m"), "config.env_config", "'map_name'"),
     ("config key", GAME, ("--set", "mixing_embed_dims=3"),
      "'mixing_embed_dims'", "'mixing_embed_dim'"),
+    ("another algorithm's", GAME, ("--set", "n_heads=2"), "game.config.n_heads: QMIX has no use",
+     "It is a setting of Qatten"),
+    ("another's to evaluate", GAME, ("--set", "evaluation_config.n_heads=2"),
+     "game.config.evaluation_config.n_heads: QMIX has no use", "It is a setting of Qatten"),
+    ("another's mutated", PBT.replace("{lr:", "{n_heads:"), (), "game.config.n_heads: ", "Qatten"),
+    ("an option's name", GAME.replace("QMIX", "QTRAN"), ("--set", "qtran_arch=coma"),
+     "game.config.qtran_arch: ", "'coma_critic' or 'qtran_paper'; got 'coma'"),
     ("evaluation key", GAME, ("--set", "evaluation_config.explor=1"), "'explor'", "'explore'"),
     ("experiment key", GAME.replace("stop", "stopp"), (), "game.stopp: ", "'stop'"),
     ("stop key", GAME, ("--stop", "evaluation/env_runners/win_rat=1"),
@@ -112,7 +119,8 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "game.config: ", "setting by setting"),
     ("schedule", GAME, ("--set", "epsilon=[[0, 1.0], [[]]]"),
      "game.config: epsilon ", "with rising env steps"),
-    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid name", "cannot contain '/'"),
+    ("name", GAME.replace("game:\n", "a/b:\n"), (),
+     "'a/b' is not a valid name", "cannot contain '/'"),
     ("address", GAME, ("--storage-path", "foo://x"), "game.storage_path: ", "'foo'"),
     ("address without a bucket", GAME, ("--storage-path", "s3://", "--restore"),
      "game.storage_path: ", "names no bucket"),
@@ -419,7 +427,8 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
                     text=GAME.replace("3}", "999}"))  # fmt: skip
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    said, changed, summary = errors.splitlines()
+    trust, said, changed, summary = errors.splitlines()
+    assert trust.startswith(f"rllib_qatten: {path}: continuing unpickles it")
     assert said == "Resumed with other settings:"
     assert changed == "  lr: 0.001 in the checkpoint, 0.0005 here"
     assert re.match(r"QMIX on TwoStepGame: 2 agents, .*; replay of \d+ games", summary)
