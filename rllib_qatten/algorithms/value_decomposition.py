@@ -183,7 +183,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
 
     def _store(self, episodes: list[Any], results: list[Any]) -> None:
         """Checks and keeps a round's games, which earn updates."""
-        self._silence.heard(bool(results), self.env_runner_group.num_healthy_env_runners())
+        self._silence.heard(bool(results), self.env_runner_group)
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
         for result in results:
