@@ -126,11 +126,13 @@ WORKS: dict[str, str] = {
     "seed": "same seed, same numbers on a CPU",
     "_validate_config": "switches off RLlib's checks; this package's stay",
     # Faults.
-    "restart_failed_env_runners": "",
-    "ignore_env_runner_failures": "",
+    "restart_failed_env_runners": "for one whose process ended or hangs; where a Python env "
+    "raises, it alone is made anew, as with restart_failed_sub_environments",
+    "ignore_env_runner_failures": "as in RLlib, only if restart_failed_env_runners is false",
     "max_num_env_runner_restarts": "",
     "delay_between_env_runner_restarts_s": "",
-    "restart_failed_sub_environments": "",
+    "restart_failed_sub_environments": "Python envs; the game is dropped and counted; "
+    "10 faults in a row end training",
     "num_consecutive_env_runner_failures_tolerance": "",
     "env_runner_health_probe_timeout_s": "default 0.2: every round waits this long for lost ones",
     "env_runner_restore_timeout_s": "",

@@ -181,7 +181,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, Resu
 
     def _store(self, episodes: list[Any], results: list[Any]) -> None:
         """Checks and stores a round's games; updates become due for them."""
-        self._silence.heard(bool(results), self.env_runner_group.num_healthy_env_runners())
+        self._silence.heard(bool(results), self.env_runner_group)
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
         for result in results:

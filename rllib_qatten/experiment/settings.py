@@ -102,6 +102,10 @@ def check_kinds(
 
 def _unknown(key: str, algorithm: Any) -> str:
     """The problem with an unknown key: another algorithm's, another codebase's, or nobody's."""
+    config = algorithm.get_default_config()
+    if isinstance(config, LayeredConfig) and (told := of_others(key, config)):
+        return told
+    fields = settings_model(algorithm).model_fields
     try:
         known_setting(key, fields, f"config key of {algorithm.__name__}")
     except ValueError as error:
