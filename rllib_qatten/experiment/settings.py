@@ -18,7 +18,9 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
+from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.old_names import known_setting
+from rllib_qatten.algorithms.unknown_setting import of_others
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
 

@@ -19,7 +19,7 @@ from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
-from rllib_qatten.report.tables import numbers, read_table
+from rllib_qatten.report.tables import LARGEST, numbers, read_table, too_large
 from rllib_qatten.report.variants import tell_apart
 
 #: Package -> where a checkpoint's metadata has its version.
@@ -81,6 +81,10 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     if not table:
         raise BadInput(f"{folder}: no result yet.")
     columns = numbers(table)
+    if large := too_large(table):
+        shown = ", ".join(printable(name, NAME) for name in large[:3])
+        more = f" and {len(large) - 3} more" if len(large) > 3 else ""
+        warnings.append(f"{folder}: numbers beyond {LARGEST:g} are left out: {shown}{more}.")
     steps = _first(columns, STEPS)
     if steps is None:
         raise BadInput(f"{folder}: no column of env steps: expected {' or '.join(STEPS)}.")

@@ -65,11 +65,23 @@ def numbers(rows: list[Row]) -> dict[str, np.ndarray]:
 
 def number(value: Any) -> float:
     """A finite number of bounded size; NaN for anything else."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+    found = _float(value)
     return found if abs(found) <= LARGEST else math.nan
+
+
+def too_large(rows: list[Row]) -> list[str]:
+    """The columns with numbers that `number` leaves out for their size, infinity included."""
+    names = {key for row in rows for key in row if abs(_float(row[key])) > LARGEST}
+    return sorted(names)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    except OverflowError:  # an integer of JSON's, which may have any length
+        return math.inf
 
 
 def _assert_bounded(rows: list[Row]) -> None:
