@@ -23,6 +23,10 @@ PRIVATE = {
         "",
         "RLlib sets it so for its own algorithms that train in a thread.",
     ),
+    "._worker_manager": (
+        "",
+        "Which env runners are lost for good, with no restart left.",
+    ),
     "._translate_special_keys": (
         "",
         "A setting may be spelled in two ways, as update_from_dict takes them.",
