@@ -44,8 +44,7 @@ class ValueDecompositionConfig(LayeredConfig):
 
     #: The policy; its mixer's options are settings.
     rl_module_class: ClassVar[type[ValueDecompositionRLModule]] = ValueDecompositionRLModule
-    #: The Learner, with the loss.
-    #: Not `learner_class`, which is RLlib's: the user's own, or this one by default.
+    #: The Learner, with the loss; a user's own is RLlib's setting `learner_class`.
     default_learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = (
         ValueDecompositionTorchLearner
     )
@@ -59,6 +58,11 @@ class ValueDecompositionConfig(LayeredConfig):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Turns options into settings, and adds them to `training`'s signature and docstring."""
         super().__init_subclass__(**kwargs)
+        if "learner_class" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.learner_class would hide RLlib's setting of that name: call it "
+                "default_learner_class."
+            )
         cls.options = cls.rl_module_class.mixer_options() | options_of(*cls.option_sources)
         if "training" not in vars(cls):
             method = documented(cls, ValueDecompositionConfig.training, cls.options)

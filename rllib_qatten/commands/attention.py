@@ -69,8 +69,8 @@ def attention(
             raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
         evaluation = evaluate(policy, teams, episodes, seed)
         battles = [
-            teams.battle(episode.state, episode.actions) if teams.drawable else None
-            for episode in evaluation.episodes
+            teams.battle(e.state, e.actions.astype(np.int64)) if teams.drawable else None
+            for e in evaluation.episodes
         ]
     spec = evaluation.spec
     games = []

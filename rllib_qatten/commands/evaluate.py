@@ -96,7 +96,10 @@ def _evaluate(
         stack.callback(teams.close)
         if video_file:
             # Pillow comes with the extra of the engine whose games can be drawn.
-            from rllib_qatten.drawing import video
+            try:
+                from rllib_qatten.drawing import video
+            except ModuleNotFoundError as error:
+                raise BadInput(f"--video needs Pillow ({error}): pip install pillow.") from error
 
             video.check(video_file, teams)
             film = stack.enter_context(replacing(video_file))

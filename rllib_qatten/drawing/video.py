@@ -63,7 +63,7 @@ def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
     if ending not in (GIF, MP4):
         file.write_bytes(teams.save_replay())
         return
-    images = list(frames(teams.battle(episode.state, episode.actions), episode))
+    images = list(frames(teams.battle(episode.state, episode.actions.astype(np.int64)), episode))
     if ending == MP4:
         _write_mp4(images, file)
     else:
