@@ -112,7 +112,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "game.config: ", "setting by setting"),
     ("schedule", GAME, ("--set", "epsilon=[[0, 1.0], [[]]]"),
      "game.config: epsilon ", "with rising env steps"),
-    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid name", "cannot contain '/'"),
+    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid", "cannot contain '/'"),
     ("address", GAME, ("--storage-path", "foo://x"), "game.storage_path: ", "'foo'"),
     ("address without a bucket", GAME, ("--storage-path", "s3://", "--restore"),
      "game.storage_path: ", "names no bucket"),
