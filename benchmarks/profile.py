@@ -91,7 +91,7 @@ def iteration(tiny: bool) -> list[Row]:
             "playing": Stopwatch(runner, "sample"),
             "... acting": Stopwatch(runner.module, "forward_inference"),
             "... the games": Stopwatch(runner.env, "step"),
-            "... recording": Stopwatch(runner._recorder, "record"),
+            "... recording": Stopwatch(runner.games.recorder, "record"),
             "drawing": Stopwatch(algorithm.replay, "sample"),
             "learning": Stopwatch(learner, "update"),
         }

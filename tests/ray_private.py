@@ -12,6 +12,11 @@ import textwrap
 
 import rllib_qatten
 
+#: Private names of Python's and torch's.
+NOT_RAYS = ("_asdict", "_exit", "_linear_pointwise")
+#: Lists every setting of RLlib's by itself, private ones too, with a test of its own.
+SETTINGS = ("rllib_qatten.algorithms.rllib_settings", "rllib_qatten.algorithms.refusals")
+
 
 def is_private(name):
     return name.startswith("_") and not name.startswith("__")
@@ -102,11 +107,12 @@ def used():
                         note(f"{node.module}:{alias.name}", name)
             elif isinstance(node, ast.Attribute) and is_private(node.attr):
                 own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-                if not own and not isinstance(node.value, ast.Call) and node.attr not in ours:
+                known = node.attr in ours or node.attr in NOT_RAYS
+                if not own and not isinstance(node.value, ast.Call) and not known:
                     note(f".{node.attr}", name)
             elif isinstance(node, ast.keyword) and node.arg and is_private(node.arg):
                 note(f"{node.arg}=", name)
-            elif isinstance(node, ast.Dict):
+            elif isinstance(node, ast.Dict) and name not in SETTINGS:
                 for key in node.keys:
                     text = key.value if isinstance(key, ast.Constant) else None
                     if isinstance(text, str) and is_private(text):

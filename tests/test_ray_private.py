@@ -4,8 +4,138 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from tests.ray_private import signature, used
 
+ALGORITHM = "ray.rllib.algorithms.algorithm:Algorithm"
 #: Private name -> its signature in the tested release, and why no public way serves.
-PRIVATE = {}
+PRIVATE = {
+    "._local_tuner": (
+        "",
+        "A restored Tuner has no public way to give it new callbacks.",
+    ),
+    "._model_config": (
+        "",
+        "What was given to rl_module(), apart from what we add to it.",
+    ),
+    "._rl_module_spec": (
+        "",
+        "What was given to rl_module(), before defaults are filled in.",
+    ),
+    "._threading_lock": (
+        "",
+        "RLlib sets it so for its own algorithms that train in a thread.",
+    ),
+    "._translate_special_keys": (
+        "",
+        "A setting may be spelled in two ways, as update_from_dict takes them.",
+    ),
+    "_return_metrics=": (
+        "",
+        "Argument of synchronous_parallel_sample on the new API stack.",
+    ),
+    "_uses_new_env_runners=": (
+        "",
+        "Argument of synchronous_parallel_sample on the new API stack.",
+    ),
+    "_tuner_kwargs=": (
+        "",
+        "A Tuner takes a checkpoint to begin with, as tune.run(restore=), only so.",
+    ),
+    "ray._common.utils:get_function_args": (
+        "callable",
+        "The options that Tune itself accepts for a class.",
+    ),
+    "ray._private.ray_logging:global_worker_stdstream_dispatcher": (
+        "WorkerStandardStreamDispatcher",
+        "Of the workers' lines only ours are passed on.",
+    ),
+    "ray.rllib.algorithms.algorithm:Algorithm._env_id": (
+        "attribute",
+        "A reused trial process plays another env.",
+    ),
+    "ray.rllib.algorithms.algorithm:Algorithm._get_env_id_and_creator": (
+        "env_specifier, config",
+        "A reused trial process plays another env.",
+    ),
+    "ray.rllib.algorithms.algorithm:Algorithm._evaluate_with_custom_eval_function": (
+        "self",
+        "Keeps what a custom function logs without a key.",
+    ),
+    "ray.rllib.algorithms.algorithm:Algorithm._run_one_evaluation": (
+        "self, parallel_train_future",
+        "The first update waits until weights are copied.",
+    ),
+    f"{ALGORITHM}._run_one_training_iteration_and_evaluation_in_parallel": (
+        "self",
+        "The same.",
+    ),
+    "ray.rllib.algorithms.algorithm_config:AlgorithmConfig._model_config_auto_includes": (
+        "property",
+        "RLlib's extension point for a module's settings.",
+    ),
+    "ray.rllib.algorithms.algorithm_config:AlgorithmConfig._translate_special_keys": (
+        "key, warn_deprecated",
+        "A dict may spell a setting in two ways.",
+    ),
+    "ray.rllib.core.learner.learner:Learner._optimizer_lr_schedules": (
+        "attribute",
+        "A set learning rate outlives the optimizer's saved one.",
+    ),
+    "ray.rllib.core.learner.torch.torch_learner:TorchLearner._set_optimizer_lr": (
+        "optimizer, lr",
+        "The same.",
+    ),
+    "ray.rllib.core.rl_module.rl_module:RLModule._forward": (
+        "self, batch, **kwargs",
+        "RLlib's documented extension point.",
+    ),
+    "ray.rllib.core.rl_module.rl_module:RLModule._forward_train": (
+        "self, batch, **kwargs",
+        "RLlib's documented extension point.",
+    ),
+    "ray.rllib.env.single_agent_env_runner:SingleAgentEnvRunner._callbacks": (
+        "attribute",
+        "Whether anybody listens to episodes is asked once.",
+    ),
+    "ray.rllib.env.single_agent_env_runner:SingleAgentEnvRunner._sample": (
+        "self, num_timesteps, num_episodes, explore, random_actions, force_reset",
+        "Whole games of a team instead of episodes of one agent.",
+    ),
+    "ray.rllib.utils.checkpoints:Checkpointable._check_component": (
+        "self, name, components, not_components",
+        "How a component is told to be wanted.",
+    ),
+    "ray.tune.logger.csv:CSVLoggerCallback._setup_trial": (
+        "self, trial",
+        "progress.csv of a restored trial keeps its columns.",
+    ),
+    "ray.tune.logger.csv:CSVLoggerCallback._trial_continue": (
+        "attribute",
+        "The same.",
+    ),
+    "ray.tune.logger.csv:CSVLoggerCallback._trial_csv": (
+        "attribute",
+        "The same.",
+    ),
+    "ray.tune.logger.csv:CSVLoggerCallback._trial_files": (
+        "attribute",
+        "The same.",
+    ),
+    "ray.tune.logger.logger:LoggerCallback._restore_from_remote": (
+        "self, file_name, trial",
+        "A restored trial keeps the file that is here.",
+    ),
+    "ray.tune.registry:_global_registry": (
+        "_Registry",
+        "Envs that a user registered with Tune are found by name.",
+    ),
+    "ray.tune.trainable.trainable:Trainable._storage": (
+        "attribute",
+        "Where Tune keeps a trial's checkpoints.",
+    ),
+    "ray.tune.trainable.trainable:Trainable._time_total": (
+        "attribute",
+        "Seconds so far go on after a restore.",
+    ),
+}
 
 
 def changed(private):
@@ -40,4 +170,6 @@ def test_a_private_method_that_is_renamed_is_named(monkeypatch):
 def test_another_signature_is_named(monkeypatch):
     monkeypatch.setattr(SingleAgentEnvRunner, "_sample", lambda self, num_steps: None)
     [line] = changed(PRIVATE)
-    assert "SingleAgentEnvRunner._sample is now (self, num_steps); it was (self, *" in line
+    assert (
+        "SingleAgentEnvRunner._sample is now (self, num_steps); it was (self, num_timesteps" in line
+    )

@@ -31,7 +31,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_qatten import keys
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
-from rllib_qatten.algorithms.doors import Doors
+from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_gpus
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
@@ -46,7 +46,7 @@ from rllib_qatten.training.effective_weights import report
 PLAY = "play"
 
 
-class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableAlgorithm):
+class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, ResumableAlgorithm):
     """Plays whole episodes, stores them, and learns from batches of them.
 
     A subclass names its config; the config names the policy.

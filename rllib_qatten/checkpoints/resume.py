@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import pickle
 import tempfile
 from pathlib import Path
@@ -32,6 +33,7 @@ from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
 from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import TeamSpec
+from rllib_qatten.envs.agent_ids import check_same_order
 from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
@@ -73,6 +75,18 @@ class ResumableAlgorithm(Algorithm):
                 say("The checkpoint was trained on a GPU, but there is none here: using the CPU.")
                 config = config | {"num_gpus_per_learner": 0}
         super().__init__(config, **kwargs)
+
+    @override(Algorithm)
+    def setup(self, config: Any) -> None:
+        """Makes sure that all env runners have the agents in the order of the weights."""
+        super().setup(config)
+        self._check_agents()
+
+    def _check_agents(self) -> None:
+        for group in self._runner_groups.values():
+            for agents in group.foreach_env_runner(_agents):
+                if agents is not None:
+                    check_same_order(self.spec.agents, agents)
 
     @property
     def spec(self) -> TeamSpec:
@@ -132,6 +146,7 @@ class ResumableAlgorithm(Algorithm):
         """Restarted env runners do not repeat the games they began with."""
         restored: list[int] = super().restore_env_runners(env_runner_group)
         if restored:
+            self._check_agents()
             played = self._played[NUM_ENV_STEPS_SAMPLED_LIFETIME]
             env_runner_group.foreach_env_runner(
                 functools.partial(_set_games, saved={}, env_steps=played),
@@ -224,6 +239,10 @@ class ResumableAlgorithm(Algorithm):
             )
 
     def _check_weights(self, folder: Path, about: dict[str, str]) -> None:
+        acting = json.loads((folder / team_files.FOLDER / team_files.METADATA).read_bytes())
+        check_same_order(
+            team_files.agent_ids(acting["agents"]), self.spec.agents, checkpoint.CheckpointError
+        )
         version = about[checkpoint.VERSION]
         if version != __version__:
             say(f"The checkpoint was saved by rllib_qatten {version}; this is {__version__}.")
@@ -258,6 +277,10 @@ class ResumableAlgorithm(Algorithm):
                     storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
                 )
         return result
+
+
+def _agents(runner: TeamEnvRunner) -> tuple[Any, ...] | None:
+    return None if runner.env is None else runner.env.spec.agents
 
 
 def _get_games(runner: TeamEnvRunner) -> dict[str, Any]:

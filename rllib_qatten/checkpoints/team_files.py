@@ -190,6 +190,11 @@ def _sum(stored: bytes) -> str:
     return hashlib.sha256(stored).hexdigest()
 
 
+def agent_ids(stored: list[Any]) -> tuple[Any, ...]:
+    """The agents' ids out of the metadata: what is a tuple here is a list there."""
+    return tuple(agent_ids(i) if isinstance(i, list) else i for i in stored)
+
+
 def _digest(stored: bytes, metadata: dict[str, Any]) -> str:
     """A checksum of both files, so that neither can be cut, altered or exchanged unnoticed."""
     return _sum(stored + json.dumps(metadata, sort_keys=True).encode())

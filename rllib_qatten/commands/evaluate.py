@@ -153,7 +153,7 @@ def _print(
         table(
             ("agent", "alive at the end", "alive, of all steps"),
             [
-                (agent, *(f"{share:.1%}" for share in shares))
+                (str(agent), *(f"{share:.1%}" for share in shares))
                 for agent, shares in zip(spec.agents, alive, strict=True)
             ],
         )

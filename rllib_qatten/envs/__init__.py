@@ -3,8 +3,9 @@
 from rllib_qatten.envs.adapters.parallel import as_parallel_env
 from rllib_qatten.envs.battles.smac import make_smac
 from rllib_qatten.envs.checker import check_env
+from rllib_qatten.envs.declared import declare, vectorizes
 from rllib_qatten.envs.python_games import EnvRules
-from rllib_qatten.envs.python_teams import LoopedTeams
+from rllib_qatten.envs.python_teams import PythonTeams
 from rllib_qatten.envs.registry import ENVS, env_creator, make_teams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.team import (
@@ -21,8 +22,8 @@ __all__ = [
     "EngineFailed",
     "EnvFailed",
     "EnvRules",
-    "LoopedTeams",
     "MatrixGame",
+    "PythonTeams",
     "TeamContractError",
     "TeamSpec",
     "TeamStep",
@@ -31,7 +32,9 @@ __all__ = [
     "TwoStepGame",
     "as_parallel_env",
     "check_env",
+    "declare",
     "env_creator",
     "make_smac",
     "make_teams",
+    "vectorizes",
 ]

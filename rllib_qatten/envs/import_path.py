@@ -44,7 +44,7 @@ def load_module(name: str) -> ModuleType:
             f"No module {missing!r} in {os.getcwd()}, in PYTHONPATH or among what is "
             f"installed.{_nearest_module(missing)}"
         ) from error
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ValueError(
             f"Importing {name!r} raised {type(error).__name__}: {error} "
             f"(python -c 'import {name}' shows where)"

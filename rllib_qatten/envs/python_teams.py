@@ -4,95 +4,58 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.envs.agent_ids import AgentID
+from rllib_qatten.envs.answers import (
+    ALL,
+    away_after_reset,
+    away_after_step,
+    reset_faults,
+    step_faults,
+)
+from rllib_qatten.envs.declared import Declared, declare, saves_games
 from rllib_qatten.envs.python_games import EnvRules, PythonGames
+from rllib_qatten.envs.spaces import mask_key, plain_space, reader
 from rllib_qatten.envs.team import (
     ACTION_MASK,
     ALIVE,
     BATTLE_WON,
     COMMON,
-    OBSERVATION_KEYS,
-    TeamSpec,
+    TeamContractError,
     TeamStep,
     TeamVector,
     TeamView,
 )
 
-
-def mask_key(space: gym.Space) -> str | None:
-    """The key of the observation beside an action mask; None if the space holds no mask."""
-    if isinstance(space, gym.spaces.Dict) and ACTION_MASK in space.spaces:
-        return next((key for key in OBSERVATION_KEYS if key in space.spaces), None)
-    return None
+#: How a game is saved: by the env's own `get_state`, or the whole env pickled.
+OWN, WHOLE = "get_state", "pickle"
 
 
-def plain_space(space: gym.Space) -> gym.Space:
-    """The part of an observation space that is the observation."""
-    key = mask_key(space)
-    return space if key is None else cast(gym.spaces.Dict, space)[key]
-
-
-def leavers(*flags: dict[str, bool]) -> set[str]:
-    """The agents that a step's terminateds and truncateds flag."""
-    return {agent for of in flags for agent, flag in of.items() if flag and agent != "__all__"}
-
-
-def team_spec(env: MultiAgentEnv) -> TeamSpec:
-    """Reads a team's sizes from an env's spaces; `check_env` says what is wrong with them."""
-    agents = tuple(env.possible_agents)
-    lengths = [gym.spaces.flatdim(plain_space(env.observation_spaces[agent])) for agent in agents]
-    observation_size = max(lengths)
-    has_state = hasattr(env, "state")
-    if has_state:
-        state_size = gym.spaces.flatdim(env.state_space)
-    else:
-        state_size = len(agents) * observation_size
-    unit_types = getattr(env, "unit_types", None)
-    return TeamSpec(
-        agents=agents,
-        n_actions=max(int(env.action_spaces[agent].n) for agent in agents),
-        observation_size=observation_size,
-        state_size=state_size,
-        state_source="env" if has_state else "observations",
-        unit_features=getattr(env, "unit_features", None),
-        unit_types=None if unit_types is None else tuple(int(kind) for kind in unit_types),
-        is_battle=bool(getattr(env, "is_battle", False)),
-        engine=getattr(env, "engine", type(env).__name__),
-        episode_limit=getattr(env, "episode_limit", None),
-    )
-
-
-def _env_state(env: MultiAgentEnv) -> Any | None:
-    """What an env needs to go on in another process; None if it cannot say."""
-    if hasattr(env, "get_state") and hasattr(env, "set_state"):
-        return env.get_state()
-    try:
-        pickled = pickle.dumps(env)
-    except Exception:  # an env that holds a process or a socket raises anything
-        return None
-    # EzPickle keeps an env's arguments, of gymnasium and PettingZoo alike, and no game.
-    return None if b"_ezpickle_args" in pickled else pickled
-
-
-class LoopedTeams(TeamVector):
+class PythonTeams(TeamVector):
     """Python environments played one after the other, written straight into arrays.
 
-    Unlike sizes are padded and masked. An agent that leaves before the game's end (its own
-    terminateds or truncateds entry is true) stays in the arrays: its observation is zero, it is not
-    alive, action 0 is its only legal one, and the env is not sent it.
+    Observations of different sizes are padded, numbers of actions masked. An agent that is not in
+    the game, because it left before the end (its own terminateds or truncateds entry was true) or
+    joins later (with its first observation), stays in the arrays: its observation is zero, it is
+    not alive, action 0 is its only legal one, and the env is not sent it. With an observation it is
+    there again.
 
     Args:
         envs: One `MultiAgentEnv` per game, all of the same kind.
-        team_reward: How the agents' rewards become the team's: "equal" (they must agree),
-            "sum" or "mean" (over all N agents, those that left count as 0).
+        team_reward: How the agents' rewards become the team's: "equal" (those that played must
+            agree), "sum" or "mean" (over all N agents, those without one count as 0).
         make: Makes one more env; needed for `EnvRules.restart_failed`.
         rules: What happens to envs that raise or hang, and to games without an end.
+        declared: What the first env declares, read before its first reset; by default read here.
+
+    Raises:
+        TeamContractError: If the envs differ in agents or sizes.
     """
 
     def __init__(
@@ -101,43 +64,62 @@ class LoopedTeams(TeamVector):
         team_reward: str = "equal",
         make: Callable[[], MultiAgentEnv] | None = None,
         rules: EnvRules | None = None,
+        declared: Declared | None = None,
     ) -> None:
         """See class."""
         rules = rules or EnvRules()
         self._envs = list(envs)
         self._team_reward = team_reward
-        self._left: list[set[str]] = [set() for _ in self._envs]
-        env = self._envs[0]
-        spec = team_spec(env)
+        self._declared = declared or declare(self._envs[0])
+        spec = self._declared.spec
         if limits := [n for n in (spec.episode_limit, rules.max_episode_steps) if n is not None]:
             spec = dataclasses.replace(spec, episode_limit=min(limits))
         super().__init__(spec, len(self._envs))
-        has_state = spec.state_source == "env"
+        has_state = self._declared.state_space is not None
         self._games = PythonGames(self._envs, spec.engine, has_state, make, rules)
-        spaces = [env.observation_spaces[agent] for agent in spec.agents]
-        self._mask_keys = [mask_key(space) for space in spaces]
-        plain = [plain_space(space) for space in spaces]
-        self._flatten = [None if isinstance(p, gym.spaces.Box) else p for p in plain]
-        lengths = [gym.spaces.flatdim(space) for space in plain]
-        n_actions = [int(env.action_spaces[agent].n) for agent in spec.agents]
+        for env in self._envs[1:]:
+            _check_alike(self._declared, declare(env), env)
+        lengths, n_actions = self._declared.lengths, self._declared.n_actions
+        #: Of each agent: its id; the key of its observation beside the mask, if it has one; the
+        #: observation's shape, if it is a Box; what reads it; its observation while it is away; its
+        #: mask where nothing says more; its mask while it is away.
+        self._agents = [
+            (
+                agent,
+                mask_key(space),
+                plain.shape if isinstance(plain := plain_space(space), gym.spaces.Box) else None,
+                reader(plain),
+                np.zeros(length, np.float32),
+                np.ones(n, bool),
+                np.arange(n) == 0,
+            )
+            for agent, space, length, n in zip(
+                spec.agents, self._declared.observation_spaces, lengths, n_actions, strict=True
+            )
+        ]
+        #: Agents of each game that are not in it.
+        self._away: list[set[AgentID]] = [set() for _ in self._envs]
         #: Where the arrays hold something: bool [N, O] and [N, A]; the rest is padding.
         self._observed = np.arange(spec.observation_size) < np.array(lengths)[:, None]
         self._existing = np.arange(spec.n_actions) < np.array(n_actions)[:, None]
-        self._unseen = [np.zeros(length, np.float32) for length in lengths]
-        self._all_legal = [np.ones(n, bool) for n in n_actions]
-        self._only_first = [np.arange(n) == 0 for n in n_actions]
+        self._no_padding, self._no_mask_padding = len(set(lengths)) == 1, len(set(n_actions)) == 1
+        space = self._declared.state_space
+        self._read_state = None if space is None else reader(space)
+        self._state_shape = space.shape if isinstance(space, gym.spaces.Box) else None
 
     def reset(self, seed: int | None = None) -> TeamView:
-        """See base class; each game gets a seed of its own, drawn from `seed`."""
-        view = self._blank()
+        """See base class; each game gets a seed of its own, drawn from `seed`.
+
+        Raises:
+            TeamContractError: If an env broke the contract that it kept when it was checked.
+        """
+        view = TeamView.blank(self.spec, self.num_games)
         seeds: list[int | None] = [None] * self.num_games
         if seed is not None:
             seeds = np.random.SeedSequence(seed).generate_state(self.num_games).tolist()
             self._games.seed(seed)
         for g in range(self.num_games):
-            observations, infos = self._games.reset(g, seeds[g])
-            self._left[g] = set()
-            self._write(view, g, observations, infos)
+            self._begin(view, g, self._games.reset(g, seeds[g]))
         self._view = view
         self.game_restarts = self._games.restarts
         return view
@@ -146,47 +128,42 @@ class LoopedTeams(TeamVector):
         """See base class.
 
         Raises:
-            ValueError: If the agents' rewards differ and no rule to join them was given, or if an
-                env goes on without agents.
+            TeamContractError: If an env broke the contract that it kept when it was checked.
         """
-        games = self.num_games
-        rewards = np.zeros(games, np.float32)
-        terminated, truncated, won, dropped = (np.zeros(games, bool) for _ in range(4))
-        final = self._blank()
+        final = TeamView.blank(self.spec, self.num_games)
+        came: list[tuple[float, bool, bool, bool, bool]] = []
+        answers: list[Any] = []
+        before = list(self._away)
         for g, joint in enumerate(actions.tolist()):
             sent = dict(zip(self.spec.agents, joint, strict=True))
-            for agent in self._left[g]:
+            for agent in self._away[g]:
                 del sent[agent]
-            played = self._games.step(g, sent)
-            if played is None:
-                truncated[g] = dropped[g] = True
+            answer = self._games.step(g, sent)
+            answers.append(answer)
+            if answer is None:
+                came.append((0.0, False, True, False, True))
                 for name, array in vars(final).items():
                     array[g] = getattr(self._view, name)[g]
                 continue
-            observations, reward, terminateds, truncateds, infos = played
-            rewards[g] = self._join([reward[agent] for agent in sent])
-            terminated[g] = terminateds["__all__"]
-            cut = truncateds["__all__"] or self._games.out_of_steps(g)
-            truncated[g] = cut and not terminated[g]
-            won[g] = bool(infos.get(COMMON, {}).get(BATTLE_WON, False))
-            over = terminated[g] or truncated[g]
-            # With the game all agents leave; what they last saw is then worth keeping.
-            gone = leavers(terminateds, truncateds) - (observations.keys() if over else set())
-            self._left[g] |= gone
-            if len(self._left[g]) == self.spec.n_agents and not over:
-                raise ValueError(
-                    f"All agents of {self.spec.engine} have left the game, which goes on: set "
-                    "terminateds['__all__'] or truncateds['__all__'] to True."
-                )
-            self._write(final, g, observations, infos)
-        step = TeamStep(rewards, terminated, truncated, won, final, final, dropped)
+            try:
+                came.append((*self._take(final, g, answer, sent), False))
+            except Exception as error:
+                raise self._broken(g, answer, before[g], error) from error
+        rewards, *flags = map(np.array, zip(*came, strict=True))
+        terminated, truncated, won, dropped = flags
+        stuck = ~(final.legal_actions.any(-1).all(-1) | terminated | truncated)
+        if stuck.any():
+            g = int(stuck.argmax())
+            raise self._broken(g, answers[g], before[g])
+        step = TeamStep(
+            rewards.astype(np.float32), terminated, truncated, won, final, final, dropped
+        )
         if self.before_resets is not None:
             self.before_resets(step)
         if step.done.any():
             step.view = final.copy()
             for g in np.flatnonzero(step.done).tolist():
-                self._left[g] = set()
-                self._write(step.view, g, *self._games.reset(g))
+                self._begin(step.view, g, self._games.reset(g))
         self._view = step.view
         self.game_restarts = self._games.restarts
         return step
@@ -209,81 +186,178 @@ class LoopedTeams(TeamVector):
         return self._games.last[g]
 
     def get_state(self) -> list[Any] | None:
-        """Who left, the steps, and each env's own `get_state()` or the env itself, pickled."""
-        states = [_env_state(env) for env in self._envs]
-        if None in states:
-            return None
-        return list(zip(self._left, self._games.steps, states, strict=True))
+        """Of each game: who is away, its steps, and the env's own state, or the env, pickled."""
+        states = []
+        for env, away, steps in zip(self._envs, self._away, self._games.steps, strict=True):
+            saved = _saved(env)
+            if saved is None:
+                return None
+            states.append({"away": away, "steps": steps, **saved})
+        return states
 
     def set_state(self, state: list[Any]) -> None:
         """See base class."""
         if len(state) != self.num_games:
             raise ValueError(f"{len(state)} games were saved and {self.num_games} are played here.")
-        for g, (left, steps, saved) in enumerate(state):
-            self._left[g], self._games.steps[g] = left, steps
-            if hasattr(self._envs[g], "set_state"):
-                self._envs[g].set_state(saved)
+        for g, game in enumerate(state):
+            if game.keys() - {OWN, WHOLE} != {"away", "steps"}:
+                raise ValueError("The games were saved by another version of this package.")
+            self._away[g], self._games.steps[g] = set(game["away"]), game["steps"]
+            if OWN in game:
+                self._envs[g].set_state(pickle.loads(game[OWN]))
             else:
-                self._envs[g].close()
-                self._envs[g] = pickle.loads(saved)
+                _close(self._envs[g])
+                self._envs[g] = pickle.loads(game[WHOLE])
 
     def close(self) -> None:
         """See base class."""
         for env in self._envs:
-            env.close()
+            _close(env)
 
-    def _blank(self) -> TeamView:
-        spec, games = self.spec, self.num_games
-        return TeamView(
-            np.zeros((games, spec.n_agents, spec.observation_size), np.float32),
-            np.zeros((games, spec.state_size), np.float32),
-            np.zeros((games, spec.n_agents, spec.n_actions), bool),
-            np.ones((games, spec.n_agents), bool),
-        )
+    def _begin(self, view: TeamView, g: int, answer: Any) -> None:
+        """Writes what a game's reset answered."""
+        try:
+            observations, infos = answer
+            self._away[g] = away_after_reset(self._declared, observations)
+            self._write(view, g, observations, infos)
+            if len(self._away[g]) == self.spec.n_agents or not view.legal_actions[g].any(-1).all():
+                raise ValueError("nobody is there, or somebody has no legal action")
+        except Exception as error:
+            raise self._broken(g, answer, None, error) from error
 
-    def _write(self, view: TeamView, g: int, observations: dict, infos: dict) -> None:
-        # All agents are written at once: one numpy call an agent would cost more than many envs.
-        parts: list[Any] = []
-        masks, alive = [], []
-        for i, agent in enumerate(self.spec.agents):
-            if agent in self._left[g]:
-                parts.append(self._unseen[i])
-                masks.append(self._only_first[i])
-                alive.append(False)
-                continue
-            if agent not in observations:
-                raise ValueError(
-                    f"{self.spec.engine} brought no observation of agent {agent!r}, which has not "
-                    "left the game: return one, or set its terminateds entry to True."
-                )
-            seen, info, mask = observations[agent], infos.get(agent, {}), None
-            key, space = self._mask_keys[i], self._flatten[i]
-            if key is not None:
-                seen, mask = seen[key], seen[ACTION_MASK]
-            elif ACTION_MASK in info:
-                mask = info[ACTION_MASK]
-            parts.append(seen if space is None else gym.spaces.flatten(space, seen))
-            masks.append(self._all_legal[i] if mask is None else mask)
-            alive.append(info.get(ALIVE, True))
-        view.observations[g][self._observed] = np.concatenate(parts, axis=None)
-        view.legal_actions[g][self._existing] = np.concatenate(masks, axis=None)
-        view.alive[g] = alive
-        if self.spec.state_source == "env":
-            view.state[g] = np.ravel(self._games.states[g])
+    def _take(
+        self, view: TeamView, g: int, answer: Any, sent: Mapping[AgentID, int]
+    ) -> tuple[float, bool, bool, bool]:
+        """Writes what a game's step answered; its reward, terminated, truncated and won."""
+        observations, rewards, terminateds, truncateds, infos = answer
+        reward = self._join(rewards, sent)
+        terminated, truncated = bool(terminateds[ALL]), bool(truncateds[ALL])
+        truncated |= self._games.out_of_steps(g)
+        away = self._away[g]
+        if away or len(terminateds) > 1 or len(truncateds) > 1:
+            away = away_after_step(away, observations, terminateds, truncateds)
+            if len(away) == self.spec.n_agents and not (terminated or truncated):
+                raise ValueError("all agents have left the game, which goes on")
+            self._away[g] = away
+        self._write(view, g, observations, infos)
+        won = COMMON in infos and bool(infos[COMMON].get(BATTLE_WON, False))
+        return reward, terminated, truncated and not terminated, won
+
+    def _broken(
+        self, g: int, answer: Any, away: set[AgentID] | None, error: Exception | None = None
+    ) -> TeamContractError:
+        """The checker's words for an answer that could not be read: of a step, or of a reset."""
+        env, step, declared = self._envs[g], self._games.steps[g], self._declared
+        if away is None:
+            faults = list(reset_faults(declared, env, answer))
         else:
-            view.state[g] = view.observations[g].ravel()
+            faults = list(step_faults(declared, env, answer, away, step, self._team_reward))
+        faults = faults or [f"its answer could not be read: {type(error).__name__}: {error}"]
+        return TeamContractError.during(env, f"in step {step} of game {g}", *faults)
 
-    def _join(self, rewards: list[float]) -> float:
-        if self._team_reward == "sum":
-            return float(sum(rewards))
-        if self._team_reward == "mean":
-            return float(sum(rewards)) / self.spec.n_agents
-        first = rewards[0]
-        if any(reward != first for reward in rewards):
-            if any(reward != reward for reward in rewards):
+    def _write(self, view: TeamView, g: int, observations: Mapping, infos: Mapping) -> None:
+        # All agents are written at once: one numpy call an agent would cost more than many envs.
+        parts: list[np.ndarray] = []
+        masks: list[Any] = []
+        alive: list[bool] = []
+        away, masked = self._away[g], False
+        if len(observations) + len(away) != len(self._agents):
+            self._refuse_strangers(observations)
+        for agent, key, shape, read, unseen, all_legal, only_first in self._agents:
+            if agent in away:
+                parts.append(unseen)
+                masks.append(only_first)
+                alive.append(False)
+                masked = True
+                continue
+            seen, info, mask = observations[agent], infos.get(agent), None
+            if key is not None:
+                mask, seen = seen[ACTION_MASK], seen[key]
+            alive.append(not info or info.get(ALIVE, True))
+            if info and key is None:
+                mask = info.get(ACTION_MASK)
+            if type(seen) is np.ndarray and seen.shape == shape:
+                parts.append(seen)  # the common case, without a call
+            else:
+                read(seen, parts)
+            if mask is None:
+                masks.append(all_legal)
+            else:
+                masks.append(mask)
+                masked = True
+        if self._no_padding:
+            row = view.observations[g].reshape(-1)
+            np.concatenate(parts, axis=None, out=row, casting="unsafe")
+        else:
+            view.observations[g][self._observed] = np.concatenate(parts, axis=None)
+        if not masked:
+            view.legal_actions[g] = self._existing
+        elif self._no_mask_padding:
+            row = view.legal_actions[g].reshape(-1)
+            np.concatenate(masks, axis=None, out=row, casting="unsafe")
+        else:
+            view.legal_actions[g][self._existing] = np.concatenate(masks, axis=None)
+        view.alive[g] = alive
+        if self._read_state is None:
+            view.state[g] = view.observations[g].reshape(-1)
+        else:
+            state = self._games.states[g]
+            if type(state) is not np.ndarray or state.shape != self._state_shape:
+                flat: list[np.ndarray] = []
+                self._read_state(state, flat)
+                state = np.concatenate(flat, axis=None)
+            view.state[g] = state.reshape(-1)
+
+    def _refuse_strangers(self, observations: Mapping) -> None:
+        """Agents that are away may be shown at a game's end; others nobody knows."""
+        unknown = observations.keys() - set(self.spec.agents)
+        if unknown:
+            raise ValueError(f"{unknown} are no agents")
+
+    def _join(self, rewards: Mapping[AgentID, Any], sent: Mapping[AgentID, int]) -> float:
+        """The team's reward."""
+        if self._team_reward != "equal":
+            if not sent.keys() <= rewards.keys():
+                raise ValueError("an agent has no reward")
+            total = float(sum(rewards[agent] for agent in self.spec.agents if agent in rewards))
+            return total if self._team_reward == "sum" else total / self.spec.n_agents
+        mine = [rewards[agent] for agent in sent]
+        first = mine[0]
+        if any(reward != first for reward in mine):
+            if any(reward != reward for reward in mine):
                 return float("nan")  # the env runner says so, with the step
-            raise ValueError(
-                f"The agents of {self.spec.engine} got different rewards, {rewards}, but a team "
-                "has one. Set team_reward: sum or team_reward: mean in the config."
-            )
+            raise ValueError("the agents got different rewards")
         return float(first)
+
+
+def _check_alike(first: Declared, other: Declared, env: MultiAgentEnv) -> None:
+    """Refuses games that cannot be rows of the same arrays."""
+    for name in ("agents", "n_actions", "observation_size", "state_size", "unit_features"):
+        here, there = getattr(first.spec, name), getattr(other.spec, name)
+        if name == "agents":
+            here, there = sorted(here, key=repr), sorted(there, key=repr)
+        if here != there:
+            raise TeamContractError.of(
+                env,
+                f"two games made with the same env_config have different {name}, {here} and "
+                f"{there}: let settings alone decide",
+            )
+
+
+def _saved(env: MultiAgentEnv) -> dict[str, bytes] | None:
+    """What an env needs to go on in another process; None if it cannot say."""
+    try:
+        if saves_games(env):
+            state = env.get_state()
+            return None if state is None else {OWN: pickle.dumps(state)}
+        pickled = pickle.dumps(env)
+    except Exception:  # an env that holds a process or a socket raises anything
+        return None
+    # EzPickle keeps an env's arguments, of gymnasium and PettingZoo alike, and no game.
+    return None if b"_ezpickle_args" in pickled else {WHOLE: pickled}
+
+
+def _close(env: MultiAgentEnv) -> None:
+    """Closes an env, unless `close` is something of its own."""
+    if callable(env.close):
+        env.close()

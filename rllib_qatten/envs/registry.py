@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from pettingzoo import ParallelEnv
+import gymnasium as gym
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import ENV_CREATOR, _global_registry
 
@@ -14,12 +14,15 @@ from rllib_qatten.envs.adapters.gymnasium import make_gymnasium
 from rllib_qatten.envs.adapters.pettingzoo import make_pettingzoo
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.battles.smac import make_smac
-from rllib_qatten.envs.checker import check_env
+from rllib_qatten.envs.checker import check_games, say_once
+from rllib_qatten.envs.construct import construct
+from rllib_qatten.envs.declared import declare, vectorizes
 from rllib_qatten.envs.import_path import load_env
 from rllib_qatten.envs.python_games import CallWatch, EnvRules, checked
-from rllib_qatten.envs.python_teams import LoopedTeams
+from rllib_qatten.envs.python_teams import PythonTeams
 from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
-from rllib_qatten.envs.team import TeamVector
+from rllib_qatten.envs.spaces import kind_of
+from rllib_qatten.envs.team import TeamContractError, TeamVector
 from rllib_qatten.errors import BadInput, one_of
 
 #: The envs that importing the package registers with Tune.
@@ -39,8 +42,8 @@ def env_creator(
 
     Args:
         env: A name registered with Tune; a path, "my_package.my_module:MyEnv"; or a class or
-            function. A `ParallelEnv` class gets the config's keys as arguments, as PettingZoo has
-            it; all else gets the config, as RLlib has it.
+            function. It gets the config, as RLlib has it; a `ParallelEnv` class, and one that
+            takes no config, gets the config's keys as arguments; see `construct`.
 
     Raises:
         ValueError: For a name that isn't registered, with the nearest one.
@@ -55,15 +58,20 @@ def env_creator(
         make = load_env(env)
     elif _global_registry.contains(ENV_CREATOR, env):
         make = _global_registry.get(ENV_CREATOR, env)
+    elif env in gym.registry:
+        raise ValueError(
+            f"Unknown env: {env!r}, which is gymnasium's: write env: gymnasium and env_config: "
+            f"{{id: {env}}}, if its spaces are Tuples with one entry an agent."
+        )
     else:
         one_of(env, ENVS, "env (your own: its path, my_package.my_module:MyEnv)")
     return functools.partial(_create, make)
 
 
 def _create(make: Callable[..., Any], env_config: dict[str, Any]) -> MultiAgentEnv:
-    if isinstance(make, type) and issubclass(make, ParallelEnv):
-        return as_team_env(make(**env_config))
-    return as_team_env(make(env_config))
+    # Our own say themselves what is wrong with their settings.
+    made = make(env_config) if make in ENVS.values() else construct(make, env_config)
+    return as_team_env(made)
 
 
 def make_teams(
@@ -84,18 +92,42 @@ def make_teams(
     rules = rules or EnvRules()
     create = env_creator(env)
     make = functools.partial(create, env_config)
-    watch = CallWatch(rules.hang_timeout_s)
+    watch = CallWatch()  # many calls in one: told, not ended
     with watch.during(f"The constructor of the env {env}"):
         first = make()
-    if hasattr(first, "vectorize"):
+    if vectorizes(first):
         if rules.max_episode_steps is not None:
             raise BadInput(
                 f"max_episode_steps is for Python environments without an end; the games of "
                 f"{first.engine} end after {first.episode_limit} steps at the latest: leave it out."
             )
-        return first.vectorize(num_games)
-    check = functools.partial(check_env, team_reward=team_reward)
+        return _vector(first, num_games)
+    declared = declare(first)
+    # One env runner tells of what is odd, not each of many.
+    quiet = getattr(env_config, "worker_index", 0) > 1
+    check = functools.partial(
+        check_games,
+        declared=declared,
+        team_reward=team_reward,
+        tell=(lambda note: None) if quiet else say_once,
+    )
     first = checked(first, check, make, rules)
     with watch.during(f"The constructor of the env {env}"):
         others = [make() for _ in range(num_games - 1)]
-    return LoopedTeams([first, *others], team_reward, make, rules)
+    return PythonTeams([first, *others], team_reward, make, rules, declared)
+
+
+def _vector(env: Any, num_games: int) -> TeamVector:
+    """The vector of teams that an env brings.
+
+    Raises:
+        TeamContractError: If it is something else.
+    """
+    teams = env.vectorize(num_games)
+    if not isinstance(teams, TeamVector):
+        raise TeamContractError.of(
+            env,
+            f"its vectorize(num_games) returned {kind_of(teams)}, not a rllib_qatten.envs."
+            "TeamVector: return one, or name the method otherwise",
+        )
+    return teams

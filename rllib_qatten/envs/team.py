@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.battles.battle import Battle
 
 #: Keys of a masked observation: RLlib's and PettingZoo's name of the observation, and the mask's.
@@ -35,9 +36,20 @@ class TeamContractError(ValueError):
     def of(cls, env: object, *faults: str) -> TeamContractError:
         """The error that lists an environment's faults."""
         lines = "\n".join(f"  - {fault}" for fault in faults)
-        inner = getattr(env, "unwrapped", env)
-        name = getattr(inner, "engine", type(inner).__name__)
-        return cls(f"{name} is no team environment:\n{lines}")
+        return cls(f"{engine_name_of(env)} is no team environment:\n{lines}")
+
+    @classmethod
+    def during(cls, env: object, when: str, *faults: str) -> TeamContractError:
+        """The error that lists what an environment has broken in the middle of its games."""
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        return cls(f"{engine_name_of(env)} broke the team contract {when}:\n{lines}")
+
+
+def engine_name_of(env: object) -> str:
+    """What an env says plays its games; its class where `engine` is something of its own."""
+    inner = getattr(env, "unwrapped", env)
+    name = getattr(inner, "engine", None)
+    return name if isinstance(name, str) and name else type(inner).__name__
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class TeamSpec:
         episode_limit: Longest game in steps, if known.
     """
 
-    agents: tuple[str, ...]
+    agents: tuple[AgentID, ...]
     n_actions: int
     observation_size: int
     state_size: int
@@ -176,7 +188,7 @@ class TeamVector(ABC):
     """G games of one team environment, played in lockstep as arrays.
 
     A game that ends is reset within the same step. Python environments are looped over
-    (`LoopedTeams`); an engine that is batched by nature subclasses this and never makes
+    (`PythonTeams`); an engine that is batched by nature subclasses this and never makes
     per-agent dicts.
 
     Attributes:

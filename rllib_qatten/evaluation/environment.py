@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium as gym
 
 from rllib_qatten.envs import EnvRules, TeamVector, make_teams
+from rllib_qatten.envs.agent_ids import check_same_order
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 
@@ -65,6 +66,7 @@ def make_games(
             f"the team was trained with {shape.format(*needs)}; the environment "
             f"{name} {config} has {shape.format(*has)}."
         )
+    check_same_order(policy.agents, spec.agents, BadInput)
     return teams
 
 

@@ -74,7 +74,7 @@ class Evaluation:
             "episode_return": self.episode_return.to_dict(),
             "episode_len": self.episode_len.to_dict(),
             "agents": {
-                agent: {"survival": float(survival), "time_alive": float(alive)}
+                str(agent): {"survival": float(survival), "time_alive": float(alive)}
                 for agent, survival, alive in agents
             },
             "env_steps": self.env_steps,

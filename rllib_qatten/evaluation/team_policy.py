@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from rllib_qatten.agents.acting import ActingNetwork
-from rllib_qatten.checkpoints.team_files import read
+from rllib_qatten.checkpoints.team_files import agent_ids, read
 from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.exploration import greedy
 
@@ -35,7 +35,7 @@ class TeamPolicy:
         """Takes what `from_checkpoint` reads."""
         self.network = network
         self.metadata = metadata
-        self.agents: tuple[Hashable, ...] = tuple(metadata["agents"])
+        self.agents: tuple[Hashable, ...] = agent_ids(metadata["agents"])
         self.reset()
 
     @classmethod
@@ -62,12 +62,12 @@ class TeamPolicy:
             BadInput: If there is no such agent.
         """
         place = self.agents.index(agent) if agent in self.agents else agent
-        if place not in range(len(self.agents)):
+        if not isinstance(place, int) or place not in range(len(self.agents)):
             raise BadInput(
                 f"No agent {agent!r}: the team has {', '.join(map(str, self.agents))}, or 0 to "
                 f"{len(self.agents) - 1}."
             )
-        return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))  # type: ignore
+        return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))
 
     def reset(self, games: ArrayLike | None = None) -> None:
         """Begins new games, without history.

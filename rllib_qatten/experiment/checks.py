@@ -20,7 +20,7 @@ from ray.tune.search.sample import Categorical, Float, Integer
 from rllib_qatten import keys
 from rllib_qatten.agents import sharing_groups
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
-from rllib_qatten.envs import check_env, env_creator
+from rllib_qatten.envs import check_env, declare, env_creator, vectorizes
 from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
 from rllib_qatten.experiment.algorithm_class import algorithm_class
@@ -187,15 +187,15 @@ def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
     """Plays random games; returns whether it is a battle."""
     with _made_by(experiment, settings.env):
         env = create(settings.env_config)
+    declared = declare(env)
     # An engine with its own vector of teams meets the contract by construction.
-    if not hasattr(env, "vectorize"):
+    if not vectorizes(env):
         check_env(env, team_reward=settings.team_reward)
-    battle = bool(getattr(env, "is_battle", False))
     env.close()
     with experiment.locating("config.parameter_sharing"):
-        types = getattr(env, "unit_types", None)
-        sharing_groups(settings.parameter_sharing, len(env.possible_agents), types)
-    return battle
+        spec = declared.spec
+        sharing_groups(settings.parameter_sharing, spec.n_agents, spec.unit_types)
+    return spec.is_battle
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         seed = config.seed
         if seed is not None:  # as RLlib seeds the process, evaluation apart from training
             seed += (kwargs.get("worker_index") or 0) + 1_000_000 * config.in_evaluation
-        self._games = GamesUnderWay(seed)  # before the base class makes the env
+        self.games = GamesUnderWay(seed)  # before the base class makes the env
         super().__init__(config=config, **kwargs)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
@@ -106,7 +106,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self.num_envs = self.env.num_games
         # RLlib's own list: on_sample_end, which it calls itself, is to reach the same objects.
         callbacks = EpisodeCallbacks(self, self._callbacks)
-        self._games.play_in(self.env, callbacks)
+        self.games.play_in(self.env, callbacks)
         self._restarts_told = 0
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
@@ -125,7 +125,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             "worker_index": self.worker_index or 0,
             "env_steps": self.num_env_steps_sampled_lifetime,
             "global_rng": global_rng.get_state(),
-            **self._games.get_state(),
+            **self.games.get_state(),
         }
 
     def set_games(self, state: dict[str, Any] | None, env_steps: int) -> bool:
@@ -140,13 +140,13 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         """
         self.num_env_steps_sampled_lifetime = state["env_steps"] if state else env_steps
         if state:
-            self._games.set_exploration(state)
+            self.games.set_exploration(state)
             global_rng.set_state(state["global_rng"])
         if self.env is None or (state and not state["begun"]):
             return True
-        if state and self._games.go_on(state["games"]):
+        if state and self.games.go_on(state["games"]):
             return True
-        self._games.begin_others(env_steps)
+        self.games.begin_others(env_steps)
         return False
 
     @override(EnvRunner)
@@ -182,7 +182,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         try:
             episodes: list[TeamEpisode] = super().sample(**kwargs)
         except Exception as error:
-            self._games.begin_others(self.num_env_steps_sampled_lifetime)
+            self.games.begin_others(self.num_env_steps_sampled_lifetime)
             lost = self.config.ignore_env_runner_failures
             if self.worker_index and lost and not self.config.restart_failed_env_runners:
                 say(f"Env runner {self.worker_index} ends, the others go on: {error}")
@@ -210,9 +210,9 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         force_reset: bool = False,
     ) -> Sequence[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
-        if force_reset or exact or not self._games.begun:
+        if force_reset or exact or not self.games.begun:
             slots = num_episodes if exact else None
-            self._games.begin(self.module.get_initial_state()["hidden"], slots)
+            self.games.begin(self.module.get_initial_state()["hidden"], slots)
         explored = 1.0 if random_actions else None if explore else 0.0
         if exact:
             steps, episodes = play_shares(
@@ -250,7 +250,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if epsilon is None:
             played = self.num_env_steps_sampled_lifetime + steps * max(1, self.num_workers)
             epsilon = self._epsilon(played)
-        return self._games.play(self.module, epsilon, left)
+        return self.games.play(self.module, epsilon, left)
 
     def _count(self, steps: int, episodes: int) -> None:
         """Counts what was sampled, under RLlib's keys."""
@@ -279,8 +279,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         restarts = self.env.game_restarts - self._restarts_told
         self._restarts_told += restarts
         self.metrics.log_value(keys.GAME_RESTARTS, restarts, reduce="sum")
-        self.metrics.log_value(keys.GAMES_DROPPED, self._games.dropped, reduce="sum")
-        self._games.dropped = 0
+        self.metrics.log_value(keys.GAMES_DROPPED, self.games.dropped, reduce="sum")
+        self.games.dropped = 0
         if not self.config.in_evaluation:
             played = self.num_env_steps_sampled_lifetime
             epsilon = self._epsilon(played) if self.config.explore else 0.0

@@ -35,7 +35,7 @@ class GamesUnderWay:
     def play_in(self, env: TeamVector, callbacks: EpisodeCallbacks) -> None:
         """Takes the env to play; its games are yet to begin."""
         self._env, self._callbacks = env, callbacks
-        self._recorder = Recorder(env.spec, env.num_games)
+        self.recorder = Recorder(env.spec, env.num_games)
         self.begun = False
 
     def begin(self, hidden: torch.Tensor, slots: int | None = None) -> None:
@@ -50,7 +50,7 @@ class GamesUnderWay:
         if self._callbacks:
             self._callbacks.before_begin(slots)
         self._view = self._env.reset(seed)
-        self._recorder.begin(self._view)
+        self.recorder.begin(self._view)
         self._hidden = torch.zeros(self._env.num_games, *hidden.shape)
         self._last_actions = np.full((self._env.num_games, self._env.spec.n_agents), -1, np.int64)
         self.begun = True
@@ -87,7 +87,7 @@ class GamesUnderWay:
         if self._callbacks:
             self._callbacks.before_step(actions, left)
         step = self._env.step(actions)
-        ended = self._recorder.record(actions, step)
+        ended = self.recorder.record(actions, step)
         self._view, self._last_actions = step.view, actions
         if ended:
             self._last_actions[step.done] = -1
@@ -110,7 +110,7 @@ class GamesUnderWay:
                 "view": {name: array.copy() for name, array in vars(self._view).items()},
                 "hidden": self._hidden.numpy().copy(),
                 "last_actions": self._last_actions.copy(),
-                "recorder": self._recorder.get_state(),
+                "recorder": self.recorder.get_state(),
             }
             if self._callbacks:
                 games["callbacks"] = self._callbacks.get_state()
@@ -136,7 +136,7 @@ class GamesUnderWay:
         self._view = TeamView(**{name: array.copy() for name, array in games["view"].items()})
         self._hidden = torch.from_numpy(games["hidden"].copy())
         self._last_actions = games["last_actions"].copy()
-        self._recorder.set_state(games["recorder"])
+        self.recorder.set_state(games["recorder"])
         if self._callbacks:
             self._callbacks.set_state(games.get("callbacks"), self._view)
         self.begun = True

@@ -197,23 +197,6 @@ def test_an_env_runner_that_dies_is_started_again(tmp_path):
     algorithm.stop()
 
 
-class Failing(ScriptedBattle):
-    """Raises once, after its check."""
-
-    def step(self, action_dict):
-        file = self.config["fail"]
-        if self.game > 5 and not os.path.exists(file):
-            open(file, "w").close()
-            raise RuntimeError("once")
-        return super().step(action_dict)
-
-
-def test_restart_failed_sub_environments(tmp_path):
-    failing = SCRIPTED | {"env": Failing, "env_config": {"fail": str(tmp_path / "failed")}}
-    [result] = trained(**failing, evaluation_interval=0, restart_failed_sub_environments=True)
-    assert result["env_runners"]["game_restarts"] == 1
-
-
 def test_one_that_dies_is_gone_or_ends_the_run(tmp_path):
     dying = SCRIPTED | {"env": "troubled", "env_config": {"die": str(tmp_path / "died")}}
     dying |= {"restart_failed_env_runners": False, "evaluation_interval": 0}

@@ -152,15 +152,17 @@ class ShortMaskSpace(ScriptedBattle):
         self.observation_spaces = self.observation_spaces | {"unit_0": gym.spaces.Dict(short)}
 
 
-class FeaturesWithoutState(MatrixGame):
-    def __init__(self):
-        super().__init__()
-        self.unit_features = slice(0, 2)
-
+class SpaceWithoutState(MatrixGame):
     def __getattribute__(self, name):
         if name == "state":
             raise AttributeError(name)
         return super().__getattribute__(name)
+
+
+class FeaturesWithoutState(SpaceWithoutState):
+    def __init__(self):
+        super().__init__()
+        self.state_space, self.unit_features = None, slice(0, 2)
 
 
 class UndeclaredMask(ScriptedBattle):
@@ -227,7 +229,7 @@ def nan_observations():
 
 #: Environments that break the contract, and all that the checker says.
 BROKEN = {
-    object: "it is a object, not a MultiAgentEnv: subclass "
+    object: "it is an object, not a MultiAgentEnv: subclass "
     "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv",
     gym.Env: "it is a gymnasium environment for one agent: for a team its observation_space and "
     "action_space are Tuples, one entry an agent; they are None and None. A team of your own is "
@@ -246,8 +248,8 @@ BROKEN = {
     "['view']: name the observation 'observations'",
     ShortMaskSpace: "agent 'unit_0' declares an 'action_mask' of shape (3,) for 4 actions: give it "
     "one entry an action, MultiBinary(4)",
-    NoStateSpace: "it has a state() but its state_space is None: set state_space to the Box that "
-    "state() returns",
+    NoStateSpace: "it has a state() but its state_space is None: set state_space to the space of "
+    "what state() returns, or name the method otherwise if it is not the team's global state",
     OddUnitFeatures: "unit_features is slice(0, 3, None): it must be slice(start, stop) within the "
     "state's 5 entries, with equally many features for each of the 2 agents",
     **{
@@ -261,46 +263,50 @@ BROKEN = {
     },
     FeaturesWithoutState: "it declares unit_features, a slice of the state, but has no state(): "
     "add one",
-    ShortState: "state() has shape (4,) after reset(), state_space (5,): make them agree",
-    OldReset: "reset() returned dict: return (observations, infos)",
+    SpaceWithoutState: "it has a state_space but no state(): write a method state() that returns "
+    "the team's global state, or name the space otherwise",
+    ShortState: "state() returned shape (4,) after reset(), its space says (5,): return that or "
+    "correct state_space",
+    OldReset: "reset() returned a dict: return (observations, infos)",
     SeedlessReset: "reset() raised TypeError: SeedlessReset.reset() got an unexpected keyword "
-    "argument 'seed'; mend reset()",
-    ForgetfulReset: "reset() raised KeyError: 'unit_0'; mend reset()",
-    OldStep: "step() returned tuple of other than five parts: return (observations, rewards, "
-    "terminateds, truncateds, infos)",
+    "argument 'seed'; fix reset(), which gets seed and options",
+    ForgetfulReset: "reset() raised KeyError: 'unit_0'; fix reset(), which gets seed and options",
+    OldStep: "step() returned a tuple of 4: return (observations, rewards, terminateds, "
+    "truncateds, infos)",
     CrashingStep: "step({'unit_0': 2, 'unit_1': 2}) raised IndexError: list index out of range; "
-    "mend step(), which gets an action of every agent that has not left",
+    "fix step(), which gets an action of every agent that is in the game",
     Leaver: "agent 'unit_1' has no observation after step 1 and has not left: return one at every "
     "step, for a dead agent zeros and one legal action, or set its terminateds entry to True when "
     "it leaves",
-    Stranger: "observations hold ['unit_7'] after step 1, which are no agents: add them to "
+    Stranger: "observations hold 'unit_7' after step 1, which are no agents: add them to "
     "possible_agents or leave them out",
     WrongShape: "agent 'unit_1' observed shape (4,) after step 1, its space says (3,): return that "
-    "shape or correct observation_spaces",
-    UndeclaredMask: "agent 'unit_0' observed shape () after reset(), its space says (3,): return "
-    "that shape or correct observation_spaces (for a mask, declare a Dict of 'observations' and "
-    "'action_mask')",
+    "or correct observation_spaces",
+    UndeclaredMask: "agent 'unit_0' observed a dict after reset(), its space says numbers of shape "
+    "(3,): return that or correct observation_spaces (for a mask, declare a Dict of 'observations' "
+    "and 'action_mask')",
     nan_observations: "agent 'unit_0' observed NaN or infinity after step 2: networks need finite "
-    "observations; look for a division by zero",
+    "numbers; look for a division by zero",
     Maskless: "agent 'unit_0' declares 'observations' and 'action_mask' but after reset() brought "
     "['observations']: return a dict of both",
     LongMask: "agent 'unit_0' has an action_mask of shape (5,) after reset(), its action space has "
     "4 actions: give the mask one entry an action",
     NoLegalAction: "agent 'unit_0' has no legal action in its action_mask after step 1: leave one, "
     "for a dead agent a no-op",
-    Unrewarded: "agent 'unit_1' has no entry in rewards: give every agent the team's reward",
-    NoneRewarded: "agent 'unit_1' got the reward None: return a finite number",
-    nan_rewards: "agent 'unit_0' got the reward nan: return a finite number",
-    UnlikeRewards: "the agents got different rewards, {'unit_0': 1.0, 'unit_1': 3.0}, but a team "
-    "has one: give all the same, or set team_reward: sum or mean in the config",
-    NoEnd: "step()'s terminateds lack '__all__': return a dict with it, set to whether the game is "
-    "over",
-    BoolEnd: "step()'s truncateds lack '__all__': return a dict with it, set to whether the game "
-    "is over",
-    AllLeave: "all agents have left, but neither terminateds nor truncateds set '__all__': set it "
-    "to True when the last agent leaves",
-    StrangeInfo: "infos hold ['battle_won'], which are no agents: put what concerns the whole team "
-    "in infos['__common__']",
+    Unrewarded: "agent 'unit_1' has no entry in rewards after step 1: give every agent the team's "
+    "reward",
+    NoneRewarded: "agent 'unit_1' got the reward None after step 1: return a finite number",
+    nan_rewards: "agent 'unit_0' got the reward nan after step 2: return a finite number",
+    UnlikeRewards: "the agents got different rewards after step 1, {'unit_0': 1.0, 'unit_1': 3.0}, "
+    "but a team has one: give all the same, or set team_reward: sum or mean in the config",
+    NoEnd: "step()'s terminateds lack '__all__' after step 1: return a dict with it, set to "
+    "whether the game is over",
+    BoolEnd: "step()'s truncateds lack '__all__' after step 1: return a dict with it, set to "
+    "whether the game is over",
+    AllLeave: "all agents have left after step 1, but neither terminateds nor truncateds set "
+    "'__all__': set it to True when the last agent leaves",
+    StrangeInfo: "infos hold 'battle_won' after step 1, which are no agents: put what "
+    "concerns the whole team in infos['__common__']",
 }
 
 

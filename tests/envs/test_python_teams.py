@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.envs import LoopedTeams, MatrixGame, TwoStepGame, check_env, make_teams
+from rllib_qatten.envs import MatrixGame, PythonTeams, TwoStepGame, check_env, make_teams
 from tests.teams import ScriptedBattle
 
 
@@ -14,7 +14,7 @@ def legal(view):
 
 
 def reseeded(seed):
-    teams = LoopedTeams([ScriptedBattle() for _ in range(3)])
+    teams = PythonTeams([ScriptedBattle() for _ in range(3)])
     teams.reset(seed=seed)
     return teams._envs
 
@@ -25,7 +25,7 @@ def test_arrays_tell_the_games():
         {"lengths": [3], "wins": [False], "deaths": [1]},
         {"lengths": [9], "limit": 2},
     ]
-    teams = LoopedTeams([ScriptedBattle(c) for c in configs])
+    teams = PythonTeams([ScriptedBattle(c) for c in configs])
     view = teams.reset(seed=7)
     assert teams.spec.state_source == "env"
     assert teams.spec.unit_feature_size == 2
@@ -55,7 +55,7 @@ def test_arrays_tell_the_games():
 
 
 def test_unlike_agents_are_padded_and_masked():
-    teams = LoopedTeams([MatrixGame({"payoff": [[1, 2, 3], [4, 5, 6]]})])
+    teams = PythonTeams([MatrixGame({"payoff": [[1, 2, 3], [4, 5, 6]]})])
     view = teams.reset()
     assert teams.spec.n_actions == 3
     np.testing.assert_array_equal(view.legal_actions[0], [[1, 1, 0], [1, 1, 1]])
@@ -64,9 +64,9 @@ def test_unlike_agents_are_padded_and_masked():
 
 def test_unit_types_are_the_envs():
     env = ScriptedBattle()
-    assert LoopedTeams([env]).spec.unit_types is None
+    assert PythonTeams([env]).spec.unit_types is None
     env.unit_types = np.array([4, 2], np.uint8)
-    assert LoopedTeams([env]).spec.unit_types == (4, 2)
+    assert PythonTeams([env]).spec.unit_types == (4, 2)
 
 
 class Uneven(ScriptedBattle):
@@ -77,12 +77,12 @@ class Uneven(ScriptedBattle):
 
 @pytest.mark.parametrize(("rule", "reward"), [("sum", 3.0), ("mean", 1.5)])
 def test_team_reward(rule, reward):
-    teams = LoopedTeams([Uneven()], rule)
+    teams = PythonTeams([Uneven()], rule)
     assert teams.step(legal(teams.reset())).rewards[0] == reward
 
 
 def test_unlike_rewards_need_a_rule():
-    teams = LoopedTeams([Uneven()])
+    teams = PythonTeams([Uneven()])
     with pytest.raises(ValueError, match="team_reward: sum"):
         teams.step(legal(teams.reset()))
 
@@ -92,7 +92,7 @@ class Stateless(ScriptedBattle):
 
     def __init__(self, config=None):
         super().__init__(config)
-        self.unit_features = None
+        self.unit_features = self.state_space = None
 
     def __getattribute__(self, name):
         if name == "state":
@@ -101,7 +101,7 @@ class Stateless(ScriptedBattle):
 
 
 def test_without_a_state_the_observations_are_it():
-    teams = LoopedTeams([Stateless(), Stateless()])
+    teams = PythonTeams([Stateless(), Stateless()])
     view = teams.reset()
     assert teams.spec.state_source == "observations"
     np.testing.assert_array_equal(view.state, view.observations.reshape(2, 6))
@@ -158,7 +158,7 @@ class Rebuilt(gym.utils.EzPickle, ScriptedBattle):
 
 @pytest.mark.parametrize("make", [ScriptedBattle, TwoStepGame])
 def test_saved_games_go_on_elsewhere(make):
-    first, second = (LoopedTeams([make() for _ in range(2)]) for _ in range(2))
+    first, second = (PythonTeams([make() for _ in range(2)]) for _ in range(2))
     step = first.step(legal(first.reset()))
     second.reset()
     second.set_state(first.get_state())
@@ -170,12 +170,12 @@ def test_saved_games_go_on_elsewhere(make):
         np.testing.assert_array_equal(step.rewards, other.rewards)
         np.testing.assert_array_equal(step.done, other.done)
     with pytest.raises(ValueError, match="2 games were saved and 1 are played here"):
-        LoopedTeams([make()]).set_state(first.get_state())
+        PythonTeams([make()]).set_state(first.get_state())
 
 
 @pytest.mark.parametrize("make", [Gone, Rebuilt])
 def test_games_that_cannot_be_saved_say_so(make):
-    teams = LoopedTeams([make()])
+    teams = PythonTeams([make()])
     teams.reset()
     assert teams.get_state() is None
 
@@ -209,7 +209,7 @@ class CutDeparture(Departure):
 @pytest.mark.parametrize("env", [Departure, CutDeparture])
 def test_agents_that_leave_early_stay_in_the_arrays(env):
     check_env(env())
-    teams = LoopedTeams([env(), env({"lengths": [1, 3]})], "mean")
+    teams = PythonTeams([env(), env({"lengths": [1, 3]})], "mean")
     step = teams.step(legal(teams.reset()))
     # Of the second game this was the end: nobody left early, and the next game has all again.
     np.testing.assert_array_equal(step.done, [False, True])
@@ -239,12 +239,12 @@ class Vanishing(ScriptedBattle):
 @pytest.mark.parametrize(
     ("env", "says"),
     [
-        (Deserted, r"All agents of scripted battle have left.*set terminateds\['__all__'\]"),
-        (Vanishing, r"scripted battle brought no observation of agent 'unit_1'.*terminateds entry"),
+        (Deserted, "all agents have left after step 1, but neither .* set '__all__'"),
+        (Vanishing, "agent 'unit_1' has no observation after step 1 .*terminateds entry"),
     ],
 )
 def test_what_the_checker_did_not_see_is_said_later(env, says):
-    teams = LoopedTeams([env()])
+    teams = PythonTeams([env()])
     with pytest.raises(ValueError, match=says):
         teams.step(legal(teams.reset()))
 
@@ -275,7 +275,7 @@ class Forager(MultiAgentEnv):
 
 def test_unlike_observations_and_masks_in_infos():
     check_env(Forager())
-    view = LoopedTeams([Forager()]).reset()
+    view = PythonTeams([Forager()]).reset()
     np.testing.assert_array_equal(view.observations[0], [[1, 2, 3, 4], [0, 0, 1, 0]])
     np.testing.assert_array_equal(view.legal_actions[0], [[1, 1, 0, 0], [0, 1, 0, 1]])
     np.testing.assert_array_equal(view.state[0], [1, 2, 3, 4, 0, 0, 1, 0])

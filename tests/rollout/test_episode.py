@@ -1,6 +1,6 @@
 import numpy as np
 
-from rllib_qatten.envs import LoopedTeams
+from rllib_qatten.envs import PythonTeams
 from rllib_qatten.rollout.episode import Recorder, bytes_per_entry
 from rllib_qatten.rollout.replay import predicted_bytes
 from tests.teams import ScriptedBattle
@@ -8,7 +8,7 @@ from tests.teams import ScriptedBattle
 
 def record(configs, steps, limit=None):
     """Plays first legal actions; returns the episodes in the order of their ends."""
-    teams = LoopedTeams([ScriptedBattle({**c, "limit": limit}) for c in configs])
+    teams = PythonTeams([ScriptedBattle({**c, "limit": limit}) for c in configs])
     recorder = Recorder(teams.spec, teams.num_games)
     view = teams.reset()
     recorder.begin(view)

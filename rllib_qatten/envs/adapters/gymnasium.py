@@ -9,6 +9,7 @@ import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.import_path import engine_name, load_module
+from rllib_qatten.envs.team import ACTION_MASK, ALIVE, COMMON, TeamContractError
 
 
 class GymnasiumTeam(MultiAgentEnv):
@@ -24,6 +25,13 @@ class GymnasiumTeam(MultiAgentEnv):
         self._env = env
         actions = cast(gym.spaces.Tuple, env.action_space)
         self.agents = self.possible_agents = [f"agent_{i}" for i in range(len(actions))]
+        seen = len(cast(gym.spaces.Tuple, env.observation_space))
+        if seen != len(actions):
+            raise TeamContractError.of(
+                env,
+                f"its observation_space has {seen} entries and its action_space {len(actions)}: "
+                "give both one entry an agent",
+            )
         self.observation_spaces = self._per_agent(env.observation_space)
         self.action_spaces = self._per_agent(actions)
         spec = env.spec
@@ -40,27 +48,52 @@ class GymnasiumTeam(MultiAgentEnv):
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Starts a new game."""
-        observations, _ = self._env.reset(seed=seed, options=options)
-        return self._per_agent(observations), {}
+        answer: Any = self._env.reset(seed=seed, options=options)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            return answer  # which `check_env` and the vector refuse with the reason
+        observations, infos = answer
+        return self._per_agent(observations), self._infos(infos)
 
     def step(self, action_dict: dict[str, int]) -> tuple[dict, dict, dict, dict, dict]:
         """Plays one step."""
         joint = tuple(action_dict[agent] for agent in self.agents)
-        observations, rewards, terminated, truncated, _ = self._env.step(joint)
+        answer: Any = self._env.step(joint)
+        if not isinstance(answer, tuple) or len(answer) != 5:
+            return answer
+        observations, rewards, terminated, truncated, infos = answer
         return (
             self._per_agent(observations),
             self._per_agent(rewards),
             {"__all__": bool(np.all(terminated))},
             {"__all__": bool(np.all(truncated))},
-            {},
+            self._infos(infos),
         )
 
     def close(self) -> None:
         """Frees what the env holds."""
         self._env.close()
 
-    def _per_agent(self, values: Any) -> dict[str, Any]:
-        return dict(zip(self.agents, values, strict=True))
+    def _per_agent(self, values: Any) -> Any:
+        """One entry an agent; what is not such a list stays, to be refused with the reason."""
+        try:
+            return dict(zip(self.agents, values, strict=True))
+        except (TypeError, ValueError):
+            return values
+
+    def _infos(self, infos: Any) -> Any:
+        """Masks and lives, one entry an agent, as the agents' infos; the rest as the team's."""
+        if not infos or not isinstance(infos, dict):
+            return infos
+        own = {name: infos[name] for name in (ACTION_MASK, ALIVE) if name in infos}
+        common = {name: value for name, value in infos.items() if name not in own}
+        told: dict[str, Any] = {COMMON: common} if common else {}
+        for name, values in own.items():
+            values = self._per_agent(values)
+            for agent in self.agents:
+                # An entry of another length is a mask of a wrong shape, for whoever checks.
+                value = values[agent] if isinstance(values, dict) else values
+                told.setdefault(agent, {})[name] = value
+        return told
 
 
 def make_gymnasium(config: dict[str, Any] | None = None) -> gym.Env:

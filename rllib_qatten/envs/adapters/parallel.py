@@ -11,8 +11,9 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.adapters.pettingzoo import DECLARED
 from rllib_qatten.envs.adapters.team_env import as_team_env
-from rllib_qatten.envs.python_teams import mask_key
+from rllib_qatten.envs.declared import declare
 from rllib_qatten.envs.registry import env_creator
+from rllib_qatten.envs.spaces import mask_key
 from rllib_qatten.envs.team import ACTION_MASK, BATTLE_WON, COMMON
 
 
@@ -37,54 +38,59 @@ def as_parallel_env(env: str | Callable | MultiAgentEnv, **env_config: Any) -> P
 
 class _TeamAsParallel(ParallelEnv):
     def __init__(self, env: MultiAgentEnv) -> None:
+        declared = declare(env)
+        spec = declared.spec
         self._env = env
-        self.possible_agents = list(env.possible_agents)
-        self.agents: list[str] = []
-        self.metadata: dict[str, Any] = {
-            "name": getattr(env, "engine", type(env).__name__),
-            "render_modes": [],
-        }
+        self.possible_agents = list(spec.agents)
+        self.agents: list[Any] = []
+        self.metadata: dict[str, Any] = {"name": spec.engine, "render_modes": []}
         self.render_mode = None
-        self._mask_keys = {a: mask_key(env.observation_spaces[a]) for a in self.possible_agents}
+        spaces = dict(zip(spec.agents, declared.observation_spaces, strict=True))
+        self._mask_keys = {agent: mask_key(space) for agent, space in spaces.items()}
         self.observation_spaces = {
-            agent: self._masked(agent, env.observation_spaces[agent], gym.spaces.Dict)
-            for agent in self.possible_agents
+            agent: self._masked(agent, space, gym.spaces.Dict) for agent, space in spaces.items()
         }
-        self.action_spaces = dict(env.action_spaces)
-        for name in (*DECLARED, "state", "state_space"):
-            if hasattr(env, name):
-                setattr(self, name, getattr(env, name))
+        self.action_spaces: dict[Any, gym.Space] = {
+            agent: gym.spaces.Discrete(n)
+            for agent, n in zip(spec.agents, declared.n_actions, strict=True)
+        }
+        for name in DECLARED:
+            setattr(self, name, getattr(spec, name))
+        if declared.state_space is not None:
+            self.state, self.state_space = env.state, declared.state_space
 
-    def observation_space(self, agent: str) -> gym.Space:
+    def observation_space(self, agent: Any) -> gym.Space:
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> gym.Space:
+    def action_space(self, agent: Any) -> gym.Space:
         return self.action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        self.agents = list(self.possible_agents)
         observations, infos = self._env.reset(seed=seed, options=options)
+        self.agents = [agent for agent in self.possible_agents if agent in observations]
         return self._seen(observations), {agent: infos.get(agent, {}) for agent in self.agents}
 
     def step(self, actions: dict[str, int]) -> tuple[dict, dict, dict, dict, dict]:
-        acted = self.agents
-        if not acted:
+        if not self.agents:
             return {}, {}, {}, {}, {}
         observations, rewards, terminateds, truncateds, infos = self._env.step(
-            {agent: int(actions[agent]) for agent in acted}
+            {agent: int(actions[agent]) for agent in self.agents}
         )
+        # Those who acted, and those who come back or join.
+        told = [a for a in self.possible_agents if a in self.agents or a in observations]
         ended, cut = terminateds["__all__"], truncateds["__all__"]
-        terminated = {a: bool(ended or terminateds.get(a, False)) for a in acted}
-        truncated = {a: bool(cut or truncateds.get(a, False)) and not terminated[a] for a in acted}
-        told = {agent: dict(infos.get(agent, {})) for agent in acted}
+        terminated = {a: bool(ended or terminateds.get(a, False)) for a in told}
+        truncated = {a: bool(cut or truncateds.get(a, False)) and not terminated[a] for a in told}
+        own = {agent: dict(infos.get(agent) or {}) for agent in told}
         if BATTLE_WON in infos.get(COMMON, {}):
-            for info in told.values():
+            for info in own.values():
                 info[BATTLE_WON] = infos[COMMON][BATTLE_WON]
+        self.agents = told
         seen = self._seen(observations)
-        self.agents = [a for a in acted if not (terminated[a] or truncated[a])]
-        return seen, {a: float(rewards[a]) for a in acted}, terminated, truncated, told
+        self.agents = [a for a in told if not (terminated[a] or truncated[a])]
+        return seen, {a: float(rewards.get(a, 0.0)) for a in told}, terminated, truncated, own
 
     def close(self) -> None:
         self._env.close()
@@ -96,7 +102,7 @@ class _TeamAsParallel(ParallelEnv):
             if agent in observations
         }
 
-    def _masked(self, agent: str, whole: Any, kind: Callable[[dict], Any]) -> Any:
+    def _masked(self, agent: Any, whole: Any, kind: Callable[[dict], Any]) -> Any:
         """An observation, or its space, under PettingZoo's key instead of RLlib's."""
         key = self._mask_keys[agent]
         if key is None:

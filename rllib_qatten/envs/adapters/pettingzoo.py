@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import gymnasium as gym
@@ -11,11 +11,13 @@ import numpy as np
 from pettingzoo import ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.envs.construct import construct
+from rllib_qatten.envs.declared import attribute, takes
 from rllib_qatten.envs.import_path import engine_name, load_env, load_module
 from rllib_qatten.envs.team import BATTLE_WON, COMMON
 
 #: What a team env may declare beyond RLlib's interface; taken over from the inner env.
-DECLARED = ("unit_features", "is_battle", "engine", "episode_limit")
+DECLARED = ("unit_features", "unit_types", "is_battle", "engine", "episode_limit")
 
 
 class ParallelTeam(MultiAgentEnv):
@@ -34,23 +36,35 @@ class ParallelTeam(MultiAgentEnv):
         super().__init__()
         self._env = env
         inner = env.unwrapped
-        self.engine = engine or str(env)
         # PettingZoo's usual name of the time limit.
-        self.episode_limit = getattr(inner, "max_cycles", None)
+        self.episode_limit = attribute(inner, "max_cycles")
         for name in DECLARED:
-            if hasattr(inner, name):
-                setattr(self, name, getattr(inner, name))
-        self.agents = self.possible_agents = list(getattr(env, "possible_agents", None) or ())
-        self.observation_spaces = _spaces(env.observation_space, self.agents)
-        self.action_spaces = _spaces(env.action_space, self.agents)
-        if callable(getattr(env, "state", None)):
-            env.reset()
-            with contextlib.suppress(NotImplementedError):  # PettingZoo's way to have none
-                shape = np.shape(env.state())
-                self.state = env.state
-                self.state_space = getattr(env, "state_space", None) or gym.spaces.Box(
-                    -np.inf, np.inf, shape, np.float32
-                )
+            if (value := attribute(inner, name)) is not None:
+                setattr(self, name, value)
+        if not isinstance(attribute(inner, "engine"), str):
+            self.engine = engine or str(env)
+        self.possible_agents = attribute(env, "possible_agents")
+        agents = self.possible_agents if isinstance(self.possible_agents, Collection) else ()
+        self.observation_spaces = _spaces(env.observation_space, agents)
+        self.action_spaces = _spaces(env.action_space, agents)
+        self._find_state()
+
+    def _find_state(self) -> None:
+        """Takes over the env's `state()`, if it has one; else its shape says the space."""
+        state, space = attribute(self._env, "state"), attribute(self._env, "state_space")
+        if takes(state):
+            self._env.reset()
+            try:
+                shape = np.shape(state())
+            except NotImplementedError:  # PettingZoo's way to have none
+                return
+            except (Exception, SystemExit):  # `check_env` meets it again and says so
+                shape = ()
+            if space is None:
+                space = gym.spaces.Box(-np.inf, np.inf, shape, np.float32)
+        elif not isinstance(space, gym.Space):
+            return
+        self.state, self.state_space = state, space
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
@@ -59,16 +73,27 @@ class ParallelTeam(MultiAgentEnv):
         return self._env.reset(seed=seed, options=options)
 
     def step(self, action_dict: dict[str, int]) -> tuple[dict, dict, dict, dict, dict]:
-        """Plays one step of the agents that are still in the game."""
-        observations, rewards, terminated, truncated, infos = self._env.step(action_dict)
-        over = all(terminated.get(a) or truncated.get(a) for a in self._env.agents)
+        """Plays one step of the agents that are in the game."""
+        answer = self._env.step(action_dict)
+        try:
+            return self._joined(answer, action_dict.keys())
+        except (TypeError, ValueError, AttributeError):
+            return answer  # which `check_env` and the vector refuse with the reason
+
+    def _joined(self, answer: Any, acted: Collection[Any]) -> tuple[dict, dict, dict, dict, dict]:
+        """A step's answer with what concerns all."""
+        observations, rewards, terminated, truncated, infos = answer
+        here = self._env.agents
+        over = all(terminated.get(a) or truncated.get(a) for a in here)
         cut = over and any(truncated.values())
-        if any(info.get(BATTLE_WON) for info in infos.values()):
+        if any(info.get(BATTLE_WON) for info in infos.values() if info):
             infos = {**infos, COMMON: {BATTLE_WON: True}}
+        # Some envs only take an agent off their list.
+        gone = {agent: True for agent in acted if agent not in here}
         return (
             observations,
             rewards,
-            {**terminated, "__all__": over and not cut},
+            {**terminated, **gone, "__all__": over and not cut},
             {**truncated, "__all__": cut},
             infos,
         )
@@ -97,7 +122,7 @@ def make_pettingzoo(config: dict[str, Any] | None = None) -> Any:
             f"class, as in env: my_module:MyEnv; got {path!r}."
         )
     if ":" in path:
-        made = load_env(path)(**config)
+        made = construct(load_env(path), config, by_keyword=True)
     else:
         module = load_module(path)
         if not hasattr(module, "parallel_env"):
@@ -107,15 +132,15 @@ def make_pettingzoo(config: dict[str, Any] | None = None) -> Any:
                 else "it is no PettingZoo environment"
             )
             raise ValueError(f"The module {path!r} has no parallel_env: {kind}.")
-        made = module.parallel_env(**config)
+        made = construct(module.parallel_env, config, by_keyword=True)
     if not isinstance(made, ParallelEnv):
         return made  # which `as_team_env` refuses with the reason
     return ParallelTeam(made, engine_name(path, path))
 
 
-def _spaces(of: Callable[[str], gym.Space], agents: list[str]) -> dict[str, gym.Space]:
+def _spaces(of: Callable[[Any], gym.Space], agents: Collection[Any]) -> dict[Any, gym.Space]:
     spaces = {}
     for agent in agents:
-        with contextlib.suppress(KeyError, AttributeError):  # `check_env` says what is missing
+        with contextlib.suppress(Exception):  # `check_env` says what is missing
             spaces[agent] = of(agent)
     return spaces

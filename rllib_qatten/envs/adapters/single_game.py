@@ -44,7 +44,7 @@ class SingleGame(MultiAgentEnv):
         self.observation_spaces = {
             agent: gym.spaces.Dict({OBSERVATIONS: box, ACTION_MASK: mask}) for agent in spec.agents
         }
-        self.action_spaces: dict[str, gym.spaces.Discrete] = {
+        self.action_spaces: dict[Any, gym.spaces.Discrete] = {
             agent: gym.spaces.Discrete(spec.n_actions) for agent in spec.agents
         }
         self.state_space = gym.spaces.Box(-np.inf, np.inf, (spec.state_size,), np.float32)
@@ -56,7 +56,7 @@ class SingleGame(MultiAgentEnv):
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    ) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Starts a new game.
 
         The vector begins the next game by itself when one ends, so that only the first reset, one
@@ -68,7 +68,7 @@ class SingleGame(MultiAgentEnv):
         self._seen = self._view
         return self._observations(), self._infos()
 
-    def step(self, action_dict: dict[str, int]) -> tuple[dict, dict, dict, dict, dict]:
+    def step(self, action_dict: dict[Any, int]) -> tuple[dict, dict, dict, dict, dict]:
         """Plays one step with one legal action per agent."""
         joint = np.array([[action_dict[agent] for agent in self.possible_agents]])
         step = self._teams.step(joint)
@@ -94,7 +94,7 @@ class SingleGame(MultiAgentEnv):
         """Frees the game."""
         self._teams.close()
 
-    def _observations(self) -> dict[str, Any]:
+    def _observations(self) -> dict[Any, Any]:
         seen = self._seen
         return {
             agent: {
@@ -104,6 +104,6 @@ class SingleGame(MultiAgentEnv):
             for i, agent in enumerate(self.possible_agents)
         }
 
-    def _infos(self) -> dict[str, Any]:
+    def _infos(self) -> dict[Any, Any]:
         alive = self._seen.alive[0]
         return {a: {ALIVE: bool(alive[i])} for i, a in enumerate(self.possible_agents)}

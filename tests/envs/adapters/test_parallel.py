@@ -10,7 +10,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.test import parallel_api_test
 
 from rllib_qatten.envs import (
-    LoopedTeams,
+    PythonTeams,
     TeamContractError,
     TwoStepGame,
     as_parallel_env,
@@ -153,7 +153,10 @@ def pettingzoo(**config):
         ({"env": "tests.envs"}, "The module 'tests.envs' has no parallel_env: it is no PettingZoo"),
         ({"env": "tests.envs.adapters.test_parallel:Rower"}, "'Rower'.*Did you mean 'Rowers'"),
         ({"env": "tests.envs.adapters.test_parallel:Turns"}, "agents act one after the other"),
-        ({"env": "tests.envs.test_paralel"}, "Did you mean 'tests.envs.adapters.test_parallel'"),
+        (
+            {"env": "tests.envs.adapters.test_paralel"},
+            "Did you mean 'tests.envs.adapters.test_parallel'",
+        ),
     ],
 )
 def test_bad_settings_of_the_env_pettingzoo(config, says):
@@ -250,7 +253,7 @@ def test_a_battle_passes_pettingzoos_own_test():
 
 def test_there_and_back_is_the_same_battle():
     config = {"lengths": [2, 3], "wins": [True, False], "deaths": [1]}
-    there = LoopedTeams([ScriptedBattle(config)])
+    there = PythonTeams([ScriptedBattle(config)])
     back = make_teams(lambda env_config: as_parallel_env(ScriptedBattle, **env_config), config, 1)
     assert back.spec == there.spec
     check_env(back._envs[0])  # both have now played as many games

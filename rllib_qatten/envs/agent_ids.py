@@ -1,0 +1,73 @@
+"""The agents' ids and their one order, which weights, checkpoints and results go by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, KeysView, Set
+from numbers import Integral
+from typing import Any
+
+from rllib_qatten.messages import say
+
+#: An agent's id: a string, a whole number, or a tuple of these.
+AgentID = str | int | tuple
+
+
+def in_order(ids: Collection[Any]) -> tuple[AgentID, ...]:
+    """Ids as they come; those of a set, which has no order of its own, sorted.
+
+    Numbers within names count as numbers: "a2" is before "a10".
+
+    Raises:
+        ValueError: If one is neither a string nor a whole number nor a tuple of these.
+    """
+    if isinstance(ids, Set) and not isinstance(ids, KeysView):
+        return tuple(sorted(map(_plain, ids), key=_by_number))
+    return tuple(map(_plain, ids))
+
+
+def check_same_order(
+    trained: Iterable[Any], here: Iterable[Any], error: type[ValueError] = ValueError
+) -> None:
+    """Makes sure that weights meet the agents they were trained for, place by place.
+
+    Args:
+        trained: The ids that the weights were trained with.
+        here: The ids that they are to act for.
+        error: What to raise.
+
+    Raises:
+        ValueError: If the agents are the same and their order is not. Agents of other names take
+            their places in order, with a message.
+    """
+    trained, here = list(trained), list(here)
+    if trained == here:
+        return
+    if len(trained) != len(here):
+        return  # the shapes do not fit either, and whoever compares those says more
+    if set(trained) == set(here):
+        raise error(
+            f"The weights were trained for the agents {trained}, in this order; here the order is "
+            f"{here}. Every agent would play another's part. Set possible_agents to the list "
+            f"{trained}; a set, or RLlib's _agent_ids, has another order in every process."
+        )
+    say(f"The weights were trained for the agents {trained} and now act for {here}, in this order.")
+
+
+def _plain(agent: Any) -> AgentID:
+    """An id in Python's own types, which compare equal to NumPy's and go into files."""
+    if isinstance(agent, str):
+        return str(agent)
+    if isinstance(agent, Integral) and not isinstance(agent, bool):
+        return int(agent)
+    if isinstance(agent, tuple) and agent:
+        return tuple(map(_plain, agent))
+    raise ValueError(
+        f"possible_agents holds {agent!r}: ids are strings, whole numbers, or tuples of these"
+    )
+
+
+def _by_number(agent: AgentID) -> list[Any]:
+    parts: list[Any] = re.split(r"(\d+)", repr(agent))
+    parts[1::2] = map(int, parts[1::2])
+    return parts

@@ -1,0 +1,314 @@
+"""What an environment answers to `reset` and `step`: who is there, and all that can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from rllib_qatten.envs.agent_ids import AgentID
+from rllib_qatten.envs.declared import Declared
+from rllib_qatten.envs.spaces import kind_of, mask_key, misfits, plain_space, strays
+from rllib_qatten.envs.team import ACTION_MASK, COMMON, OBSERVATION_KEYS
+
+#: The key for all agents in `terminateds` and `truncateds`.
+ALL = "__all__"
+
+
+def flagged(*flags: Mapping[AgentID, bool]) -> set[AgentID]:
+    """The agents that a step's terminateds and truncateds flag."""
+    return {agent for of in flags for agent, flag in of.items() if flag and agent != ALL}
+
+
+def away_after_reset(declared: Declared, observations: Mapping[AgentID, Any]) -> set[AgentID]:
+    """The agents that are not in the game from its beginning: they join with an observation."""
+    return {agent for agent in declared.spec.agents if agent not in observations}
+
+
+def away_after_step(
+    away: set[AgentID],
+    observations: Mapping[AgentID, Any],
+    terminateds: Mapping[AgentID, bool],
+    truncateds: Mapping[AgentID, bool],
+) -> set[AgentID]:
+    """The agents that are not in the game after a step.
+
+    An agent leaves when its own terminateds or truncateds entry is true, and is back, or joins,
+    with its next observation. With the game's end all leave; what they last saw stays.
+
+    Args:
+        away: Who was not in the game before the step.
+        observations: The step's.
+        terminateds: The step's.
+        truncateds: The step's.
+    """
+    leaving = flagged(terminateds, truncateds)
+    if terminateds[ALL] or truncateds[ALL]:
+        return away | (leaving - observations.keys())
+    return (away - observations.keys()) | leaving
+
+
+def reset_faults(declared: Declared, env: MultiAgentEnv, answer: Any) -> Iterator[str]:
+    """Faults in what reset() returned."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        yield f"reset() returned {_parts(answer)}: return (observations, infos)"
+        return
+    where = "after reset()"
+    observations, infos = answer
+    if faults := list(_dict_faults(declared, where, observations=observations, infos=infos)):
+        yield from faults
+        return
+    away = away_after_reset(declared, observations)
+    if len(away) == declared.spec.n_agents:
+        yield f"no agent has an observation {where}: return those of all agents that are there"
+        return
+    yield from _view_faults(declared, env, observations, infos, away, where)
+
+
+def step_faults(
+    declared: Declared,
+    env: MultiAgentEnv,
+    answer: Any,
+    away: set[AgentID],
+    step: int,
+    team_reward: str,
+) -> Iterator[str]:
+    """Faults in what step() returned.
+
+    Args:
+        declared: What the env declares.
+        env: The env, for its state.
+        answer: What came.
+        away: The agents that were not in the game and got no action.
+        step: The game's step, counted from 1.
+        team_reward: How different rewards become one.
+    """
+    if not isinstance(answer, tuple) or len(answer) != 5:
+        yield (
+            f"step() returned {_parts(answer)}: return (observations, rewards, terminateds, "
+            "truncateds, infos)"
+        )
+        return
+    observations, rewards, terminateds, truncateds, infos = answer
+    where = f"after step {step}"
+    for name, flags in (("terminateds", terminateds), ("truncateds", truncateds)):
+        if not isinstance(flags, Mapping) or ALL not in flags:
+            yield (
+                f"step()'s {name} lack '__all__' {where}: return a dict with it, set to whether "
+                "the game is over"
+            )
+            return
+        if wrong := next((k for k, flag in flags.items() if not _is_flag(flag)), None):
+            yield f"{name}[{wrong!r}] is {flags[wrong]!r} {where}: set it to True or False"
+            return
+    parts = dict(observations=observations, rewards=rewards, infos=infos)
+    parts |= {"terminateds": terminateds, "truncateds": truncateds}
+    if faults := list(_dict_faults(declared, where, **parts)):
+        yield from faults
+        return
+    over = bool(terminateds[ALL] or truncateds[ALL])
+    away_now = away_after_step(away, observations, terminateds, truncateds)
+    if not over and len(away_now) == declared.spec.n_agents:
+        yield (
+            f"all agents have left {where}, but neither terminateds nor truncateds set '__all__': "
+            "set it to True when the last agent leaves"
+        )
+    yield from _reward_faults(declared, rewards, away, where, team_reward)
+    where += ", the game's last" * over
+    yield from _view_faults(declared, env, observations, infos, away_now, where, last=over)
+
+
+def notes(
+    declared: Declared, env: MultiAgentEnv, observations: Mapping, infos: Mapping
+) -> Iterator[tuple[str, str]]:
+    """What can be trained on and is likely a slip, in an answer without faults.
+
+    Yields:
+        A key, the same for all of a kind, and the note.
+    """
+    for agent, space in zip(declared.spec.agents, declared.observation_spaces, strict=True):
+        if agent not in observations:
+            continue
+        seen, key = observations[agent], mask_key(space)
+        if key is not None:
+            for unread in seen.keys() - {key, ACTION_MASK}:
+                yield (
+                    f"{agent!r} {unread!r}",
+                    f"agent {agent!r} brings {unread!r} beside {key!r} and 'action_mask', which "
+                    f"its observation space does not have and nobody reads: put it into {key!r}",
+                )
+            if ACTION_MASK in (infos.get(agent) or {}):
+                yield (
+                    f"{agent!r} masks",
+                    f"agent {agent!r} has an 'action_mask' in its observation and another in its "
+                    "infos, which nobody reads",
+                )
+            seen = seen[key]
+        for stray in strays(plain_space(space), seen):
+            yield f"{agent!r} {stray.split()[0]}", f"agent {agent!r} observed {stray}"
+    if declared.state_space is not None:
+        for stray in strays(declared.state_space, env.state()):
+            yield f"state {stray.split()[0]}", f"state() returned {stray}"
+
+
+def legal_actions(declared: Declared, i: int, observations: Mapping, infos: Mapping) -> np.ndarray:
+    """[A of agent i] bool, from its observation or its infos; all where it says nothing."""
+    agent = declared.spec.agents[i]
+    if mask_key(declared.observation_spaces[i]) is not None:
+        return np.asarray(observations[agent][ACTION_MASK]).astype(bool)
+    mask = (infos.get(agent) or {}).get(ACTION_MASK)
+    return np.ones(declared.n_actions[i], bool) if mask is None else np.asarray(mask).astype(bool)
+
+
+def _dict_faults(declared: Declared, where: str, **parts: Any) -> Iterator[str]:
+    """Parts of an answer that are no dicts by agent, or hold what is no agent."""
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            empty = ", empty if there is nothing to tell" if name == "infos" else ""
+            yield f"{name} are {kind_of(part)} {where}: return a dict by agent{empty}"
+            continue
+        others = {ALL} if name in ("terminateds", "truncateds") else set()
+        others |= {COMMON} if name == "infos" else set()
+        unknown = sorted(repr(k) for k in part if k not in declared.spec.agents and k not in others)
+        advice = "add them to possible_agents or leave them out"
+        if name == "infos":
+            advice = f"put what concerns the whole team in infos['{COMMON}']"
+            for agent in {*declared.spec.agents, COMMON} & part.keys():
+                if part[agent] is not None and not isinstance(part[agent], Mapping):
+                    yield f"infos[{agent!r}] is {kind_of(part[agent])} {where}: make it a dict"
+        if unknown:
+            yield f"{name} hold {', '.join(unknown)} {where}, which are no agents: {advice}"
+
+
+def _view_faults(
+    declared: Declared,
+    env: MultiAgentEnv,
+    observations: Mapping,
+    infos: Mapping,
+    away: set[AgentID],
+    where: str,
+    last: bool = False,
+) -> Iterator[str]:
+    """Faults in the observations, masks and state at one time."""
+    for i, agent in enumerate(declared.spec.agents):
+        if agent in away:
+            continue
+        if agent not in observations:
+            yield (
+                f"agent {agent!r} has no observation {where} and has not left: return one at every "
+                "step, for a dead agent zeros and one legal action, or set its terminateds entry "
+                "to True when it leaves"
+            )
+            continue
+        faults = list(_observation_faults(declared, i, observations[agent], where))
+        yield from faults or _mask_faults(declared, i, observations, infos, where, last)
+    if declared.state_space is None:
+        return
+    try:
+        state = env.state()
+    except (Exception, SystemExit) as error:  # a user's env may raise anything
+        yield f"state() raised {type(error).__name__}: {error} {where}; fix state()"
+        return
+    for what, advice in misfits(declared.state_space, state):
+        fix = ": return that or correct state_space" if advice.startswith(",") else ""
+        yield f"state() returned {what} {where}{advice}{fix}"
+
+
+def _observation_faults(declared: Declared, i: int, seen: Any, where: str) -> Iterator[str]:
+    agent, space = declared.spec.agents[i], declared.observation_spaces[i]
+    key, hint = mask_key(space), ""
+    if key is not None:
+        if not isinstance(seen, Mapping) or not {key, ACTION_MASK} <= seen.keys():
+            brought = sorted(map(str, seen)) if isinstance(seen, Mapping) else kind_of(seen)
+            yield (
+                f"agent {agent!r} declares {key!r} and 'action_mask' but {where} brought "
+                f"{brought}: return a dict of both"
+            )
+            return
+        seen = seen[key]
+    elif isinstance(seen, Mapping) and set(OBSERVATION_KEYS) & seen.keys():
+        hint = " (for a mask, declare a Dict of 'observations' and 'action_mask')"
+    for what, advice in misfits(plain_space(space), seen):
+        fix = ": return that or correct observation_spaces" if advice.startswith(",") else ""
+        yield f"agent {agent!r} observed {what} {where}{advice}{fix}{hint}"
+
+
+def _mask_faults(
+    declared: Declared, i: int, observations: Mapping, infos: Mapping, where: str, last: bool
+) -> Iterator[str]:
+    agent, n = declared.spec.agents[i], declared.n_actions[i]
+    if mask_key(declared.observation_spaces[i]) is not None:
+        mask = observations[agent][ACTION_MASK]
+    else:
+        mask = (infos.get(agent) or {}).get(ACTION_MASK)
+        if mask is None:
+            return
+    try:
+        array = np.asarray(mask)
+    except ValueError:  # lists in lists of different lengths
+        array = np.empty((), object)
+    if array.dtype.kind not in "biuf":
+        yield (
+            f"agent {agent!r} has {kind_of(mask)} for an action_mask {where}: give it an array of "
+            f"{n} entries, 1 for a legal action and 0 for others"
+        )
+    elif array.shape != (n,):
+        yield (
+            f"agent {agent!r} has an action_mask of shape {array.shape} {where}, its action "
+            f"space has {n} actions: give the mask one entry an action"
+        )
+    elif not ((array == 0) | (array == 1)).all():
+        yield (
+            f"agent {agent!r} has the action_mask {array.tolist()} {where}: make its entries 1 for "
+            "a legal action and 0 for others"
+        )
+    elif not array.any() and not last:
+        yield (
+            f"agent {agent!r} has no legal action in its action_mask {where}: leave one, for a "
+            "dead agent a no-op"
+        )
+
+
+def _reward_faults(
+    declared: Declared, rewards: Mapping, away: set[AgentID], where: str, team_reward: str
+) -> Iterator[str]:
+    played = [agent for agent in declared.spec.agents if agent not in away]
+    missing = [agent for agent in played if agent not in rewards]
+    if missing:
+        yield (
+            f"agent {missing[0]!r} has no entry in rewards {where}: give every agent the team's "
+            "reward"
+        )
+        return
+    values = {}
+    for agent in rewards:
+        try:
+            values[agent] = float(rewards[agent])
+        except (TypeError, ValueError):
+            values[agent] = float("nan")
+        if isinstance(rewards[agent], str | bytes) or not np.isfinite(values[agent]):
+            yield (
+                f"agent {agent!r} got the reward {rewards[agent]!r} {where}: return a finite number"
+            )
+            return
+    values = {agent: values[agent] for agent in played}
+    if team_reward == "equal" and len(set(values.values())) > 1:
+        yield (
+            f"the agents got different rewards {where}, {values}, but a team has one: give all the "
+            "same, or set team_reward: sum or mean in the config"
+        )
+
+
+def _is_flag(flag: Any) -> bool:
+    """Whether it is True or False, or NumPy's of these, or 0 or 1."""
+    if isinstance(flag, np.ndarray):
+        return flag.shape in ((), (1,)) and flag.dtype.kind in "biu"
+    return isinstance(flag, bool | np.bool_ | int | np.integer)
+
+
+def _parts(answer: Any) -> str:
+    if isinstance(answer, tuple):
+        return f"a tuple of {len(answer)}"
+    return kind_of(answer)
