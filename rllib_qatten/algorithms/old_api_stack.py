@@ -1,4 +1,4 @@
-"""RLlib's methods for acting, modules and export: what works here, works; others say what does."""
+"""Methods of RLlib's old API stack: what works here, works; the others say what to call instead."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONE_MODULE = f"a team has one policy, {DEFAULT_MODULE_ID!r}, which acts for all
 
 
 class OldAPIStack(Algorithm):
-    """Methods of an algorithm that RLlib's users know."""
+    """Calls that users know from the old API stack."""
 
     @override(Algorithm)
     def compute_single_action(self, *args: Any, **kwargs: Any) -> NoReturn:
