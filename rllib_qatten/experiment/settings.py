@@ -100,8 +100,7 @@ def check_kinds(
 
 
 def _unknown(key: str, algorithm: Any) -> str:
-    """The problem with a key that is not a setting: another algorithm's, another code's, nobody's.
-    """
+    """The problem with a key that is another algorithm's setting, another code's or nobody's."""
     config = algorithm.get_default_config()
     if isinstance(config, LayeredConfig) and (told := of_others(key, config)):
         return told
