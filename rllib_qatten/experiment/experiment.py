@@ -95,6 +95,10 @@ class Fields(BaseModel):
     """Options of Ray's MLflow callback."""
 
 
+class _LocatedError(BadInput):
+    """One that begins with its file and key."""
+
+
 class Experiment(Fields):
     """One experiment in Tune's format: its fields, the file they are from, and its name."""
 
@@ -164,14 +168,14 @@ class Experiment(Fields):
         """An error that names file, experiment and key."""
         text = str(problem)
         text = text if len(text) < _LONGEST_PROBLEM else f"{text[:_LONGEST_PROBLEM]} ..."
-        return BadInput(f"{self.file}: {self.name}.{key[:_SHOWN]}: {text}")
+        return _LocatedError(f"{self.file}: {self.name}.{key[:_SHOWN]}: {text}")
 
     @contextlib.contextmanager
     def locating(self, key: str) -> Iterator[None]:
         """Turns whatever goes wrong inside into `error(key, ...)`."""
         try:
             yield
-        except BadInput:
+        except _LocatedError:
             raise
         except Exception as error:  # RLlib and envs raise anything for an invalid setting
             # The text of these two suffices; for other errors, the type matters too.

@@ -204,14 +204,10 @@ def _fill_the_disk(algorithm, **kwargs):
 
 
 def test_tune_keeps_one_replay_and_a_full_disk_harms_nothing(tmp_path):
-    config = {
-        "env": "two_step_game",
-        **those_of("VDN", TINY),
-        "callbacks_on_train_result": _fill_the_disk,
-    }
+    config = {"env": "two_step_game", "callbacks_on_train_result": _fill_the_disk}
     [result] = tune.Tuner(
         "VDN",
-        param_space=config,
+        param_space=config | those_of("VDN", TINY),
         run_config=tune.RunConfig(
             name="run",
             storage_path=str(tmp_path),
