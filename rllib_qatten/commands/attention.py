@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
@@ -22,18 +23,10 @@ if TYPE_CHECKING:
 
 
 def attention(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", show_default=False)],
+    checkpoint: Checkpoint,
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
-    seed: Annotated[
-        int, typer.Option(metavar="S", min=0, help="Seed of the games: same seed, same games.")
-    ] = 0,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENV",
-            help="The environment, if it is not this package's: my_module:MyEnv. Runs its code.",
-        ),
-    ] = None,
+    seed: Seed = 0,
+    env: Env = None,
     folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
     ] = Path("attention"),

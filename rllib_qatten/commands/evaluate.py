@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", show_default=False)],
+    checkpoint: Checkpoint,
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to play.")] = 100,
-    seed: Annotated[
-        int, typer.Option(metavar="S", min=0, help="Seed of the games: same seed, same games.")
-    ] = 0,
+    seed: Seed = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,13 +33,7 @@ def evaluate(
             help="Play other games with the same shapes, e.g. env_config.engine=smax. Repeatable.",
         ),
     ] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENV",
-            help="The environment, if it is not this package's: my_module:MyEnv. Runs its code.",
-        ),
-    ] = None,
+    env: Env = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all results, game by game, as JSON."),

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from rllib_qatten.commands.arguments import Checkpoint
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", show_default=False)],
+    checkpoint: Checkpoint,
     form: Annotated[
         str, typer.Option("--format", metavar="onnx|torch", help="ONNX, or torch.export's format.")
     ] = "onnx",
