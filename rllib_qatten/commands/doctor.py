@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.table import Table
 
-from rllib_qatten import installed, memory
+from rllib_qatten import machine
 
 if TYPE_CHECKING:
     from rllib_qatten.envs.battles.engine import Finding
@@ -95,8 +95,8 @@ def _base() -> Iterator[Finding]:
     from rllib_qatten.envs.battles.engine import Finding
 
     try:
-        about = importlib.metadata.metadata(installed.NAME)
-        findings = list(installed.check())
+        about = importlib.metadata.metadata(machine.NAME)
+        findings = list(machine.check_requirements())
     except importlib.metadata.PackageNotFoundError:
         fix = "pip install -c constraints.txt -e ."
         yield Finding("rllib_qatten", "not installed by pip: versions unknown", False, fix)
@@ -118,7 +118,7 @@ def _base() -> Iterator[Finding]:
 
 def _pip(name: str) -> str:
     """The command that installs a requirement in the version that the package asks for."""
-    needed = next(needed for needed in installed.requirements() if needed.name == name)
+    needed = next(needed for needed in machine.requirements() if needed.name == name)
     extras = f"[{','.join(sorted(needed.extras))}]" if needed.extras else ""
     return f"pip install '{needed.name}{extras}{needed.specifier}'"
 
@@ -133,11 +133,11 @@ def _machine() -> Iterator[Finding]:
     replay = f"a full replay of {EPISODES:,} battles of {BATTLE} takes up to"
     home = Path.home()
     for name, free, what in (
-        ("memory", memory.available(), "free"),
+        ("memory", machine.available_memory(), "free"),
         ("disk", shutil.disk_usage(home).free, f"free in {home}; checkpoints hold the replay too"),
     ):
         hint = "" if free > needs else ": set replay_capacity_episodes lower"
-        found = f"{memory.gigabytes(free)} {what}; {replay} {memory.gigabytes(needs)}{hint}"
+        found = f"{machine.gigabytes(free)} {what}; {replay} {machine.gigabytes(needs)}{hint}"
         yield Finding(name, found, free > needs, needed=False)
 
 
@@ -146,10 +146,10 @@ def _extras() -> Iterator[Finding]:
 
     for extra in OPTIONAL:
         try:
-            findings = list(installed.check(extra))
+            findings = list(machine.check_requirements(extra))
         except importlib.metadata.PackageNotFoundError:
             return
         good = all(fits for *_, fits in findings)
         found = ", ".join(f"{name} {version}" for name, version, _ in findings)
-        fix = "" if good else f"pip install '{installed.NAME}[{extra}]'"
+        fix = "" if good else f"pip install '{machine.NAME}[{extra}]'"
         yield Finding(extra, found, good, fix, needed=False)

@@ -27,7 +27,7 @@ from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.process_environment import ADDRESS, cluster_address, silence
 from rllib_qatten.experiment.stopping import StopRequest
-from rllib_qatten.folders import own_folder
+from rllib_qatten.files import own_folder
 from rllib_qatten.messages import PREFIX
 
 EXTRA_CPUS = "A trial asks for {need:g} CPUs, but there are {have}: its processes share them."
