@@ -324,7 +324,7 @@ def test_a_time_budget_ends_with_a_checkpoint_and_a_word(tmp_path):
     experiment = GAME | {"stop": {"training_iteration": 9999}, "time_budget_s": 45}
     with Run(tmp_path, experiment) as run:
         assert run.end(180) == 0, run.errors
-        assert "time_budget_s: the 45 s of game are over." in run.output
+        assert "time_budget_s: the 45 s of game are used up." in run.output
         [saved] = re.findall(r"--resume (\S+)$", run.errors, re.MULTILINE)
         assert Path(saved).is_dir()
         last = run.rows[-1]["training_iteration"]
