@@ -13,11 +13,11 @@ from rllib_qatten.errors import BadInput
 
 
 class UnknownSetting(BadInput, TypeError):
-    """A setting that an algorithm does not have; a TypeError, too, as of any unknown argument."""
+    """A setting that an algorithm does not have; also a TypeError, as for any unknown argument."""
 
 
 def unknown_setting(key: str, config: Any) -> UnknownSetting:
-    """The error for a setting that a config does not have, with what is there instead."""
+    """The error for a setting that a config does not have, with the available ones."""
     if told := of_others(key, config):
         return UnknownSetting(told)
     try:
@@ -30,7 +30,7 @@ def unknown_setting(key: str, config: Any) -> UnknownSetting:
         if key in inspect.signature(method).parameters
     ]
     how = f"config.{methods[0]}({key}=...)" if methods else f"config.{key} = ..."
-    return UnknownSetting(f"{key} is not an argument of training(); set it by {how}.")
+    return UnknownSetting(f"{key} is not an argument of training(); set it with {how}.")
 
 
 def of_others(key: str, config: Any) -> str:
@@ -41,12 +41,12 @@ def of_others(key: str, config: Any) -> str:
     own = ", ".join(config.options) or "none"
     return (
         f"{config.name} has no use for {key}: nothing in its mixer or loss reads it. It is a "
-        f"setting of {', '.join(owners)}; those of {config.name} beside the common ones: {own}."
+        f"setting of {', '.join(owners)}; {config.name}'s besides the common ones: {own}."
     )
 
 
 def _options(algorithm: str) -> dict[str, Any]:
     try:
         return ALGORITHMS[algorithm].config_class.options
-    except BadInput:  # another package's, which cannot be imported
+    except BadInput:  # from a package that cannot be imported
         return {}

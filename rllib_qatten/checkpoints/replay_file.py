@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow
 
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.files import parse_json
+from rllib_qatten.machine import gigabytes
 from rllib_qatten.rollout.episode import TeamEpisode, entry_types
 
 FORMAT = 1
@@ -29,10 +31,12 @@ LEVEL = 1
 #: Largest sizes, in bytes, of the header and of one array of a block, so that a file's declared
 #: sizes cannot exhaust memory. A block of the largest battles has 0.1 GB.
 HEADER_LIMIT, ARRAY_LIMIT = 2**26, 2**32
+#: Episodes of a file at most: a header of many more would itself fill the memory.
+EPISODES_LIMIT = 1_000_000
 #: What reading a foreign or damaged file may raise.
 DAMAGED = (
-    zipfile.BadZipFile, pyarrow.ArrowException, zlib.error, OSError, KeyError, TypeError,
-    AttributeError, RuntimeError, OverflowError,
+    zipfile.BadZipFile, pyarrow.ArrowException, struct.error, OSError, EOFError, KeyError,
+    TypeError, AttributeError, RuntimeError, OverflowError,
 )  # fmt: skip
 #: Arrays with an entry per step; the others have one more, for the view after the last step.
 PER_STEP = ("actions", "rewards")
@@ -86,23 +90,26 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
             raise ValueError(f"it holds another team's episodes: {name} is {saved}, not {here}.")
     codec = pyarrow.Codec("zstd")
     episodes: list[TeamEpisode] = []
-    size = header["block"]
-    if not isinstance(size, int) or size < 1:
+    size, outcomes = header["block"], _outcomes(header)
+    if type(size) is not int or size < 1:
         raise ValueError(f"its header has a block of {size!r} episodes.")
-    if not all(isinstance(steps, int) and steps > 0 for steps in header["steps"]):
-        raise ValueError("its header has episodes without a positive number of steps.")
-    outcomes = list(zip(header["steps"], header["terminated"], header["won"], strict=True))
+    total = sum(_nbytes(name, outcomes, *types[name]) for name in types)
+    # Not what is free: files just read count as used, and a run's own replay must not be refused.
+    if total > (memory := psutil.virtual_memory().total):
+        raise ValueError(
+            f"its header has episodes of {gigabytes(total)}; this machine has {gigabytes(memory)}."
+        )
     for first in range(0, len(outcomes), size):
         block = outcomes[first : first + size]
         parts: dict[str, list[Any]] = {}
         for name, (shape, dtype) in types.items():
-            counts = np.array([steps + (name not in PER_STEP) for steps, _, _ in block])
-            nbytes = int(counts.sum()) * math.prod(shape) * np.dtype(dtype).itemsize
+            nbytes = _nbytes(name, block, shape, dtype)
             if nbytes > ARRAY_LIMIT:
                 raise ValueError(f"its header has {name} of {nbytes:,} bytes in a block.")
             compressed = _member(file, f"{first // size}/{name}.zst", ARRAY_LIMIT)
             data = codec.decompress(compressed, nbytes)
             joined = np.frombuffer(data, dtype).reshape(-1, *shape)
+            counts = np.array([steps + (name not in PER_STEP) for steps, _, _ in block])
             # Copies, so that a dropped episode does not keep its block in memory.
             parts[name] = [part.copy() for part in np.split(joined, counts.cumsum()[:-1])]
         episodes += [
@@ -116,9 +123,38 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
     return episodes
 
 
+def _outcomes(header: dict[str, Any]) -> list[tuple[int, bool, bool | None]]:
+    """Steps, termination and victory of every episode."""
+    if len(header["steps"]) > EPISODES_LIMIT:
+        raise ValueError(
+            f"its header has {len(header['steps']):,} episodes; at most {EPISODES_LIMIT:,} are "
+            "read."
+        )
+    # Not isinstance: True is an int.
+    if not all(type(steps) is int and steps > 0 for steps in header["steps"]):
+        raise ValueError("its header has episodes without a positive number of steps.")
+    outcomes = list(zip(header["steps"], header["terminated"], header["won"], strict=True))
+    if not all(type(end) is bool and type(won) in (bool, type(None)) for _, end, won in outcomes):
+        raise ValueError("its header has outcomes that are neither true nor false.")
+    return outcomes
+
+
+def _nbytes(
+    name: str, episodes: list[tuple[int, bool, bool | None]], shape: tuple[int, ...], dtype: Any
+) -> int:
+    """Bytes of an array of these episodes."""
+    entries = sum(steps + (name not in PER_STEP) for steps, _, _ in episodes)
+    return entries * math.prod(shape) * np.dtype(dtype).itemsize
+
+
 def _member(file: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """A member of the archive, unless it declares more than `limit` bytes."""
+    """A member of the archive, unless it declares more than `limit` bytes.
+
+    As written, members are not compressed once more, so none is larger than the file.
+    """
     info = file.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"its {name} is compressed by ZIP; rewritten files are not read.")
     if info.file_size > limit:
         raise ValueError(f"its {name} is larger than {limit >> 20} MiB.")
     return file.read(info)

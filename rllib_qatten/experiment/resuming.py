@@ -1,4 +1,4 @@
-"""A checkpoint that a new run begins with: whether it is one, and how its settings differ."""
+"""The checkpoint that a new run starts from: is it valid, and how do its settings differ?"""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rllib_qatten.experiment.settings import validated
 from rllib_qatten.experiment.tuner import Plan
 from rllib_qatten.experiment.typed import PLAIN, shown
 
-#: Settings of the agent network and of what learns it, whose state would not fit.
+#: Settings of the agent network and the optimizer that change the state's shapes.
 FIXED = ("agent", "parameter_sharing", "layer_norm", "hidden_size", "optimizer_name")
-#: Lines of differences that are shown.
+#: How many differences are shown.
 MOST = 20
 
 
@@ -31,7 +31,7 @@ def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
     """The absolute path of a checkpoint of a plan's algorithm, read to its last byte.
 
     Raises:
-        BadInput: If it is none, naming the newest good one below or beside it.
+        BadInput: If it is not valid, naming the newest valid one below or next to it.
     """
     algorithm = algorithm_class(plan.experiment.run)
 
@@ -63,11 +63,11 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
     """How the settings of a plan's one trial differ from those that a checkpoint was saved with.
 
     Args:
-        checkpoint: A checkpoint that was verified; it is the user's own, and is unpickled.
+        checkpoint: A verified checkpoint; the user trusts it, and it is unpickled.
         plan: The plan.
 
     Returns:
-        A line for each; none for algorithms that are not ours.
+        A line for each; none for algorithms of other packages.
 
     Raises:
         BadInput: If the checkpoint's state cannot go into networks or an optimizer of these
@@ -98,7 +98,7 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
 
 
 def _saved_settings(checkpoint: Path) -> dict[str, Any]:
-    """The settings of the algorithm that saved a checkpoint, by RLlib's own file."""
+    """The settings of the algorithm that saved a checkpoint, from RLlib's own file."""
     file = checkpoint / Algorithm.CLASS_AND_CTOR_ARGS_FILE_NAME
     try:
         with file.open("rb") as opened:
@@ -114,7 +114,7 @@ def _saved_settings(checkpoint: Path) -> dict[str, Any]:
 def _changed(
     before: dict[str, Any], here: dict[str, Any], inside: str = ""
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Dotted key -> (old, new) of plain values that differ, in what both have."""
+    """Dotted key -> (old, new) for plain values that differ, among the keys that both have."""
     for key in before.keys() & here.keys() if not inside else before.keys() | here.keys():
         old, new = before.get(key), here.get(key)
         if str(key).startswith("_") or not {type(old), type(new)} <= {*PLAIN}:

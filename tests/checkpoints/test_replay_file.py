@@ -1,8 +1,10 @@
 import json
+import time
 import zipfile
 from dataclasses import replace
 
 import numpy as np
+import pyarrow
 import pytest
 
 from rllib_qatten.checkpoints import replay_file
@@ -53,3 +55,90 @@ def test_another_teams_episodes_and_formats_are_refused(recorded, tmp_path):
         archive.writestr("header.json", json.dumps({"format": 99}))
     with pytest.raises(ValueError, match="it has format 99, and this version reads 1"):
         read_episodes(file, spec)
+
+
+def rewritten(source, target, change, compression=zipfile.ZIP_STORED):
+    """A copy of a replay file whose members {name: content} somebody changed."""
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    header = json.loads(members["header.json"])
+    change(header, members)
+    members["header.json"] = json.dumps(header).encode()
+    with zipfile.ZipFile(target, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+ZSTD = pyarrow.Codec("zstd")
+HOSTILE = {
+    "2,000,000 episodes": (
+        lambda h, m: h.update(steps=[1] * 2_000_000, terminated=[], won=[]),
+        "2,000,000 episodes; at most 1,000,000",
+    ),
+    "more than the machine holds": (
+        lambda h, m: h["steps"].__setitem__(0, 10**14), r"has episodes of [\d,.]+ GB; this machine"
+    ),
+    "a number without end": (lambda h, m: h["steps"].__setitem__(0, 10**400), "too large"),
+    "sums beyond 64 bits": (
+        lambda h, m: h.update(steps=[2**62] * len(h["steps"])), "this machine has"
+    ),
+    "a large block": (
+        lambda h, m: h["steps"].__setitem__(0, 2**30), "bytes in a block|this machine has"
+    ),
+    "a negative length": (lambda h, m: h["steps"].__setitem__(0, -3), "positive number of steps"),
+    "a truth for a length": (lambda h, m: h["steps"].__setitem__(0, True), "positive number"),
+    "a word for an outcome": (lambda h, m: h["won"].__setitem__(0, "yes"), "neither true nor"),
+    "a list too short": (lambda h, m: h["terminated"].pop(), "shorter"),
+    "blocks of nothing": (lambda h, m: h.update(block=0), "a block of 0 episodes"),
+    "no list": (lambda h, m: h.update(steps=7), "damaged or not a file of episodes"),
+    "no arrays": (lambda h, m: h.update(arrays=[1]), "damaged or not a file of episodes"),
+    "longer than said": (lambda h, m: h.update(steps=[1] * len(h["steps"])), "damaged"),
+    "shorter than said": (
+        lambda h, m: m.update({"0/rewards.zst": ZSTD.compress(b"0", asbytes=True)}),
+        "damaged",
+    ),
+    "no compression": (lambda h, m: m.update({"0/rewards.zst": b"x" * 99}), "damaged"),
+    "a member missing": (lambda h, m: m.pop("0/rewards.zst"), "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_made_up_file_costs_a_message(recorded, tmp_path, kind):
+    spec, episodes = recorded
+    file, made_up = tmp_path / "replay.zip", tmp_path / "hostile.zip"
+    write_episodes(file, episodes, spec)
+    change, says = HOSTILE[kind]
+    rewritten(file, made_up, change)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=rf"hostile.zip.*({says})"):
+        read_episodes(made_up, spec)
+    assert time.monotonic() - began < 10
+
+
+def test_bombs_of_zip_are_not_opened(recorded, tmp_path):
+    spec, episodes = recorded
+    file = tmp_path / "replay.zip"
+    write_episodes(file, episodes, spec)
+    for compression in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        rewritten(file, tmp_path / "bomb.zip", lambda h, m: None, compression)
+        with pytest.raises(ValueError, match=r"header.json is compressed by ZIP"):
+            read_episodes(tmp_path / "bomb.zip", spec)
+
+
+def test_any_byte_may_be_any_other(recorded, tmp_path):
+    """Read or refused, never another error."""
+    spec, episodes = recorded
+    file = tmp_path / "replay.zip"
+    write_episodes(file, episodes[:5], spec)
+    data, draws = file.read_bytes(), np.random.default_rng(1)
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(data)
+        for at in draws.integers(len(data), size=draws.integers(1, 20)):
+            changed[at] = draws.integers(256)
+        file.write_bytes(changed)
+        try:
+            read_episodes(file, spec)
+        except ValueError:
+            refused += 1
+    assert refused > 200

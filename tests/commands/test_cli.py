@@ -100,7 +100,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("CPUs of a process", GAME, ("--set", "num_cpus_for_main_process=5000"), "game.config: ",
      "a process needs 5000 CPUs"),
     ("a cluster's resource", GAME, ("--set", "num_env_runners=1", "--set",
-     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs the resource tpu"),
+     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs tpu, a cluster"),
     ("games", GAME, ("--set", "num_envs_per_env_runner=1000000000000"),
      "game.config.num_envs_per_env_runner: ", "too many for a process"),
     ("width", GAME, ("--set", "hypernet_embed=1000000000000"),
@@ -119,7 +119,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "game.config: ", "setting by setting"),
     ("schedule", GAME, ("--set", "epsilon=[[0, 1.0], [[]]]"),
      "game.config: epsilon ", "with rising env steps"),
-    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid name", "takes no '/'"),
+    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid", "cannot contain '/'"),
     ("address", GAME, ("--storage-path", "foo://x"), "game.storage_path: ", "'foo'"),
     ("address without a bucket", GAME, ("--storage-path", "s3://", "--restore"),
      "game.storage_path: ", "names no bucket"),
@@ -129,7 +129,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),
     ("syntax", GAME.replace("0.001", "["), (), "exp.yaml: line 8, column 24: ", "not YAML"),
     ("key twice", GAME.replace("lr: 0.001", "lr: 1\n    lr: 2"), (),
-     "exp.yaml: line 7, column 5: ", "'lr' comes twice"),
+     "exp.yaml: line 7, column 5: ", "'lr' appears twice"),
     ("sampled bounds", GAME, ("--set", "lr={loguniform: [1, 0.1]}"),
      "game.config.lr: loguniform", "lower must be below upper"),
     ("sampled range", GAME, ("--set", "gamma={uniform: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
@@ -140,13 +140,13 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("scheduler value", GAME + "  scheduler: {type: asha, grace_period: 200}\n", (),
      "game.scheduler: ", "grace_period must be <= max_t"),
     ("scheduler metric", GAME + "  scheduler: {type: asha, metric: a}\n", (),
-     "game.scheduler: ", "metric stands beside"),
+     "game.scheduler: ", "metric is set next to"),
     ("scheduler time", GAME + "  scheduler: {type: asha, time_attr: training_iter}\n", (),
      "game.scheduler.time_attr: ", "'training_iteration'"),
     ("search", GAME + "  search_alg: {type: optun}\n", (), "game.search_alg: ", "'optuna'"),
     ("search without type", GAME + "  search_alg: {seed: 1}\n", (), "search_alg: ", "a type"),
     ("nothing to search", GAME + "  search_alg: optuna\n", (),
-     "game.search_alg: ", "no value is sampled"),
+     "game.search_alg: ", "no setting is sampled"),
     ("grid and search", GAME + "  search_alg: optuna\n", ("--set", "lr={grid_search: [1]}"),
      "game.search_alg: ", "{choice: [...]}"),
     ("search of a normal", GAME + "  search_alg: optuna\n", ("--set", "gamma={randn: [0.5, 1]}"),
@@ -208,7 +208,7 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
         (("--name", ""), "--name: '' is not a valid name"),
         (("--resume", "x" * 5000), "--resume 'xxx"),
         (("--restore",), "--restore: there is nothing to continue in "),
-        (("--restore", "--resume", "x"), "--restore and --resume exclude each other"),
+        (("--restore", "--resume", "x"), "give either --restore or --resume"),
         (("file", "another.yaml"), "give one experiment"),
     ],
 )
@@ -260,7 +260,7 @@ def test_results_need_a_folder_that_can_be_written(invoke, tmp_path):
     result = invoke(GAME)
     assert result.exit_code == 2
     path = tmp_path / "results"
-    assert f"game.storage_path: no results can be written in {path}: Not a dir" in result.output
+    assert f"game.storage_path: results cannot be written in {path}: Not a dir" in result.output
 
 
 @pytest.mark.parametrize("name", ["optuna", "wandb", "mlflow"])
@@ -325,7 +325,7 @@ def test_an_unwritable_storage_path_is_named(invoke, tmp_path):
     for path in (tmp_path / "exp.yaml" / "results", Path("/proc/results")):
         result = invoke(GAME, "--storage-path", str(path))
         assert result.exit_code == 2
-        assert f"game.storage_path: no results can be written in {path.parent}: " in result.output
+        assert f"game.storage_path: results cannot be written in {path.parent}: " in result.output
     assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
 
 

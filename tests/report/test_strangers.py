@@ -90,6 +90,18 @@ def test_any_value_in_any_place_of_results_and_settings(tmp_path):
     json.dumps(marl_eval.layout(runs), allow_nan=False)
 
 
+def test_numbers_beyond_all_measure_are_named_once(tmp_path):
+    results = nested()
+    for row in results:
+        row["gradient_norm"] = 1e30
+        row["a"] = row["b"] = row["c"] = 10**400
+    write(tmp_path, results)
+    [run], warnings = read_all([tmp_path])
+    assert "gradient_norm" not in run.columns
+    [said] = warnings
+    assert said.endswith("numbers beyond 1e+18 are left out: a, b, c and 1 more.")
+
+
 BROKEN = {
     "empty": b"",
     "binary": b"\xff\xfe\0" * 1000,
@@ -146,7 +158,7 @@ def test_tables_with_odd_csv(tmp_path):
     file.write_text("\n".join([head, long, *lines[:2], '"', ",".join("1" * 5), ""]))
     [run], warnings = read_all([tmp_path])
     assert run.scores["win_rate"].tolist() == [0.1, 0.2]
-    assert "broken lines are left out" in " ".join(warnings)
+    assert "broken lines were skipped" in " ".join(warnings)
 
 
 class Elements(HTMLParser):
