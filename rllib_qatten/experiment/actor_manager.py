@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ray.air.execution._internal import RayActorManager
-from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 
 
 class ForgetfulActorManager(RayActorManager):
@@ -15,7 +14,7 @@ class ForgetfulActorManager(RayActorManager):
     the driver would grow by a result per iteration.
     """
 
-    def _actor_task_resolved(self, tracked_actor_task: TrackedActorTask, result: Any) -> None:
+    def _actor_task_resolved(self, tracked_actor_task: Any, result: Any) -> None:
         super()._actor_task_resolved(tracked_actor_task, result)
         # None once the result ended the trial.
         calls = self._tracked_actors_to_task_futures.get(tracked_actor_task._tracked_actor)
