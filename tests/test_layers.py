@@ -14,10 +14,8 @@ GROUND = (
     "keys",
     "columns",
     "files",
-    "folders",
     "fast_linear",
-    "installed",
-    "memory",
+    "machine",
 )
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (

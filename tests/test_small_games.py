@@ -68,7 +68,14 @@ TWO_STEP = dict.fromkeys(("QMIX", "QPLEX", "QTRAN", "WQMIX"), 8.0) | dict.fromke
 )
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+#: Qatten, and the two it is measured against; the others are left to the long tests.
+ALWAYS = ("Qatten", "QMIX", "VDN")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in ALWAYS else [pytest.mark.slow]) for n in ALGORITHMS],
+)
 def test_two_step_game(name):
     algorithm, result = train(name, "two_step_game", {}, [5e-3, 1e-3], 2500)
     assert result["evaluation"]["env_runners"]["episode_return_mean"] == TWO_STEP[name]

@@ -1,4 +1,4 @@
-"""What the family's algorithms are: one config and one algorithm a file, and a registry of them."""
+"""The family's algorithms: one config and one algorithm per file, and a registry of them."""
 
 from rllib_qatten.algorithms.registry import ALGORITHMS, register_algorithm
 

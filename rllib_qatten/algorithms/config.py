@@ -41,28 +41,32 @@ from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 class ValueDecompositionConfig(LayeredConfig):
     """Settings that all algorithms share; the defaults are PyMARL's recipe for SMAC.
 
-    A subclass names its policy, whose mixer's options become settings; a loss of its own, with its
-    options, in a Learner; and whatever else there is to set. An option stands once, in the
-    signature of the mixer or function that reads it (see `rllib_qatten.mixers.options`).
+    A subclass names its policy, whose mixer's options become settings; a Learner, if it has a loss
+    of its own; and anything else that can be set. An option is declared once, in the signature of
+    the mixer or function that reads it (see `rllib_qatten.mixers.options`).
     """
 
-    #: The policy; what can be set of its mixer are settings.
+    #: The policy; its mixer's options are settings.
     rl_module_class: ClassVar[type[ValueDecompositionRLModule]] = ValueDecompositionRLModule
-    #: The Learner, with the loss.
-    #: Not `learner_class`: that is RLlib's, the user's own or else this one.
+    #: The Learner, with the loss; a user's own is RLlib's setting `learner_class`.
     default_learner_class: ClassVar[type[ValueDecompositionTorchLearner]] = (
         ValueDecompositionTorchLearner
     )
-    #: Functions whose keyword-only arguments are settings, too: a loss's, for instance.
+    #: Functions whose keyword-only arguments are settings too: a loss, for instance.
     option_sources: ClassVar[tuple[Callable[..., Any], ...]] = ()
-    #: Config -> the algorithm that names it. No attribute of each: Ray, hashing a class by what it
-    #: holds, would go round for ever.
+    #: Config -> the algorithm that names it. Not an attribute of each class: Ray hashes a class by
+    #: its attributes and would recurse forever.
     algorithms: ClassVar[dict[type, type[Algorithm]]] = {}
     named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {"recipe": RECIPES}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Makes settings of the options, with their meaning in `training`'s signature and text."""
+        """Turns options into settings, and adds them to `training`'s signature and docstring."""
         super().__init_subclass__(**kwargs)
+        if "learner_class" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.learner_class would hide RLlib's setting of that name: call it "
+                "default_learner_class."
+            )
         cls.options = cls.rl_module_class.mixer_options() | options_of(*cls.option_sources)
         if "training" not in vars(cls):
             method = documented(cls, ValueDecompositionConfig.training, cls.options)
@@ -80,9 +84,9 @@ class ValueDecompositionConfig(LayeredConfig):
         self.num_env_runners = 0
         self.num_envs_per_env_runner = 8
         self.batch_mode = "complete_episodes"
-        # Whole games, and games that must be launched anew: what comes late, RLlib throws away.
+        # Long enough for whole games and for relaunching games: RLlib discards what comes late.
         self.sample_timeout_s = self.evaluation_sample_timeout_s = 600.0
-        # Every round waits as long for lost env runners; one that is back answers at once.
+        # Every round waits this long for lost env runners; a restored one answers at once.
         self.env_runner_health_probe_timeout_s = 0.2
         self.min_sample_timesteps_per_iteration = 10_000
         self.evaluation_interval = 1
@@ -90,12 +94,12 @@ class ValueDecompositionConfig(LayeredConfig):
         self.evaluation_duration_unit = "episodes"
         self.evaluation_config = {"explore": False}
         self.max_episode_steps: int | None = None
-        # Learning has one connector of our own, acting none.
+        # Learning has one connector of this package, acting none.
         self.add_default_connectors_to_env_to_module_pipeline = False
         self.add_default_connectors_to_module_to_env_pipeline = False
         self.add_default_connectors_to_learner_pipeline = False
         self.stats_cls_lookup = {**DEFAULT_STATS_CLS_LOOKUP, "pooled_mean": PooledMean}
-        # Learning; what recipes set comes from the default one.
+        # Learning; what recipes set comes from the default recipe.
         self.recipe = "pymarl"
         for name, value in RECIPES[self.recipe].items():
             setattr(self, name, copy.deepcopy(value))
@@ -128,13 +132,13 @@ class ValueDecompositionConfig(LayeredConfig):
         max_episode_steps: int | None = NotProvided,
         **kwargs: Any,
     ) -> Self:
-        """Sets what is played.
+        """Sets the environment.
 
         Args:
             env: See base class.
             max_episode_steps: Steps after which a game is truncated (gymnasium's name), for a
-                Python environment without an end of its own; its value then goes on. None lets
-                games end by themselves.
+                Python environment without an end of its own; targets then bootstrap from the last
+                state. None lets games end by themselves.
             **kwargs: RLlib's own.
 
         Returns:
@@ -176,52 +180,54 @@ class ValueDecompositionConfig(LayeredConfig):
         orthogonal_init: bool | None = NotProvided,
         **kwargs: Any,
     ) -> Self:
-        """Sets what concerns learning.
+        """Sets everything about learning.
 
         Args:
-            recipe: A named set of settings, see `RECIPES`. What is set by itself comes on top,
-                before or after; what this algorithm does not have is left out.
+            recipe: A named set of settings, see `RECIPES`. Settings that are set explicitly take
+                precedence, whether before or after; those this algorithm lacks are left out.
             optimizer_name: "rmsprop" with PyMARL's constants, or "adam".
-            double_q: The live network chooses the next action, the target network values it.
-            returns: What targets are made of: "td_lambda", "q_lambda" (TD(lambda) corrected for
-                exploring actions) or "n_step".
-            td_lambda: Lambda of the first two; 0 is one-step.
-            n_step: Steps of the last.
-            standardize_rewards: Learn from rewards of mean 0 and standard deviation 1, by the
-                running statistics of all batches.
-            tau: Below 1, targets follow softly at every update by this share.
-            target_update_episodes: With tau 1, targets are copied after so many episodes.
-            updates_per_episode: Gradient updates per game played, whatever the number of runners
-                and games; fractions add up.
+            double_q: Whether the live network chooses the next action and the target network values
+                it.
+            returns: The kind of target: "td_lambda", "q_lambda" (TD(lambda) corrected for exploring
+                actions) or "n_step".
+            td_lambda: Lambda of the first two; 0 means one-step targets.
+            n_step: Number of steps of the last.
+            standardize_rewards: Whether to standardize rewards to mean 0 and standard deviation 1,
+                by the running statistics of all batches.
+            tau: Below 1, target networks move by this share at every update (soft updates).
+            target_update_episodes: With tau 1, episodes between two copies to the target networks.
+            updates_per_episode: Gradient updates per game played, whatever the number of env
+                runners and games; fractions add up.
             train_batch_size_episodes: Episodes in one update.
             replay_capacity_episodes: Episodes kept for replay.
             sampling: "lockstep": games are played, then learned from; or "overlapped": env runners
-                play a round of games while the updates that the rounds before it earned are done,
-                with weights that are older by these updates.
+                play a round of games while the updates due for earlier rounds are done, with
+                weights that lag behind by these updates.
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
-            team_reward: "equal" if all agents get the team's reward, else "sum" or "mean".
+            team_reward: How the agents' rewards make the team's: "equal" if all get the same one,
+                otherwise "sum" or "mean".
             agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
-            precision: What the agent network multiplies in while learning: "float32", or
-                "bfloat16", which is faster where the processor has it and not the same to the bit.
+            precision: The type of the agent network's matrix products while learning: "float32", or
+                "bfloat16", which is faster on processors that support it, but not bit-identical.
             replay: "uniform", or "prioritized": episodes with a large mean |TD error| are drawn
                 more often.
             priority_exponent: Alpha of prioritized replay, above 0: how much more often.
-            importance_exponent: Beta of prioritized replay, how much of that the loss takes back: a
+            importance_exponent: Beta of prioritized replay, how far the loss corrects for that: a
                 number, or a schedule [[0, 0.4], [1000000, 1.0]] over env steps.
             checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
-                goes on as if it had never stopped; of a run's checkpoints the newest alone does.
+                continues as if it had never stopped; only a run's newest checkpoint keeps them.
             hidden_size: Width of the agent network.
-            layer_norm: Normalizes the agent network's hidden layers before their ReLU.
-            orthogonal_init: Starts the agent network with orthogonal weights.
+            layer_norm: Whether to normalize the agent network's hidden layers before their ReLU.
+            orthogonal_init: Whether the agent network starts with orthogonal weights.
             **kwargs: RLlib's own, such as lr, gamma and grad_clip.
 
         Returns:
             This config.
 
         Raises:
-            ValueError: For an argument that is no setting of this algorithm, with the reason.
+            ValueError: For an argument that is not a setting of this algorithm, with the reason.
         """
         given = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         for name in kwargs.keys() - inspect.signature(AlgorithmConfig.training).parameters.keys():
@@ -240,11 +246,11 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @override(AlgorithmConfig)
     def validate(self) -> None:
-        """Checks every range, naming key, value and what is accepted."""
+        """Checks every range; errors name the key, the value and what is accepted."""
         check_rllib_settings(self)
         if self.env is not None:  # which settings alone may lack
             check_env(self.env)
-        # Spares users RLlib's advice to leave the new API stack, on which alone this runs.
+        # Avoids RLlib's advice to leave the new API stack, the only one that this runs on.
         log_once(f"{self.name}_on_new_api_stack")
         super().validate()
         for setting, named in self.named_sets.items():
@@ -253,7 +259,7 @@ class ValueDecompositionConfig(LayeredConfig):
         check_settings(self)
         for option in self.options.values():
             option.check(getattr(self, option.name))
-        # A mixer of the smallest size checks its own options.
+        # Building the smallest mixer checks its options.
         self.rl_module_class.make_mixer(
             TeamSpec(("agent",), 1, 1, 1), self._model_config_auto_includes
         )
@@ -287,7 +293,7 @@ class ValueDecompositionConfig(LayeredConfig):
         }
 
     def build_replay(self) -> EpisodeReplay:
-        """The replay of these settings, empty."""
+        """An empty replay with these settings."""
         if self.replay == "uniform":
             return EpisodeReplay(self.replay_capacity_episodes, self.seed)
         return PrioritizedReplay(
@@ -299,7 +305,7 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @functools.wraps(AlgorithmConfig.env_runners)
     def env_runners(self, *, num_envs_per_env_runner: Any = NotProvided, **kwargs: Any) -> Self:
-        """See base class, which compares this one with a number at once: a search has none yet."""
+        """See base class, which compares this argument with a number; a search space is not one."""
         if isinstance(num_envs_per_env_runner, int) or num_envs_per_env_runner is NotProvided:
             kwargs["num_envs_per_env_runner"] = num_envs_per_env_runner
         else:
@@ -309,7 +315,7 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
-        """Episodes become a batch in one step of our own; a user's own steps come after it."""
+        """Episodes become a batch in one connector; the user's own connectors come after it."""
         pipeline = super().build_learner_connector(*args, **kwargs)
         check_learner_connectors(pipeline.connectors)
         pipeline.prepend(PackEpisodes(pad=self.counts_padding))
@@ -317,5 +323,5 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @property
     def counts_padding(self) -> bool:
-        """Whether a loss term counts padding, so that batches must have it."""
+        """Whether a loss term averages over padding, so that batches must be padded."""
         return False

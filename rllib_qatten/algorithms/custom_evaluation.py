@@ -1,4 +1,4 @@
-"""RLlib's `custom_evaluation_function`, with all of its numbers kept."""
+"""RLlib's `custom_evaluation_function`, with all of its results kept."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rllib_qatten.keys import ENV_RUNNERS, EVALUATION
 class CustomEvaluation(Algorithm):
     """Reports what the user's function aggregates, logs or returns.
 
-    RLlib itself reports only what was aggregated, drops what is returned, and ends in an error
-    about what was logged.
+    RLlib itself reports only what was aggregated, drops what is returned, and fails on what was
+    logged.
     """
 
     #: How often the function has run, and what it reported last.
@@ -30,7 +30,7 @@ class CustomEvaluation(Algorithm):
         """See base class.
 
         Raises:
-            ValueError: If the function does not return what RLlib asks of it.
+            ValueError: If the function does not return what RLlib expects.
         """
         for path, stats in self._reported():
             if isinstance(stats, ItemStats):  # of the last evaluation
@@ -59,7 +59,7 @@ class CustomEvaluation(Algorithm):
         return returned
 
     def _reported(self) -> list[tuple[tuple[str, ...], StatsBase]]:
-        """What is reported of evaluations: key and statistics."""
+        """What is reported about evaluations: key and statistics."""
         below: dict[str, Any] = self.metrics.stats.get(EVALUATION, {})
         return [((EVALUATION, *path), stats) for path, stats in tree.flatten_with_path(below)]
 
@@ -69,6 +69,6 @@ class CustomEvaluation(Algorithm):
         self.metrics.log_value(key, value, reduce="item")
 
     def _no_custom_evaluation(self) -> dict[str, Any]:
-        """Results of an iteration without one: the last one's keys, or CSV files lose columns."""
+        """Results of an iteration without one: the last one's keys, which CSV files need."""
         nothing: dict[str, Any] = tree.map_structure(lambda _: float("nan"), self._custom_result)
         return nothing or {ENV_RUNNERS: {}}

@@ -15,7 +15,7 @@ from rllib_qatten.mixers.options import Option
 def documented(
     owner: Any, shared: Callable[..., Any], options: dict[str, Option]
 ) -> Callable[..., Any]:
-    """A method for a subclass of the class of `shared`, that adds what `help()` shows.
+    """An override of `shared` for a subclass, with a signature and docstring of its own settings.
 
     Args:
         owner: The subclass.

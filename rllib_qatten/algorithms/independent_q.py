@@ -23,7 +23,7 @@ class IndependentQRLModule(ValueDecompositionRLModule):
     @classmethod
     @override(ValueDecompositionRLModule)
     def make_mixer(cls, spec: TeamSpec, settings: dict[str, Any]) -> nn.Module:
-        """Nothing that could learn."""
+        """A placeholder without parameters."""
         return nn.Identity()
 
     @override(ValueDecompositionRLModule)

@@ -1,8 +1,8 @@
-"""Settings that come in named sets, beneath what the user sets.
+"""Settings that come in named sets, which the user's explicit settings override.
 
-A config's values lie in layers: the defaults, then the named sets that are chosen (a `recipe`, a
-`mixer_preset`), then what was set by itself, in whatever order all of it was said. So a recipe may
-be searched like any setting: every trial gets its recipe's values, with what was set on top.
+A config's values are layered: the defaults, then the chosen named sets (a `recipe`, a
+`mixer_preset`), then what was set explicitly, whatever the order of the calls. So a recipe can be
+searched like any setting: every trial gets its recipe's values, overridden by what was set.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rllib_qatten.algorithms.rllib_settings import attribute
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import one_of
 
-#: Attributes, and so keys of a config as a dict: which settings were set by themselves, and which
-#: named sets the others have their values from.
+#: Attributes, and so keys of a config's dict: the settings that were set explicitly, and the named
+#: sets that the others take their values from.
 SET, SETS = "_set", "_named_sets"
 
 
 class _Layered(ABCMeta):
-    """What constructors set are defaults; what is set later, the user sets."""
+    """What constructors set are defaults; what is set later is set by the user."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         config = super().__call__(*args, **kwargs)
@@ -34,10 +34,10 @@ class _Layered(ABCMeta):
 
 
 class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
-    """Remembers what was set; takes no setting that it does not know.
+    """Remembers what was set; refuses unknown settings.
 
     Attributes:
-        named_sets: Setting -> name -> values; of two settings the later one's go first.
+        named_sets: Setting -> name -> values; the sets of a later setting take precedence.
         options: The settings that not all algorithms have, by name.
     """
 
@@ -50,7 +50,7 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         return self.algo_class.__name__
 
     def __setattr__(self, key: str, value: Any) -> None:
-        """Sets one value and remembers that; a named set's name brings its values along.
+        """Sets one value and remembers that; choosing a named set brings its values.
 
         Raises:
             ValueError: If there is no such setting or no such set, with the nearest one.
@@ -66,7 +66,7 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
 
     @override(AlgorithmConfig)
     def __setitem__(self, key: str, value: Any) -> None:
-        """As an attribute; RLlib lets frozen configs be changed so."""
+        """Like an attribute; RLlib allows frozen configs to be changed this way."""
         self._check_key(key)
         super().__setitem__(key, value)
         self._remember(key)
@@ -85,7 +85,7 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
 
     @property
     def _layered(self) -> set[str]:
-        """The settings that this config has and a named set may bring."""
+        """The settings of this config that a named set may bring."""
         sets = [values for named in self.named_sets.values() for values in named.values()]
         return {key for values in sets for key in values if key in self.__dict__}
 
@@ -93,11 +93,11 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         return {setting: getattr(self, setting) for setting in self.named_sets}
 
     def _below(self, chosen: dict[str, Any]) -> dict[str, Any]:
-        """The layered settings' values if none was set by itself, for named sets."""
+        """The layered settings' values under these named sets if none was set explicitly."""
         defaults = type(self)(self.algo_class)
         values = {key: getattr(defaults, key) for key in self._layered}
         for setting, named in self.named_sets.items():
-            # The default's values are the defaults, a subclass's changes of them included.
+            # The default set's values are the config's defaults, including a subclass's changes.
             name, default = chosen.get(setting), getattr(defaults, setting)
             if name is not None and name != default:
                 brought = named[one_of(name, named, setting)]
@@ -105,10 +105,10 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         return values
 
     def _lay(self) -> None:
-        """Brings the values of the chosen named sets, beneath what was set."""
+        """Applies the values of the chosen named sets to all settings that were not set."""
         chosen = self._chosen_sets()
         if not all(name is None or isinstance(name, str) for name in chosen.values()):
-            return  # searched: a trial will bring the name
+            return  # searched: the trial will bring the name
         for key, value in self._below(chosen).items():
             if key not in self.__dict__[SET]:
                 self.__dict__[key] = value
@@ -116,18 +116,18 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
 
     @override(AlgorithmConfig)
     def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
-        """Takes settings from a dict, of some settings or of a whole config (`to_dict`).
+        """Takes settings from a dict, either of some settings or of a whole config (`to_dict`).
 
         In a whole config's dict, what was set in that config counts as set, and so does every value
         that its named sets do not have.
 
         Raises:
-            ValueError: For a key that is no setting, with the nearest one; nothing is taken then.
+            ValueError: For an unknown key, with the nearest setting; nothing is changed then.
         """
         for key in config_dict:
             if key not in (TRIAL_INFO, "multiagent"):
                 self._check_key(self._translate_special_keys(attribute(key), warn_deprecated=False))
-        # Dicts may have either of RLlib's two spellings: learner_class, _learner_class.
+        # Dicts may use either of RLlib's two spellings: learner_class, _learner_class.
         given = {attribute(key): value for key, value in config_dict.items()}
         if SET in given:
             was_set, chosen = given.pop(SET), given.pop(SETS, {})

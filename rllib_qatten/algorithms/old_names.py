@@ -1,4 +1,4 @@
-"""What settings of other codes are called here: hints for a key that is none of ours.
+"""What settings of other codebases are called here: hints for unknown keys.
 
 docs/coming_from.md shows the same table; a test holds them together.
 """
@@ -15,12 +15,12 @@ RLLIB, MARLLIB, AUTHORS = "older RLlib", "MARLlib", "the Qatten authors"
 
 
 class OldName(NamedTuple):
-    """A setting of another code.
+    """A setting of another codebase.
 
     Attributes:
-        whose: The code that has it.
-        here: Settings of ours that do it, with " and " between several; "" if there is none.
-        note: What differs, or why there is none. Names of ours stand in backquotes.
+        whose: The codebase that has it.
+        here: This package's settings for it, with " and " between several; "" if there is none.
+        note: What differs, or why there is none, with this package's names in backquotes.
     """
 
     whose: str
@@ -30,10 +30,12 @@ class OldName(NamedTuple):
 
 _ALGORITHM = "the algorithm itself: `Qatten`, `QMIX`, `VDN`, ... (`run` in YAML)"
 _INPUTS = "every agent sees its own observation, its last action and its id"
-_RESULTS = "Tune writes results once an iteration, in `min_sample_timesteps_per_iteration` steps"
+_RESULTS = (
+    "Tune writes results once per iteration: every `min_sample_timesteps_per_iteration` env steps"
+)
 _EPSILON = "a schedule over env steps, as in [[0, 1.0], [50000, 0.05]]"
 _CONSTANT = "RMSprop's constants are PyMARL's: alpha 0.99, epsilon 1e-5"
-_WHOLE = "whole games are played and kept"
+_WHOLE = "games are played to the end and kept whole"
 
 OLD_NAMES: dict[str, OldName] = {
     # Exploration.
@@ -49,9 +51,9 @@ OLD_NAMES: dict[str, OldName] = {
     "final_epsilon": OldName(RLLIB, "epsilon", _EPSILON),
     "epsilon_timesteps": OldName(RLLIB, "epsilon", _EPSILON),
     "warmup_timesteps": OldName(RLLIB, "epsilon", _EPSILON),
-    # How much is played, and when.
+    # Sampling.
     "batch_size_run": OldName(PYMARL, "num_envs_per_env_runner"),
-    "runner": OldName(PYMARL, "num_envs_per_env_runner", "games always run side by side"),
+    "runner": OldName(PYMARL, "num_envs_per_env_runner", "games always run in parallel"),
     "num_workers": OldName(RLLIB, "num_env_runners"),
     "num_rollout_workers": OldName(RLLIB, "num_env_runners"),
     "num_envs_per_worker": OldName(RLLIB, "num_envs_per_env_runner"),
@@ -59,9 +61,11 @@ OLD_NAMES: dict[str, OldName] = {
     "stop_timesteps": OldName(MARLLIB, "", "a stopping criterion: `stop` in YAML, or Tune's"),
     "stop_iters": OldName(MARLLIB, "", "a stopping criterion: `stop` in YAML, or Tune's"),
     "stop_reward": OldName(MARLLIB, "", "a stopping criterion: `stop` in YAML, or Tune's"),
-    "horizon": OldName(RLLIB, "", "the env truncates its games, say by a limit in `env_config`"),
+    "horizon": OldName(
+        RLLIB, "", "the env truncates its games, for example by a limit in `env_config`"
+    ),
     "soft_horizon": OldName(RLLIB, "", "the env truncates its games"),
-    "no_done_at_end": OldName(RLLIB, "", "an env that truncates a game lets its value go on"),
+    "no_done_at_end": OldName(RLLIB, "", "truncate in the env: targets then bootstrap"),
     "episode_limit": OldName(PYMARL, "", "the env's own; battles have SMAC's limits"),
     "timesteps_per_iteration": OldName(RLLIB, "min_sample_timesteps_per_iteration"),
     "min_iter_time_s": OldName(RLLIB, "min_time_s_per_iteration"),
@@ -71,7 +75,7 @@ OLD_NAMES: dict[str, OldName] = {
     "test_interval": OldName(
         PYMARL,
         "evaluation_interval and min_sample_timesteps_per_iteration",
-        "counted in iterations, and an iteration in env steps",
+        "counted in iterations, which are counted in env steps",
     ),
     "evaluation_num_episodes": OldName(RLLIB, "evaluation_duration"),
     "evaluation_num_workers": OldName(RLLIB, "evaluation_num_env_runners"),
@@ -101,7 +105,9 @@ OLD_NAMES: dict[str, OldName] = {
     "num_sgd_iter": OldName(RLLIB, "updates_per_episode"),
     "target_update_interval": OldName(PYMARL, "target_update_episodes", "games, as there"),
     "target_update_interval_or_tau": OldName(
-        EPYMARL, "target_update_episodes and tau", "above 1 the first, below 1 the second"
+        EPYMARL,
+        "target_update_episodes and tau",
+        "the first for values above 1, the second for those below",
     ),
     "target_network_update_freq": OldName(
         RLLIB, "target_update_episodes", "games; RLlib's and MARLlib's count steps"
@@ -109,7 +115,7 @@ OLD_NAMES: dict[str, OldName] = {
     "lr_schedule": OldName(RLLIB, "lr", "takes the schedule: [[0, 0.001], [1000000, 0.0001]]"),
     "lr_decay": OldName(PYMARL, "lr", "a schedule over env steps: [[0, 0.001], [1000000, 0.0001]]"),
     "learning_rate": OldName(RLLIB, "lr"),
-    "critic_lr": OldName(PYMARL, "lr", "one optimizer for all that is learned"),
+    "critic_lr": OldName(PYMARL, "lr", "one optimizer for all networks"),
     "optim": OldName(PYMARL2, "optimizer_name", "rmsprop or adam"),
     "optim_alpha": OldName(PYMARL, "optimizer_name", _CONSTANT),
     "optim_eps": OldName(PYMARL, "optimizer_name", _CONSTANT),
@@ -123,7 +129,7 @@ OLD_NAMES: dict[str, OldName] = {
     "standardize_returns": OldName(EPYMARL, "", "only rewards: `standardize_rewards`"),
     "common_reward": OldName(EPYMARL, "team_reward"),
     "reward_scalarisation": OldName(EPYMARL, "team_reward", "sum or mean"),
-    "add_value_last_step": OldName(EPYMARL, "", "a truncated game's value always goes on"),
+    "add_value_last_step": OldName(EPYMARL, "", "targets always bootstrap from truncation"),
     "use_cuda": OldName(PYMARL, "num_gpus_per_learner"),
     "buffer_cpu_only": OldName(PYMARL, "", "the replay is in main memory"),
     # Networks.
@@ -131,15 +137,17 @@ OLD_NAMES: dict[str, OldName] = {
     "learner": OldName(PYMARL, "", _ALGORITHM),
     "mac": OldName(PYMARL, "agent", "recurrent is PyMARL's rnn"),
     "name": OldName(PYMARL, "", _ALGORITHM),
-    "agent_output_type": OldName(PYMARL, "", "agents always give utilities"),
+    "agent_output_type": OldName(PYMARL, "", "agents always output utilities"),
     "rnn_hidden_dim": OldName(PYMARL, "hidden_size"),
     "hidden_dim": OldName(EPYMARL, "hidden_size"),
     "hidden_state_size": OldName(MARLLIB, "hidden_size"),
     "lstm_cell_size": OldName(RLLIB, "hidden_size", "a GRU"),
     "use_rnn": OldName(EPYMARL, "agent", "recurrent or feed_forward"),
     "core_arch": OldName(MARLLIB, "agent", "recurrent, a GRU, or feed_forward"),
-    "encode_layer": OldName(MARLLIB, "hidden_size", "one layer before the GRU, as wide as it"),
-    "share_policy": OldName(MARLLIB, "parameter_sharing", "group is unit_type, individual none"),
+    "encode_layer": OldName(MARLLIB, "hidden_size", "one layer before the GRU, of the same width"),
+    "share_policy": OldName(
+        MARLLIB, "parameter_sharing", "group is unit_type here, individual is none"
+    ),
     "obs_agent_id": OldName(PYMARL, "", _INPUTS),
     "obs_last_action": OldName(PYMARL, "", _INPUTS),
     "obs_individual_obs": OldName(EPYMARL, "", "the state is the env's own, or all observations"),
@@ -169,7 +177,7 @@ OLD_NAMES: dict[str, OldName] = {
     "checkpoint_path": OldName(PYMARL, "", "rllib train --resume CHECKPOINT, rllib evaluate"),
     "load_step": OldName(PYMARL, "", "rllib train --resume CHECKPOINT"),
     "save_replay": OldName(PYMARL, "", "rllib evaluate CHECKPOINT --video"),
-    "use_tensorboard": OldName(PYMARL, "", "Tune writes TensorBoard's files beside the results"),
+    "use_tensorboard": OldName(PYMARL, "", "Tune writes TensorBoard files next to the results"),
     "local_results_path": OldName(PYMARL, "", "`storage_path` in YAML"),
     "local_dir": OldName(RLLIB, "", "`storage_path` in YAML"),
     "repeat_id": OldName(PYMARL, "", "`num_samples` in YAML, or a grid over `seed`"),
@@ -177,21 +185,21 @@ OLD_NAMES: dict[str, OldName] = {
 
 
 def hint(name: str) -> str:
-    """What another code's setting is called here; "" if the name is of none."""
+    """What a setting of another codebase is called here; "" if no codebase has it."""
     old = OLD_NAMES.get(str(name).lower().replace("-", "_"))
     if old is None:
         return ""
     if not old.here:
         return f"That is {old.whose}'s name; there is no setting for it here: {old.note}."
-    ours = " and ".join(map(repr, old.here.split(" and ")))
-    return f"That is {old.whose}'s name; here it is {ours}{old.note and f' ({old.note})'}."
+    here = " and ".join(map(repr, old.here.split(" and ")))
+    return f"That is {old.whose}'s name; here it is {here}{old.note and f' ({old.note})'}."
 
 
 def known_setting(name: str, accepted: Iterable[str], what: str) -> str:
     """Returns `name` if it is accepted.
 
     Raises:
-        ValueError: If it isn't, with what another code's setting is called here, or with the
+        ValueError: If it isn't, with the name here of another codebase's setting, or with the
             nearest names.
     """
     accepted = list(accepted)

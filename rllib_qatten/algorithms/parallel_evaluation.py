@@ -14,8 +14,8 @@ from ray.rllib.utils.annotations import override
 class ParallelEvaluation(Algorithm):
     """Evaluates the weights that an iteration begins with, while it trains.
 
-    RLlib trains in a thread meanwhile, and copies the weights for the evaluation out of the Learner
-    whatever the thread has come to: here the first update waits until they are copied.
+    RLlib trains in a thread meanwhile, and copies the weights for the evaluation from the Learner
+    no matter how far the thread has got: here the first update waits until they are copied.
 
     Attributes:
         may_update: Unset from the start of such an iteration until the weights are copied.
@@ -28,7 +28,7 @@ class ParallelEvaluation(Algorithm):
         """See base class."""
         self.may_update = threading.Event()
         self.may_update.set()
-        # Both threads log; as RLlib does for its own threaded algorithms.
+        # Both threads log; RLlib does the same for its own threaded algorithms.
         self.metrics._threading_lock = threading.RLock()
         super().setup(config)
         self.callbacks.append(_WeightsCopied())
@@ -41,8 +41,8 @@ class ParallelEvaluation(Algorithm):
         Raises:
             ValueError: If the env's sizes differ.
         """
-        ours, theirs = self.config, self.evaluation_config
-        if (ours.env, ours.env_config) == (theirs.env, theirs.env_config):
+        training, evaluation = self.config, self.evaluation_config
+        if (training.env, training.env_config) == (evaluation.env, evaluation.env_config):
             return  # asking remote env runners takes a while
         trained, played = (
             (spec.n_agents, spec.n_actions, spec.observation_size)
@@ -54,7 +54,7 @@ class ParallelEvaluation(Algorithm):
         if trained != played:
             raise ValueError(
                 "The env of evaluation_config has [agents, actions, observation length] "
-                f"{list(played)}, that of training {list(trained)}: one network plays both."
+                f"{list(played)}, that of training has {list(trained)}: one network plays both."
             )
 
     @override(Algorithm)
@@ -67,7 +67,7 @@ class ParallelEvaluation(Algorithm):
         try:
             return super()._run_one_evaluation(parallel_train_future)
         finally:
-            self.may_update.set()  # an evaluation that failed must not hold up training
+            self.may_update.set()  # a failed evaluation must not hold up training
 
 
 class _WeightsCopied(RLlibCallback):

@@ -12,7 +12,7 @@ from rllib_qatten.mixers.presets import preset
 
 
 class QattenRLModule(QMIXRLModule):
-    """The policy of Qatten: QMIX's with multi-head attention for a mixer."""
+    """The policy of Qatten: QMIX's, with multi-head attention as its mixer."""
 
     mixer_class = QattenMixer
 
@@ -31,13 +31,13 @@ class QattenConfig(QMIXConfig):
 
 
 class Qatten(QMIX):
-    """QMIX's loop with multi-head attention for a mixer."""
+    """QMIX's loop, with multi-head attention as its mixer."""
 
     config_class = QattenConfig
 
     @override(QMIX)
     def setup(self, config: QattenConfig) -> None:
-        """See base class; says what a setting gives up."""
+        """See base class; warns about what a setting gives up."""
         super().setup(config)
         if config.q_in_key:
             say(

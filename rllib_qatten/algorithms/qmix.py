@@ -1,4 +1,4 @@
-"""QMIX: a monotonic network of the utilities, with weights made from the state."""
+"""QMIX: a monotonic network of the utilities, with weights computed from the state."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from rllib_qatten.training.rl_module import (
 
 HIDDEN = "hidden"
 TARGET_HIDDEN = "target_hidden"
-#: What the two conditions on the utilities miss: zero where they hold.
+#: Violations of the two conditions on the utilities: zero where they hold.
 OPT_GAP = "opt_gap"
 NOPT_GAP = "nopt_gap"
 #: Variant -> critic.
@@ -46,21 +46,21 @@ def critic_class(*, variant: Literal["base", "alt"] = "base") -> Any:
 
 
 class QTRANRLModule(ValueDecompositionRLModule):
-    """The policy of QTRAN: a joint critic on the agents' hidden states stands for the mixer.
+    """The policy of QTRAN: a joint critic on the agents' hidden states takes the mixer's place.
 
-    Acting uses the utilities alone. They are to obey, for the critic's Q_jt and V (theorem 1),
+    Acting uses only the utilities. They must satisfy, for the critic's Q_jt and V (theorem 1),
 
         sum_i Q_i(u_i) - Q_jt(u) + V  = 0 for the greedy joint action, >= 0 for all others.
 
-    QTRAN-alt tightens the second condition (theorem 2): for every agent, the least gap over its own
-    actions, the others' as they were, is to be zero. Its critic gives each agent Q_jt for all own
+    QTRAN-alt tightens the second condition (theorem 2): for every agent, the smallest gap over its
+    own actions, with the others' fixed, must be zero. Its critic gives each agent Q_jt for all its
     actions at once, so joint values are [M, N]: one estimate of the same Q_jt(u) per agent.
     """
 
     @classmethod
     @override(ValueDecompositionRLModule)
     def mixer_options(cls) -> dict[str, Option]:
-        """What can be set of the critics, and which of them it is."""
+        """The options of both critics, and the choice between them."""
         return options_of(critic_class, *CRITICS.values())
 
     @classmethod
@@ -92,7 +92,7 @@ class QTRANRLModule(ValueDecompositionRLModule):
         actions: Tensor,
         mask: Tensor | None = None,
     ) -> Mixed:
-        """The critic's Q_jt [R] or [R, N], of HIDDEN [P, N, h] in batch."""
+        """The critic's Q_jt [R] or [R, N], from HIDDEN [P, N, h] in the batch."""
         state, hidden = batch[columns.STATE][rows], batch[HIDDEN][rows]
         return Mixed(_value(self.mixer, state, hidden, actions))
 
@@ -100,7 +100,7 @@ class QTRANRLModule(ValueDecompositionRLModule):
     def target_value(
         self, batch: dict[str, Any], rows: Tensor | slice, utilities: Tensor, actions: Tensor
     ) -> Mixed:
-        """The target critic's Q_jt [R] or [R, N], of TARGET_HIDDEN [P, N, h] in batch."""
+        """The target critic's Q_jt [R] or [R, N], from TARGET_HIDDEN [P, N, h] in the batch."""
         state, hidden = batch[columns.STATE][rows], batch[TARGET_HIDDEN][rows]
         return Mixed(_value(self.target_mixer, state, hidden, actions))
 
@@ -193,8 +193,8 @@ class QTRANConfig(ValueDecompositionConfig):
             for name in options_of(QTRANCritic).keys() - options_of(QTRANAltCritic).keys():
                 if getattr(self, name) != self.options[name].default:
                     raise ValueError(
-                        f"variant alt has a critic of its own, which {name} does not change: leave "
-                        "it out, or take variant base."
+                        f"variant alt has its own critic, which {name} does not affect: leave it "
+                        "out, or use variant base."
                     )
         for name in options_of(qtran_loss):
             in_range(self, name, 0.0, 1e6)

@@ -1,14 +1,14 @@
 """Named training recipes: sets of settings that were published or measured together.
 
-`recipe: NAME` in a config applies one; settings given beside it come on top.
+`recipe: NAME` in a config applies one; settings given explicitly override it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# PyMARL2's for StarCraft II. Its loss is half a mean square and its gradients half of ours: Adam
-# does not feel that, and clipping them at 10 is clipping ours at 20.
+# PyMARL2's for StarCraft II. Its loss is half a mean square, so its gradients are half as large as
+# here: Adam is invariant to that, and clipping them at 10 is clipping at 20 here.
 PYMARL2 = {
     "optimizer_name": "adam",
     "lr": 1e-3,
@@ -44,14 +44,14 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mixing_embed_dim": 64,
         "hypernet_embed": 256,
     },
-    # ... fewer games side by side and shorter returns.
+    # ... fewer parallel games and shorter returns.
     "pymarl2_5m_vs_6m": {
         **PYMARL2,
         "td_lambda": 0.3,
         "updates_per_episode": 1 / 4,
         "num_envs_per_env_runner": 4,
     },
-    # Found for SMAX on one CPU core: many games, few updates each, long returns, a young replay.
+    # Found for SMAX on one CPU core: many games, few updates each, long returns, a small replay.
     "smax": {
         "optimizer_name": "adam",
         "lr": 7e-4,

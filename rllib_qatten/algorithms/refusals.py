@@ -1,4 +1,4 @@
-"""Refuses settings of RLlib's that would have no effect, before anything is built with them."""
+"""Refuses RLlib's settings that would have no effect, before anything is built with them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.rllib_settings import ALIASED, CANNOT, NOT_USED, attribute, public
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
-#: Attributes that the machinery of RLlib and Tune adds to a config.
+#: Attributes that RLlib and Tune add to a config internally.
 _ADDED = {"class", "worker_index", "num_workers", TRIAL_INFO, STDOUT_FILE, STDERR_FILE}
-#: RLlib itself sets these for evaluation, whatever was there.
+#: RLlib itself overwrites these for evaluation.
 _SET_FOR_EVALUATION = ("batch_mode", "rollout_fragment_length")
-#: What RLlib's own code makes of a default before or while it validates.
+#: What RLlib's own code turns a default into before or during validation.
 _ALSO_DEFAULT: dict[str, tuple[Any, ...]] = {
     "simple_optimizer": (False,),
     "_is_atari": (False,),
@@ -32,7 +32,7 @@ _ALSO_DEFAULT: dict[str, tuple[Any, ...]] = {
     ),
     "policies_to_train": ([DEFAULT_MODULE_ID], (DEFAULT_MODULE_ID,), {DEFAULT_MODULE_ID}),
 }
-#: Settings that playing reads, so that evaluation may have its own; callbacks besides.
+#: Settings that sampling reads, so that evaluation may have its own; callbacks as well.
 PLAYING = (
     *("env", "env_config", "explore", "epsilon", "team_reward", "seed", "env_runner_cls"),
     *("num_envs_per_env_runner", "num_cpus_per_env_runner", "custom_resources_per_env_runner"),
@@ -48,10 +48,10 @@ PLAYING = (
 
 
 def check_rllib_settings(config: Any) -> None:
-    """Refuses what would be without effect, or would not work.
+    """Refuses settings that would have no effect or would not work.
 
     Raises:
-        ValueError: For the first such setting, naming it and what does it here, or the reason.
+        ValueError: For the first such setting, naming it and what to use instead, or the reason.
     """
     defaults = vars(_untouched(_ours(type(config))))
     known = vars(_untouched(type(config))).keys() | _ADDED
@@ -80,7 +80,7 @@ def _ours(config_class: type) -> type:
 
 
 def _stands(name: str, value: Any, default: Any) -> bool:
-    """Whether a setting stands at its default."""
+    """Whether a setting is at its default."""
     if name == "policies":
         return set(value) == {DEFAULT_MODULE_ID} and not _specified(value)
     also = _ALSO_DEFAULT.get(name, ())
@@ -91,7 +91,7 @@ def _stands(name: str, value: Any, default: Any) -> bool:
 
 
 def _specified(policies: Any) -> bool:
-    """Whether `policies` says more of the one policy than its name."""
+    """Whether `policies` says more about the one policy than its name."""
     spec = policies[DEFAULT_MODULE_ID] if isinstance(policies, dict) else None
     if isinstance(spec, PolicySpec):
         spec = vars(spec)
@@ -100,14 +100,14 @@ def _specified(policies: Any) -> bool:
 
 
 def _changed(value: Any, default: Any) -> Any:
-    """Of a dict only the entries that differ."""
+    """For a dict, only the entries that differ."""
     if isinstance(value, dict) and isinstance(default, dict):
         return {k: v for k, v in value.items() if k not in default or v != default[k]} or value
     return value
 
 
 def _check_classes(config: Any) -> None:
-    """Own classes must do what ours do."""
+    """A user's classes must subclass this package's."""
     for name, value, base in (
         ("env_runner_cls", config.env_runner_cls, TeamEnvRunner),
         ("learner_class", config.learner_class, config.get_default_learner_class()),
@@ -121,13 +121,13 @@ def _check_classes(config: Any) -> None:
     if missing := sorted(needed - config.stats_cls_lookup.keys()):
         raise ValueError(
             f"custom_stats_cls_lookup lacks {', '.join(missing)}, which results here need: RLlib "
-            "replaces its classes by those given, so give config.stats_cls_lookup's as well: "
+            "replaces its classes by those given, so include config.stats_cls_lookup's as well: "
             "{**config.stats_cls_lookup, ...}."
         )
 
 
 def _check_policy(config: Any) -> None:
-    """A policy of the user's own must be one of ours; other settings of networks are ours."""
+    """A user's policy must subclass this package's, and leave the other settings to it."""
     spec, base = config._rl_module_spec, config.rl_module_class
     must = f"rl_module_spec must be an RLModuleSpec whose module_class subclasses {base.__name__}"
     own_class = None
@@ -137,8 +137,8 @@ def _check_policy(config: Any) -> None:
         own_class = spec.module_class
         if own_class is not None and not issubclass(own_class, base):
             raise ValueError(
-                f"{must}, as it must act for all agents and bring mixer and targets; got "
-                f"{own_class.__name__}. For another agent network see the setting agent."
+                f"{must}, as it must act for all agents and have mixer and targets; got "
+                f"{own_class.__name__}. For another agent network, see the setting agent."
             )
         for name in ("observation_space", "action_space", "catalog_class"):
             if getattr(spec, name) is not None:
@@ -152,16 +152,16 @@ def _check_policy(config: Any) -> None:
 
 
 def _check_model_config(config: Any, given: Any, own_class: type | None) -> None:
-    """A model config may hold what a module class of the user's own reads, and nothing of ours."""
+    """A model config may hold what the user's own module class reads, and none of the settings."""
     if not given:
         return
     if not isinstance(given, dict):
         raise ValueError(
             f"model_config is not used here, but is a {type(given).__name__}: {NOT_USED['model']}."
         )
-    ours = config._model_config_auto_includes
+    settings = config._model_config_auto_includes
     for name in given:
-        if name in ours:
+        if name in settings:
             raise ValueError(
                 f"model_config sets {name!r}, which is a setting of training(), so that it is "
                 f"checked and kept: training({name}=...)."
@@ -173,7 +173,7 @@ def _check_model_config(config: Any, given: Any, own_class: type | None) -> None
 
 
 def _check_evaluation(config: Any) -> None:
-    """Evaluation plays with settings of its own; what else it is given would be dropped."""
+    """Evaluation may have its own settings for sampling; any others would be ignored."""
     given = config.evaluation_config
     if not isinstance(given, dict):
         return  # a config object is checked when it becomes the evaluation's
@@ -184,12 +184,12 @@ def _check_evaluation(config: Any) -> None:
         if name == "num_env_runners":
             raise ValueError(
                 "evaluation_config sets num_env_runners, which RLlib overwrites: set "
-                "evaluation_num_env_runners beside evaluation_config."
+                "evaluation_num_env_runners next to evaluation_config."
             )
         if name.startswith("evaluation_") or name == "custom_evaluation_function":
-            raise ValueError(f"evaluation_config sets {key}, which is set beside it, not in it.")
+            raise ValueError(f"evaluation_config sets {key}, which is set next to it, not in it.")
         if name in PLAYING or name.startswith("callbacks") or name in NOT_USED or name in CANNOT:
-            continue  # of the last two, evaluation's own config refuses what is set
+            continue  # evaluation's own config refuses any of the last two that is set
         if not _stands(name, value, getattr(config, name)):
             raise ValueError(
                 f"evaluation_config sets {key} to {reprlib.repr(value)}, but evaluation only plays "
@@ -228,7 +228,7 @@ def check_gpus(config: Any) -> None:
     """Refuses a GPU that this process, where the one local learner is, does not see.
 
     Raises:
-        ValueError: If there is none of that index.
+        ValueError: If there is no GPU with that index.
     """
     here = torch.cuda.device_count()
     if config.num_gpus_per_learner and not config.num_learners and here <= config.local_gpu_idx:
@@ -243,7 +243,7 @@ def check_learner_connectors(pieces: list[ConnectorV2]) -> None:
     """Refuses learner connectors that read RLlib's own episodes.
 
     Raises:
-        ValueError: For the first that does.
+        ValueError: For the first such connector.
     """
     for piece in pieces:
         for base in type(piece).__mro__:
@@ -251,8 +251,8 @@ def check_learner_connectors(pieces: list[ConnectorV2]) -> None:
                 if base.__module__ == ConnectorV2.__module__:
                     continue
                 raise ValueError(
-                    f"learner_connector brings {type(piece).__name__}, made for RLlib's own "
+                    f"learner_connector includes {type(piece).__name__}, made for RLlib's own "
                     "episodes; here episodes are TeamEpisodes, packed into one batch. A subclass "
                     "of ConnectorV2 that changes this batch works (docs/settings.md); to change "
-                    "what agents see or are paid, wrap the env."
+                    "observations or rewards, wrap the env."
                 )

@@ -16,7 +16,7 @@ import wrapt
 from rllib_qatten.errors import BadInput
 from rllib_qatten.messages import say
 
-#: Entry points by which an installed package brings algorithms: `MyQ = "my_package.my_q:MyQ"`.
+#: Group of entry points by which a package provides algorithms: `MyQ = "my_package.my_q:MyQ"`.
 GROUP = "rllib_qatten.algorithms"
 
 
@@ -50,7 +50,7 @@ class _Registry(Mapping[str, Any]):
 
     @property
     def _all(self) -> dict[str, str | type]:
-        """Those of installed packages, too; looked for once."""
+        """Includes those of installed packages, which are looked up once."""
         if not self._searched:
             self._searched = True
             for entry in importlib.metadata.entry_points(group=GROUP):
@@ -58,8 +58,8 @@ class _Registry(Mapping[str, Any]):
                     if entry.name != entry.attr:
                         raise BadInput(f"it must have the algorithm's own name, {entry.attr}")
                     self.add(entry.name, entry.value)
-                except BadInput as error:  # nobody else's work stops for a faulty package
-                    say(f"Entry point {entry.name} = {entry.value} of {GROUP} is left out: {error}")
+                except BadInput as error:  # a faulty package must not stop anything else
+                    say(f"Entry point {entry.name} = {entry.value} of {GROUP} is ignored: {error}")
         return self._registered
 
 
@@ -77,10 +77,10 @@ def register_algorithm(algorithm: str | type) -> str | type:
             "my_package.my_module:MyAlgorithm". Processes that Ray starts must be able to import it.
 
     Returns:
-        What was given, so that this may stand before a class as a decorator.
+        The argument, so that this also works as a class decorator.
 
     Raises:
-        BadInput: If another algorithm has the name, or it is no path of a class.
+        BadInput: If another algorithm has the name, or it is not the path of a class.
     """
     module, _, name = _path(algorithm).rpartition(":")
     if not module or not name.isidentifier():
@@ -109,7 +109,7 @@ def _imported(name: str, path: str) -> Any:
 def _tell_rllib(name: str, rllib_registry: Any) -> None:
     """Adds a name to RLlib's own registry, where Tune looks up what it does not know.
 
-    RLlib may be half imported when this runs, so the algorithm is imported when it is wanted.
+    RLlib may be half imported when this runs, so the algorithm is imported only when needed.
     """
     if name in rllib_registry.ALGORITHMS and name not in _told:
         raise BadInput(f"RLlib has an algorithm named {name} already: give yours another name.")
@@ -121,13 +121,13 @@ _told: set[str] = set()
 
 
 def _class_and_config(name: str) -> tuple[Any, Any]:
-    """As RLlib's registry wants them."""
+    """In the form that RLlib's registry expects."""
     algorithm = ALGORITHMS[name]
     return algorithm, algorithm.get_default_config()
 
 
 def register_installed(rllib_registry: Any) -> None:
-    """Tells RLlib of those that installed packages bring; an import hook."""
+    """Tells RLlib about the algorithms of installed packages; an import hook."""
     for name in ALGORITHMS:
         if name not in _told:
             _tell_rllib(name, rllib_registry)

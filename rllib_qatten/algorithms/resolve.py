@@ -1,4 +1,4 @@
-"""From what an experiment calls `run` to the trainable."""
+"""From an experiment's `run` to the trainable."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def algorithm_class(run: str) -> type[Algorithm]:
     """The trainable that an experiment's `run` names.
 
     Args:
-        run: A name of ours or of RLlib's, or the path of an algorithm's class,
-            "my_package.my_module:MyAlgorithm". One of the family is registered by it, so that its
-            class's name is known from then on.
+        run: A name of this package's or RLlib's, or the path of an algorithm's class,
+            "my_package.my_module:MyAlgorithm". If that is one of the family, it is registered, so
+            that its class's name is known from then on.
 
     Raises:
         ValueError: If there is none, with the nearest name, or it is not an algorithm.

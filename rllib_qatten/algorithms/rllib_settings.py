@@ -1,36 +1,36 @@
 """What each setting of RLlib's `AlgorithmConfig` does here.
 
-Every one is in one of three tables, for the Ray that this package is tested with: `WORKS`;
-`NOT_USED`, which has another setting or another way here; and `CANNOT`, with the reason. What is in
-the last two is refused unless it stands at its default. docs/settings.md shows the same, and a test
-holds both to `vars(AlgorithmConfig())`, so that a new Ray's new setting does not slip through.
+Each is in one of three tables, for the Ray version that this package is tested with: `WORKS`;
+`NOT_USED`, with the setting or method that replaces it here; and `CANNOT`, with the reason.
+Settings in the last two are refused unless at their default. docs/settings.md shows the same, and a
+test compares both with `vars(AlgorithmConfig())`, so that no setting of a new Ray slips through.
 """
 
 from __future__ import annotations
 
 _OLD_STACK = "part of RLlib's old API stack, which is not used here"
-_TENSORFLOW = "networks are PyTorch's"
-_OFFLINE = "games are always played anew: learning from recorded ones is not built"
+_TENSORFLOW = "networks are PyTorch modules"
+_OFFLINE = "learning from recorded games is not supported: games are always played"
 _RECORDING = (
-    "games are not written down: RLlib's writer takes its own episodes, not a team's; the replay "
-    "of a checkpoint holds the last ones, and on_sample_end of callbacks gets every one"
+    "games are not recorded: RLlib's writer takes its own episodes, not a team's; a checkpoint's "
+    "replay holds the last ones, and the callback on_sample_end gets every one"
 )
-_WHOLE_GAMES = "env runners play whole games: a round is num_envs_per_env_runner of them"
+_WHOLE_GAMES = "env runners play whole games: num_envs_per_env_runner of them per round"
 _ONE_POLICY = (
     "a team has one policy, default_policy, and its mixer needs all agents; for a network per "
-    "agent or per kind of agent take parameter_sharing: none or unit_type"
+    "agent or per kind of agent, set parameter_sharing: none or unit_type"
 )
 _EPISODES = "episodes are arrays of a whole team, never cut"
 _NO_FILTER = (
     "observations reach acting, learning and exported teams as the env gives them: scale them in a "
-    "wrapper of the env (docs/settings.md has one), or take layer_norm"
+    "wrapper of the env (docs/settings.md has one), or use layer_norm"
 )
 _CONNECTOR = (
-    "what it changed would reach acting here but not learning, TeamPolicy or an exported team: "
+    "its changes would reach acting here, but not learning, TeamPolicy or an exported team: "
     "change observations and actions in a wrapper of the env (docs/settings.md has one)"
 )
-_STATES = "env runners have no connector states; the step count always reaches them"
-#: Attributes that the methods of a config spell otherwise.
+_STATES = "env runners have no connector states; they always get the step count"
+#: Attributes that a config's methods spell differently.
 SPELLED = {
     "_env_to_module_connector": "env_to_module_connector",
     "_is_atari": "is_atari",
@@ -44,7 +44,7 @@ SPELLED = {
     "stats_cls_lookup": "custom_stats_cls_lookup",
 }
 
-#: Set by RLlib itself, or by a method beside it.
+#: Set by RLlib itself, or by another of its methods.
 _OWN = "RLlib's own"
 
 WORKS: dict[str, str] = {
@@ -67,14 +67,14 @@ WORKS: dict[str, str] = {
     "num_env_runners": "",
     "create_local_env_runner": "",
     "create_env_on_local_worker": "",
-    "num_envs_per_env_runner": "games side by side in an env runner, one network call for all",
+    "num_envs_per_env_runner": "parallel games in an env runner, one network call for all",
     "num_cpus_per_env_runner": "",
     "custom_resources_per_env_runner": "",
     "validate_env_runners_after_construction": "",
-    "sample_timeout_s": "default 600: whole games, and games that must be launched anew",
+    "sample_timeout_s": "default 600: enough for whole games, and for relaunching games",
     "explore": "false: training games are greedy",
     # Learning.
-    "num_learners": "share every batch, and learn what one would",
+    "num_learners": "they share every batch, and learn what a single one would",
     "num_gpus_per_learner": "",
     "num_cpus_per_learner": "",
     "custom_resources_per_learner": "",
@@ -84,7 +84,7 @@ WORKS: dict[str, str] = {
     "grad_clip": "",
     "grad_clip_by": "",
     "_learner_class": "a subclass of ValueDecompositionTorchLearner",
-    "_learner_connector": "runs on the packed batch, see below",
+    "_learner_connector": "runs on the packed batch, see above",
     "learner_config_dict": "for a learner_class of your own",
     # Callbacks.
     "callbacks_class": "",
@@ -107,32 +107,34 @@ WORKS: dict[str, str] = {
     "evaluation_sample_timeout_s": "default 600",
     "evaluation_auto_duration_min_env_steps_per_sample": "",
     "evaluation_auto_duration_max_env_steps_per_sample": "",
-    "evaluation_parallel_to_training": "scores the weights that the iteration began with",
+    "evaluation_parallel_to_training": "evaluates the weights that the iteration began with",
     "evaluation_unhealthy_workers_timeout_s": "",
     "evaluation_error_after_n_consecutive_skips": "",
-    "evaluation_force_reset_envs_before_iteration": "a number of episodes always begins anew",
-    "evaluation_config": "default {explore: false}; settings that playing reads",
+    "evaluation_force_reset_envs_before_iteration": "a number of episodes always starts anew",
+    "evaluation_config": "default {explore: false}; settings that env runners read",
     "evaluation_num_env_runners": "",
-    "custom_evaluation_function": "what it logs, and what it returns, is in the result",
+    "custom_evaluation_function": "what it logs and what it returns are in the result",
     # Results.
     "min_time_s_per_iteration": "",
     "min_train_timesteps_per_iteration": "",
     "min_sample_timesteps_per_iteration": "default 10,000",
     "log_gradients": "",
-    "stats_cls_lookup": "with config.stats_cls_lookup's own classes in it",
+    "stats_cls_lookup": "must include the classes of config.stats_cls_lookup",
     # Debugging.
     "log_level": "",
     "log_sys_usage": "",
     "seed": "same seed, same numbers on a CPU",
-    "_validate_config": "switches off RLlib's checks; ours stay",
+    "_validate_config": "switches off RLlib's checks; this package's stay",
     # Faults.
-    "restart_failed_env_runners": "",
-    "ignore_env_runner_failures": "",
+    "restart_failed_env_runners": "for one whose process ended or hangs; where a Python env "
+    "raises, it alone is made anew, as with restart_failed_sub_environments",
+    "ignore_env_runner_failures": "as in RLlib, only if restart_failed_env_runners is false",
     "max_num_env_runner_restarts": "",
     "delay_between_env_runner_restarts_s": "",
-    "restart_failed_sub_environments": "",
+    "restart_failed_sub_environments": "Python envs; the game is dropped and counted; "
+    "10 faults in a row end training",
     "num_consecutive_env_runner_failures_tolerance": "",
-    "env_runner_health_probe_timeout_s": "default 0.2: every round waits as long for lost ones",
+    "env_runner_health_probe_timeout_s": "default 0.2: every round waits this long for lost ones",
     "env_runner_restore_timeout_s": "",
     # The policy.
     "_rl_module_spec": "an RLModuleSpec whose module_class subclasses the algorithm's",
@@ -144,20 +146,20 @@ NOT_USED: dict[str, str] = {
     "extra_python_environs_for_worker": 'ray.init(runtime_env={"env_vars": {...}}) sets them',
     "num_gpus": "set num_gpus_per_learner",
     "_fake_gpus": "set num_gpus_per_learner: 0",
-    "observation_space": "the env's own spaces count",
-    "action_space": "the env's own spaces count",
+    "observation_space": "the env's own spaces are used",
+    "action_space": "the env's own spaces are used",
     "clip_rewards": "set standardize_rewards, or clip them in the env",
     "normalize_actions": "actions are discrete",
     "clip_actions": "actions are discrete",
-    "_is_atari": "wrap the env in what it needs",
+    "_is_atari": "wrap the env as needed",
     "render_env": "rllib evaluate CHECKPOINT --video FILE draws battles",
-    "action_mask_key": "the env hands its mask over as action_mask",
-    "gym_env_vectorize_mode": "num_envs_per_env_runner games share a process: more processes are "
-    "more num_env_runners",
-    "remote_worker_envs": "more processes are more num_env_runners",
-    "remote_env_batch_wait_ms": "more processes are more num_env_runners",
+    "action_mask_key": "the env provides its mask as action_mask",
+    "gym_env_vectorize_mode": "num_envs_per_env_runner games share a process: for more processes, "
+    "raise num_env_runners",
+    "remote_worker_envs": "for more processes, raise num_env_runners",
+    "remote_env_batch_wait_ms": "for more processes, raise num_env_runners",
     "max_requests_in_flight_per_env_runner": "an env runner is asked for one round at a time; "
-    "sampling: overlapped plays while others learn",
+    "sampling: overlapped plays while the learner learns",
     "rollout_fragment_length": _WHOLE_GAMES,
     "batch_mode": _WHOLE_GAMES,
     "episode_lookback_horizon": _EPISODES,
@@ -165,14 +167,14 @@ NOT_USED: dict[str, str] = {
     "compress_observations": "the replay keeps observations in the smallest type that holds them",
     "observation_filter": _NO_FILTER,
     "preprocessor_pref": _NO_FILTER,
-    "train_batch_size": "set train_batch_size_episodes: batches are whole games",
-    "_train_batch_size_per_learner": "set train_batch_size_episodes: batches are whole games, and "
-    "all learners share one",
-    "num_epochs": "set updates_per_episode: each update draws a batch of its own",
-    "minibatch_size": "set train_batch_size_episodes and updates_per_episode: an update takes its "
-    "batch whole",
-    "shuffle_batch_per_epoch": "set updates_per_episode: each update draws a batch of its own",
-    "max_requests_in_flight_per_learner": "updates wait for all learners",
+    "train_batch_size": "set train_batch_size_episodes: batches consist of whole games",
+    "_train_batch_size_per_learner": "set train_batch_size_episodes: batches consist of whole "
+    "games, and all learners share one",
+    "num_epochs": "set updates_per_episode: each update draws its own batch",
+    "minibatch_size": "set train_batch_size_episodes and updates_per_episode: an update uses its "
+    "whole batch",
+    "shuffle_batch_per_epoch": "set updates_per_episode: each update draws its own batch",
+    "max_requests_in_flight_per_learner": "updates always wait for all learners",
     "model": "set agent (recurrent or feed_forward), hidden_size and the mixer's options in "
     "training()",
     "optimizer": "set optimizer_name (rmsprop or adam), lr and grad_clip",
@@ -184,15 +186,15 @@ NOT_USED: dict[str, str] = {
     "policy_states_are_swappable": _ONE_POLICY,
     "algorithm_config_overrides_per_module": _ONE_POLICY + "; set settings directly",
     "observation_fn": _NO_FILTER,
-    "count_steps_by": "steps are env steps: all agents act in each",
+    "count_steps_by": "steps are env steps: all agents act in each one",
     "keep_per_episode_custom_metrics": "log them in a callback: metrics_logger.log_value(name, "
     'value, reduce="item_series")',
     "metrics_num_episodes_for_smoothing": "means are over exactly the games of the iteration, or "
     "of the evaluation",
     "metrics_episode_collection_timeout_s": "set sample_timeout_s",
-    "export_native_model_files": "rllib export CHECKPOINT writes TorchScript or ONNX",
+    "export_native_model_files": "rllib export CHECKPOINT writes ONNX or torch.export's format",
     "checkpoint_trainable_policies_only": "every checkpoint holds team_policy/, which acts alone",
-    # Old names of RLlib's own.
+    # RLlib's own old names.
     "env_task_fn": "change the env's task from a callback",
     "monitor": "rllib evaluate CHECKPOINT --video FILE draws battles",
     "evaluation_num_episodes": "set evaluation_duration",
@@ -207,7 +209,7 @@ NOT_USED: dict[str, str] = {
     "worker_cls": "set env_runner_cls",
     "enable_async_evaluation": "set evaluation_parallel_to_training",
     "custom_async_evaluation_function": "set custom_evaluation_function",
-    "always_attach_evaluation_results": "an iteration without an evaluation reports NaN for it",
+    "always_attach_evaluation_results": "an iteration without an evaluation reports NaN",
     "buffer_size": "set replay_capacity_episodes",
     "prioritized_replay": "set replay: prioritized",
     "learning_starts": "learning starts with train_batch_size_episodes games",
@@ -227,36 +229,35 @@ CANNOT: dict[str, str] = {
     "local_tf_session_args": _TENSORFLOW,
     "enable_tf1_exec_eagerly": _TENSORFLOW,
     "_tf_policy_handles_more_than_one_loss": _TENSORFLOW,
-    "torch_compile_learner": "RLlib compiles nothing of it in forward_train, and complete_update "
-    "for minutes: batches of whole games change their shape with every update",
+    "torch_compile_learner": "RLlib compiles nothing here with forward_train, and for minutes with "
+    "complete_update: batches of whole games change their shape with every update",
     "torch_compile_learner_what_to_compile": "see torch_compile_learner",
     "torch_compile_learner_dynamo_backend": "see torch_compile_learner",
     "torch_compile_learner_dynamo_mode": "see torch_compile_learner",
-    "torch_compile_worker": "env runners do not compile: RLlib's new ones have no such step",
+    "torch_compile_worker": "RLlib's new env runners do not compile",
     "torch_compile_worker_dynamo_backend": "see torch_compile_worker",
     "torch_compile_worker_dynamo_mode": "see torch_compile_worker",
-    "torch_skip_nan_gradients": "a loss that is no number stops training before weights change",
-    "disable_env_checking": "what breaks the contract of envs cannot be learned from",
+    "torch_skip_nan_gradients": "a loss that is not finite stops training before weights change",
+    "disable_env_checking": "an env that breaks the contract cannot be learned from",
     "num_gpus_per_env_runner": "acting runs on the CPU, where games are played",
-    "add_default_connectors_to_env_to_module_pipeline": "RLlib's connectors take no teams",
-    "add_default_connectors_to_module_to_env_pipeline": "RLlib's connectors take no teams",
-    "add_default_connectors_to_learner_pipeline": "RLlib's connectors take no teams",
+    "add_default_connectors_to_env_to_module_pipeline": "RLlib's connectors do not support teams",
+    "add_default_connectors_to_module_to_env_pipeline": "RLlib's connectors do not support teams",
+    "add_default_connectors_to_learner_pipeline": "RLlib's connectors do not support teams",
     "_env_to_module_connector": _CONNECTOR,
     "_module_to_env_connector": _CONNECTOR,
     "merge_env_runner_states": _STATES,
     "broadcast_env_runner_states": _STATES,
     "use_env_runner_state_server": "only RLlib's asynchronous algorithms push weights to it",
     "env_runner_state_server_max_concurrency": "see use_env_runner_state_server",
-    "num_aggregator_actors_per_learner": "batches of whole games are packed by the learner",
+    "num_aggregator_actors_per_learner": "the learner packs the batches of whole games",
     "max_requests_in_flight_per_aggregator_actor": "see num_aggregator_actors_per_learner",
     "_use_msgpack_checkpoints": "RLlib's new API stack does not read it",
     "_torch_grad_scaler_class": "a checkpoint would not hold its state; precision: bfloat16 needs "
     "none",
     "_torch_lr_scheduler_classes": "a checkpoint would not hold their state; lr takes a schedule",
     "_dont_auto_sync_env_runner_states": "only RLlib's asynchronous algorithms sync on their own",
-    "enable_rl_module_and_learner": "this is RLlib's new API stack; on the old one nothing runs",
-    "enable_env_runner_and_connector_v2": "this is RLlib's new API stack; on the old one nothing "
-    "runs",
+    "enable_rl_module_and_learner": "only RLlib's new API stack is supported",
+    "enable_env_runner_and_connector_v2": "only RLlib's new API stack is supported",
     **dict.fromkeys(
         (
             "sample_collector",
@@ -356,7 +357,7 @@ CANNOT: dict[str, str] = {
     ),
 }
 
-#: Attributes that `to_dict` spells otherwise; dicts may have either.
+#: Attributes that `to_dict` spells differently; dicts may use either.
 ALIASED = (
     "callbacks_class",
     "create_env_on_local_worker",

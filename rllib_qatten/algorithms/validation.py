@@ -1,4 +1,4 @@
-"""What settings may be, and what they may not be together."""
+"""Valid values of settings, and combinations that are not allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.prioritized_replay import check_priority_exponent
 from rllib_qatten.training.returns import RETURNS
 
-#: Settings that are one of a few names.
+#: Settings whose value is one of a few names.
 CHOICES = {
     "returns": RETURNS,
     "replay": ("uniform", "prioritized"),
@@ -21,7 +21,7 @@ CHOICES = {
     "parameter_sharing": SHARING,
     "precision": ("float32", "bfloat16"),
 }
-#: Least values of whole numbers; None: the setting may be None, where RLlib lets it.
+#: Minimum values of whole numbers; None: the setting may also be None, where RLlib allows it.
 LEAST = {
     "seed": None,
     "num_env_runners": 0,
@@ -88,7 +88,7 @@ def check_settings(config: Any) -> None:
     if config.sampling == "overlapped" and not (config.num_env_runners or config.in_evaluation):
         raise ValueError(
             "sampling: overlapped needs another process that plays while this one learns, but "
-            "num_env_runners is 0: set it to 1 or more, or take sampling: lockstep."
+            "num_env_runners is 0: set it to 1 or more, or set sampling: lockstep."
         )
     if not config.enable_rl_module_and_learner or config.framework_str != "torch":
         raise ValueError(f"{config.name} runs on RLlib's new API stack with framework: torch.")
@@ -98,7 +98,7 @@ def in_range(config: Any, name: str, low: float, high: float) -> None:
     """Checks one number.
 
     Raises:
-        ValueError: If it is none or lies outside.
+        ValueError: If it is not a number or out of range.
     """
     value = getattr(config, name)
     if not _is_number(value) or not low <= value <= high:
@@ -121,19 +121,19 @@ def _check_learners(config: Any) -> None:
         raise ValueError(
             "reg_over_padding counts padding up to the longest episode of the batch, and each of "
             f"num_learners: {config.num_learners} pads to its own longest: set reg_over_padding "
-            "to false, or take one learner."
+            "to false, or use one learner."
         )
 
 
 def _check_returns(config: Any) -> None:
-    """Refuses settings of returns that are not the chosen ones."""
+    """Refuses settings of returns other than the chosen kind."""
     if config.returns == "n_step" and config.td_lambda:
         raise ValueError(
             f"returns: n_step does not use lambda, but td_lambda is {config.td_lambda}: set it "
-            "to 0, or take returns: td_lambda."
+            "to 0, or set returns: td_lambda."
         )
     if config.returns != "n_step" and config.n_step != 1:
         raise ValueError(
-            f"n_step is {config.n_step}, but returns: {config.returns} does not use it: take "
+            f"n_step is {config.n_step}, but returns: {config.returns} does not use it: set "
             "returns: n_step."
         )

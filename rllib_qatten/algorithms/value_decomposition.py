@@ -1,4 +1,4 @@
-"""The algorithm that owns the loop; a subclass brings config and policy."""
+"""The algorithm that owns the training loop; a subclass supplies config and policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_qatten import keys
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
-from rllib_qatten.algorithms.doors import Doors
+from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
@@ -46,8 +46,8 @@ from rllib_qatten.training.effective_weights import report
 PLAY = "play"
 
 
-class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableAlgorithm):
-    """Plays whole episodes, keeps them, and learns from batches of them.
+class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, ResumableAlgorithm):
+    """Plays whole episodes, stores them, and learns from batches of them.
 
     A subclass names its config; the config names the policy.
     """
@@ -55,7 +55,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
     config_class: ClassVar[type[ValueDecompositionConfig]] = ValueDecompositionConfig
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A config built alone, `QMIXConfig()`, is that of the algorithm which names it."""
+        """A config built on its own, `QMIXConfig()`, belongs to the algorithm that names it."""
         super().__init_subclass__(**kwargs)
         if "config_class" in vars(cls):
             ValueDecompositionConfig.algorithms[cls.config_class] = cls
@@ -78,9 +78,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
         self.callbacks.append(StopsForEvaluation())
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
-        expected = (
-            "of a size not known beforehand" if size is None else f"at most {size / 2**30:.2f} GiB"
-        )
+        expected = "of unknown size" if size is None else f"at most {size / 2**30:.2f} GiB"
         say(
             f"{config.name} on {spec.engine}: {spec.n_agents} agents, {spec.n_actions} actions, "
             f"state from the {spec.state_source}; replay of {config.replay_capacity_episodes} "
@@ -89,12 +87,12 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
 
     @override(Algorithm)
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Becomes another trial in the same process, as Tune's `reuse_actors` asks."""
+        """Becomes another trial in the same process, for Tune's `reuse_actors`."""
         self.cleanup()
         config = self.get_default_config().update_from_dict(new_config)
         config.validate()
         config.freeze()
-        # What else RLlib's constructor makes of a config.
+        # What else RLlib's constructor derives from a config.
         self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)
         self.metrics = MetricsLogger(root=True, stats_cls_lookup=config.stats_cls_lookup)
         self.eval_env_runner_group = None
@@ -104,16 +102,16 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
-        """One iteration; its result also says what played the games, and how fast all went."""
+        """One iteration; the result also has the engine that played the games, and speeds."""
         every = self.config.evaluation_interval
         started, updates, evaluated = time.perf_counter(), self._updates_done, self._evaluated
         result = super().step()
         if self._updates_done > updates:
-            # Once an iteration: it costs a third of an update. Learners have the same weights.
+            # Once per iteration: it costs a third of an update. Learners have the same weights.
             weights, *_ = self.learner_group.foreach_learner(report, episodes=self._last_batch)
             result[LEARNER_RESULTS][DEFAULT_MODULE_ID] |= weights.get()
         if every and self._evaluated == evaluated:
-            # RLlib repeats the last evaluation, also if this one's env runners died; the keys must
+            # RLlib repeats the last evaluation, even if this one's env runners died; the keys must
             # stay, or CSV files lose the columns.
             result[keys.EVALUATION] = self._no_evaluation()
         seconds = time.perf_counter() - started
@@ -143,10 +141,10 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """One round: play, store, as many updates as the games earned, new weights to runners.
+        """One round: play, store, do the updates due for these games, send weights to env runners.
 
-        Overlapped, the updates are those that earlier rounds earned, and the round is played while
-        they are done. Nothing is under way between two rounds, whatever happens there.
+        Overlapped, the updates are those due for earlier rounds, and the round is played while
+        they run. Nothing is under way between two rounds, whatever happens.
         """
         if self.config.sampling == "overlapped":
             self.env_runner_group.foreach_env_runner_async(_play, tag=PLAY)
@@ -174,7 +172,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
         return episodes, results
 
     def _collected(self) -> tuple[list[Any], list[Any]]:
-        """Waits for a round under way; the games of a runner that is late come with a later one."""
+        """Waits for a round under way; a late env runner's games are returned with a later one."""
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             played = self.env_runner_group.fetch_ready_async_reqs(
                 tags=PLAY, timeout_seconds=self.config.sample_timeout_s
@@ -183,8 +181,8 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
         return episodes, [results for _, (_, results) in played]
 
     def _store(self, episodes: list[Any], results: list[Any]) -> None:
-        """Checks and keeps a round's games, which earn updates."""
-        self._silence.heard(bool(results), self.env_runner_group.num_healthy_env_runners())
+        """Checks and stores a round's games; updates become due for them."""
+        self._silence.heard(bool(results), self.env_runner_group)
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         updates = self.metrics.peek(keys.NUM_UPDATES, default=0)
         for result in results:
@@ -194,7 +192,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
         for episode in episodes:
             if isinstance(episode, Failure):
                 raise episode.error
-            # Here and not in the runner: what a remote one raises, RLlib would restart and repeat.
+            # Not in the env runner: RLlib would restart a remote one that raises, and repeat.
             assert_finite(episode, self.spec.engine)
         self.replay.add(episodes)
         self.metrics.log_value(keys.REPLAY_EPISODES, len(self.replay), reduce="max")
@@ -204,7 +202,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
             self._updates_due += finished * self.config.updates_per_episode
 
     def _learn(self) -> int:
-        """Does the updates that are due; how many."""
+        """Does the updates that are due; returns their number."""
         batch_size = self.config.train_batch_size_episodes
         updates = int(self._updates_due)
         if not updates or len(self.replay) < batch_size:
@@ -219,7 +217,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, Doors, ResumableA
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
                 learned = self.learner_group.update(**training_data(shares), timesteps=timesteps)
             if self.config.replay == "prioritized":
-                # Taken out: these are no results to report.
+                # Removed: these are not results to report.
                 errors = [r[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for r in learned]
                 indices = np.concatenate([share.indices for share in shares])
                 self.replay.update_priorities(indices, np.concatenate(errors, axis=None))
@@ -235,10 +233,10 @@ def _play(runner: TeamEnvRunner) -> tuple[Any, dict[str, Any]]:
 
 
 def training_data(shares: list[Drawn]) -> dict[str, Any]:
-    """One learner's share each, as `LearnerGroup.update` takes them.
+    """The learners' shares, as arguments of `LearnerGroup.update`.
 
-    Of a list of episodes RLlib would cut some in two, to share their steps evenly; of a list of
-    references each learner gets its own.
+    RLlib would cut some episodes of a list in two, to share steps evenly; from a list of references
+    each learner gets its own.
     """
     if len(shares) == 1:
         return {"episodes": shares[0].episodes}

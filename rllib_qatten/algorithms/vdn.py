@@ -9,7 +9,7 @@ from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 
 class VDNRLModule(ValueDecompositionRLModule):
-    """The policy of VDN: agent networks and their sum."""
+    """The policy of VDN: agent networks and the sum of their utilities."""
 
     mixer_class = VDNMixer
 

@@ -1,4 +1,4 @@
-"""WQMIX: QMIX that counts overestimated actions less (Rashid et al. 2020, arXiv 2006.10800)."""
+"""WQMIX: QMIX that weighs overestimated actions less (Rashid et al. 2020, arXiv 2006.10800)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOOK_GREEDY = "took_greedy"
 
 
 class WQMIXRLModule(ValueDecompositionRLModule):
-    """The policy of WQMIX: QMIX's beside an unrestricted central Q* on agents of its own.
+    """The policy of WQMIX: QMIX's, and an unrestricted central Q* with its own agent networks.
 
     Targets come from the central networks; QMIX chooses the actions.
     """
@@ -59,7 +59,7 @@ class WQMIXRLModule(ValueDecompositionRLModule):
     def target_value(
         self, batch: dict[str, Any], rows: Tensor | slice, utilities: Tensor, actions: Tensor
     ) -> Mixed:
-        """The central mixer's value, of the target central agents' utilities."""
+        """The central mixer's value of the target central agents' utilities."""
         central = batch[TARGET_CENTRAL_UTILITIES]
         return self.joint_value(self.target_mixer, batch, rows, central, actions)
 
@@ -81,7 +81,7 @@ class WQMIXRLModule(ValueDecompositionRLModule):
 
     @override(ValueDecompositionRLModule)
     def make_target_networks(self) -> None:
-        """Copies agents and the central mixer; QMIX's own mixer values no targets."""
+        """Copies agents and the central mixer; QMIX's own mixer is not used for targets."""
         self.target_agent = make_target_network(self.agent)
         self.target_central_agent = make_target_network(self.central_agent)
         self.target_mixer = make_target_network(self.central_mixer)
@@ -112,8 +112,8 @@ def weighted_td_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted TD loss plus the central one.
 
-    An error counts 1 if, optimistically, Q_tot is below its target or, centrally, the action is
-    greedy or its target beats the greedy action's value; else alpha.
+    An error has weight 1 if (optimistic) Q_tot is below its target, or (central) the action is
+    greedy or its target exceeds the greedy action's value; otherwise alpha.
 
     Args:
         forward: Output of `WQMIXRLModule.mix`.

@@ -24,7 +24,7 @@ from ray.rllib.core import (
     DEFAULT_MODULE_ID,
 )
 
-from rllib_qatten.folders import exchange, own_folder
+from rllib_qatten.files import exchange, own_folder
 from rllib_qatten.version import __version__
 
 #: Every file and its checksum, in the format of the command `sha256sum`.

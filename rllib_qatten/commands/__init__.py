@@ -1,4 +1,4 @@
-"""The commands of `rllib`, one a file of its name: a function whose arguments are the options.
+"""The commands of `rllib`, one per file: a function whose arguments are the options.
 
-Ray and torch take seconds to import: a command does so when it runs, not for `--help`.
+Ray and torch take seconds to import: a command imports them when it runs, not for `--help`.
 """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
@@ -22,25 +23,17 @@ if TYPE_CHECKING:
 
 
 def attention(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    checkpoint: Checkpoint,
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
-    seed: Annotated[
-        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
-    ] = 0,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENV",
-            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
-        ),
-    ] = None,
+    seed: Seed = 0,
+    env: Env = None,
     folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
     ] = Path("attention"),
 ) -> None:
     """Show how the mixer weighs the agents: figures, pages with the battle, arrays.
 
-    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
+    Runs no code from the checkpoint; only an environment that you name with --env does run.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise BadInput(
@@ -69,8 +62,8 @@ def attention(
             raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
         evaluation = evaluate(policy, teams, episodes, seed)
         battles = [
-            teams.battle(episode.state, episode.actions) if teams.drawable else None
-            for episode in evaluation.episodes
+            teams.battle(e.state, e.actions.astype(np.int64)) if teams.drawable else None
+            for e in evaluation.episodes
         ]
     spec = evaluation.spec
     games = []
@@ -107,7 +100,7 @@ def _end(episode: TeamEpisode) -> str:
 
 
 def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
-    """A table of means over the steps that agents began alive."""
+    """Prints a table of means over the steps that agents began alive."""
     engine = games[0].spec.engine
     line(f"{_name(policy)}, {engine}: {len(games)} greedy games")
     alive = np.concatenate([game.episode.alive[:-1] for game in games])

@@ -1,4 +1,4 @@
-"""`rllib evaluate`: plays, prints a small table, writes what was asked for."""
+"""`rllib evaluate`: plays games, prints a small table, writes the requested files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
@@ -21,43 +22,35 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    checkpoint: Checkpoint,
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to play.")] = 100,
-    seed: Annotated[
-        int, typer.Option(metavar="S", min=0, help="Of the games: same seed, same games.")
-    ] = 0,
+    seed: Seed = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="env_config.KEY=VALUE",
-            help="Play other games of the same shapes, e.g. env_config.engine=smax. Repeatable.",
+            help="Play other games with the same shapes, e.g. env_config.engine=smax. Repeatable.",
         ),
     ] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENV",
-            help="The environment, where it is not this package's: my_module:MyEnv. Runs its code.",
-        ),
-    ] = None,
+    env: Env = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write everything, game by game, as JSON."),
+        typer.Option("--json", metavar="FILE", help="Write all results, game by game, as JSON."),
     ] = None,
     video_file: Annotated[
         Path | None,
         typer.Option(
             "--video",
             metavar="FILE",
-            help="The first battle drawn as .gif or .mp4 (SMAX); or StarCraft II's replay of all "
-            "battles of the first game, .SC2Replay.",
+            help="Draw the first battle as .gif or .mp4 (SMAX), or save StarCraft II's replay "
+            "of all battles of the first game as .SC2Replay.",
         ),
     ] = None,
 ) -> None:
     """Play greedy games with a trained team: win rate, return, length, survival.
 
-    Runs no code of whoever made the checkpoint; only an environment that you name by --env.
+    Runs no code from the checkpoint; only an environment that you name with --env does run.
     """
     from rllib_qatten.experiment.file import assignment, override
     from rllib_qatten.experiment.process_environment import silence
@@ -67,7 +60,7 @@ def evaluate(
     for text in set_ or []:
         key, value = assignment(text, "--set")
         if not key.startswith("env_config."):
-            raise BadInput(f"--set {key}: an evaluation takes env_config.KEY=VALUE only.")
+            raise BadInput(f"--set {key}: only env_config.KEY=VALUE can be set for an evaluation.")
         override(settings, key, value)
     _evaluate(checkpoint, episodes, seed, settings["env_config"], env, json_file, video_file)
 
@@ -81,7 +74,7 @@ def _evaluate(
     json_file: Path | None,
     video_file: Path | None,
 ) -> None:
-    """Evaluates a checkpoint; `env_config` holds settings that differ from training's."""
+    """Evaluates a checkpoint; `env_config` holds the settings that differ from training."""
     from rllib_qatten.checkpoints import location
     from rllib_qatten.evaluation.environment import choose, make_games
     from rllib_qatten.evaluation.evaluate import evaluate as play
@@ -95,13 +88,16 @@ def _evaluate(
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)
         if video_file:
-            # Pillow comes with the extra that plays what can be drawn.
-            from rllib_qatten.drawing import video
+            # Pillow comes with the extra of the engine whose games can be drawn.
+            try:
+                from rllib_qatten.drawing import video
+            except ModuleNotFoundError as error:
+                raise BadInput(f"--video needs Pillow ({error}): pip install pillow.") from error
 
             video.check(video_file, teams)
             film = stack.enter_context(replacing(video_file))
         if json_file:
-            # Kept, whatever becomes of the video.
+            # Written even if the video fails.
             written = stack.enter_context(contextlib.ExitStack())
             results = written.enter_context(replacing(json_file))
         columns = ("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,4 +1,4 @@
-"""`rllib export`: a team's agent network as one file."""
+"""`rllib export`: a team's agent network as a single file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Annotated
 
 import typer
 
+from rllib_qatten.commands.arguments import Checkpoint
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)],
+    checkpoint: Checkpoint,
     form: Annotated[
-        str, typer.Option("--format", metavar="onnx|torch", help="ONNX, or torch.export's.")
+        str, typer.Option("--format", metavar="onnx|torch", help="ONNX, or torch.export's format.")
     ] = "onnx",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="team_policy.onnx or .pt2 in this folder."
+            "--output", "-o", metavar="FILE", help="The file (./team_policy.onnx or .pt2)."
         ),
     ] = None,
 ) -> None:
-    """Write the agent network as a file that acts without this package."""
+    """Write the agent network to a file that runs without this package."""
     from rllib_qatten.evaluation.export import export as write
     from rllib_qatten.evaluation.team_policy import TeamPolicy
 

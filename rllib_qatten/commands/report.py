@@ -14,13 +14,16 @@ from rllib_qatten.messages import printable
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Folders of runs, ended or not.", show_default=False),
+        typer.Argument(
+            metavar="RUN...", help="Folders of runs, finished or not.", show_default=False
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Of the page and its figures.")
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where the page and its figures go."),
     ] = Path("report"),
     aggregate: Annotated[
-        str, typer.Option(metavar="iqm|median", help="What joins the seeds.")
+        str, typer.Option(metavar="iqm|median", help="How to aggregate over seeds.")
     ] = "iqm",
     json: Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""`rllib schema`: what an experiment may hold, for editors."""
+"""`rllib schema`: the keys of an experiment file, for editors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import typer
 
 
 def schema() -> None:
-    """Print the JSON schema of experiment files: every key with its kind and meaning.
+    """Print the JSON schema of experiment files: every key with its type and meaning.
 
-    Editors complete and check YAML by it; docs/experiments.md says how.
+    Editors use it to complete and check YAML; see docs/experiments.md.
     """
     from rllib_qatten.experiment.schema import json_schema
 

@@ -1,4 +1,4 @@
-"""What commands print of files that anybody may have made: no markup, no control characters."""
+"""Output of commands that quotes untrusted files: no markup, no control characters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rllib_qatten.messages import printable
 
 
 def line(text: object, style: str | None = None) -> None:
-    """Prints a line, however wide the terminal is."""
+    """Prints a line, whatever the terminal's width."""
     _console().print(printable(text, longest=2000), soft_wrap=True, style=style)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; all columns but the first are numbers."""
+    """Prints a table; all columns except the first are numbers."""
     grid = Table(head[0], box=None, padding=(0, 2))
     for title in head[1:]:
         grid.add_column(title, justify="right")

@@ -1,4 +1,4 @@
-"""`rllib train`: reads experiments, changes them as asked, and launches them."""
+"""`rllib train`: reads experiments, applies the command line's changes, and launches them."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ def train(
         ),
     ] = None,
     num_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="Run the whole grid this many times.")
+        int | None, typer.Option(metavar="N", help="Number of runs of the whole grid.")
     ] = None,
     storage_path: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Where results go (~/ray_results)."),
+        typer.Option(metavar="FOLDER", help="Folder for results (~/ray_results)."),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Their folder in there (the experiment's name)."),
+        typer.Option(metavar="NAME", help="Subfolder for this run (the experiment's name)."),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             metavar="CHECKPOINT",
-            help="Continue from this checkpoint of an earlier run that you trust: it is unpickled.",
+            help="Start from this checkpoint of an earlier run, if you trust it: it is unpickled.",
         ),
     ] = None,
     restore: Annotated[
         bool,
         typer.Option(
             "--restore",
-            help="Continue all trials of a run that ended early; else as before.",
+            help="Continue all trials of a run that ended early, with the settings it had.",
         ),
     ] = False,
 ) -> None:
-    """Train what a YAML file describes.
+    """Run the experiment in a YAML file.
 
-    Ctrl-C, SIGTERM and SIGHUP stop after the running iteration, with a checkpoint, and say how to
-    continue.
+    Ctrl-C, SIGTERM and SIGHUP stop it after the running iteration, with a checkpoint, and print how
+    to continue.
     """
     from rllib_qatten.experiment.process_environment import prepare, silence
 
@@ -75,7 +75,7 @@ def train(
     from rllib_qatten.experiment.launch import train as launch
     from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
-    silence()  # again: importing Ray sets its loggers up
+    silence()  # again: importing Ray sets up its loggers
     given = words or []
     files = ([file] if file else []) + [Path(w) for w in given[given[:1] == ["file"] :]]
     if len(files) != 1:
@@ -83,20 +83,20 @@ def train(
     changes = Changes(tuple(stop or ()), tuple(set_ or ()), num_samples, storage_path, name)
     plans = [check(experiment) for experiment in read(files[0], changes)]
     if restore and resume:
-        raise BadInput("--restore and --resume exclude each other.")
+        raise BadInput("give either --restore or --resume, not both.")
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
-    if checkpoint:
-        say(f"{checkpoint}: {UNPICKLES}")
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:
         raise BadInput(
             f"--resume continues one run, but {files[0]} makes {trials}: "
             "choose one with --set KEY=VALUE and --num-samples 1."
         )
-    if checkpoint and (changed := differences(checkpoint, plans[0])):
-        typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
+    if checkpoint:
+        say(f"{checkpoint}: {UNPICKLES}")
+        if changed := differences(checkpoint, plans[0]):
+            typer.echo("\n  ".join(["Resumed with other settings:", *changed]), err=True)
     again = ["rllib", "train", "-f", str(files[0]), *changes.words()]
     raise typer.Exit(launch(plans, again, resume=checkpoint, restore=restore))

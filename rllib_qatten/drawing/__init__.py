@@ -1,1 +1,1 @@
-"""A trained team in pictures: battles, attention, video, one style."""
+"""Pictures of a trained team: battles, attention, video, in one style."""

@@ -1,4 +1,4 @@
-"""A game's weights as a figure for papers, after figure 4 of Qatten's."""
+"""A game's weights as a figure for papers, modeled on figure 4 of the Qatten paper."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rllib_qatten.drawing.style import HEAT, looks, marks
 from rllib_qatten.drawing.video import frames
 from rllib_qatten.evaluation.mixer_weights import WeighedGame
 
-#: Letters of a title in an inch.
+#: Characters of a title per inch.
 LETTERS = 14
 #: Panels in one row.
 ACROSS = 4
 
 
 def draw(game: WeighedGame) -> Figure:
-    """The battle; below, time downwards: attention, effective weights, health, lines."""
+    """The battle; below it, with time running down: attention, effective weights, health, lines."""
     weights = game.weights
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
     panels: list[Any] = [(_heat_map, f"attention of head {h}", x) for h, x in enumerate(heads)]
@@ -63,20 +63,20 @@ def draw(game: WeighedGame) -> Figure:
         axes.set_ylabel("step", fontsize=8)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    # Not matplotlib's wrapping, which takes names in dollar signs for formulas.
+    # Not matplotlib's wrapping, which takes text between dollar signs for formulas.
     title = textwrap.fill(game.title, max(20, round(LETTERS * size[0])))
     figure.suptitle(title, fontsize=9, parse_math=False)
     return figure
 
 
 def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float) -> None:
-    """[T, N], with a color bar of its own, as heads differ in their range."""
+    """[T, N], with its own color bar, since heads differ in range."""
     axes.grid(False)
     image = axes.imshow(values, cmap=HEAT, aspect="auto", interpolation="nearest", **limits)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=6)
     axes.set_xticks(range(game.spec.n_agents), game.labels, rotation=90, parse_math=False)
     alive = game.episode.alive[:-1]
-    rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # to be seen on yellow, too
+    rim = [Stroke(linewidth=2.2, foreground="black"), Normal()]  # visible on yellow, too
     for agent in np.flatnonzero(~alive.all(0)).tolist():
         died = int(alive[:, agent].argmin())
         axes.plot([agent, agent], [died, len(alive) - 0.5], "w:", linewidth=0.8)
@@ -84,12 +84,12 @@ def _heat_map(axes: Any, values: np.ndarray, game: WeighedGame, **limits: float)
 
 
 def _unit_heat_map(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
-    """[T, N], from 0 to 1 whatever occurs."""
+    """[T, N], always from 0 to 1."""
     _heat_map(axes, values, game, vmin=0, vmax=1)
 
 
 def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
-    """[T, H], one line a head."""
+    """[T, H], one line per head."""
     steps = np.arange(len(values))
     heads = [f"head {h}" for h in range(values.shape[1])]
     for (head, look), line in zip(looks(heads).items(), values.T, strict=True):
@@ -101,9 +101,9 @@ def _lines(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
 
 
 def _entropies(axes: Any, values: np.ndarray, game: WeighedGame) -> None:
-    """[T, H], beside the entropy of attention that is the same for all agents."""
+    """[T, H], with the entropy of uniform attention for comparison."""
     even = math.log(game.spec.n_agents)
     axes.axvline(
-        even, color="gray", linestyle="--", linewidth=0.8, label=f"even, ln {game.spec.n_agents}"
+        even, color="gray", linestyle="--", linewidth=0.8, label=f"uniform, ln {game.spec.n_agents}"
     )
     _lines(axes, values, game)

@@ -17,7 +17,7 @@ from rllib_qatten.drawing.style import HEAT
 from rllib_qatten.drawing.templates import render
 from rllib_qatten.evaluation.mixer_weights import WeighedGame
 
-#: Of the numbers in the page, after the point.
+#: Decimals of the numbers in the page.
 DIGITS = 5
 
 
@@ -25,14 +25,14 @@ def write(game: WeighedGame, file: Path) -> None:
     """Writes the page.
 
     Args:
-        game: What it shows; without a drawing where it is not known where units stood.
-        file: Where to.
+        game: The game; without a drawing if the units' positions are unknown.
+        file: The file to write.
     """
     folder = importlib.resources.files(__package__)
     style, script = (
         folder.joinpath(f"battle_page.{ending}").read_text("utf-8") for ending in ("css", "js")
     )
-    # Escaped so that nothing in it ends the script element, or begins another within.
+    # Escaped so that nothing in it can close the script element or open another.
     data = htmlsafe_json_dumps(shown(game), separators=(",", ":"))
     content = {"title": game.title, "data": data}
     page = render("drawing", "battle_page.html.jinja", content, style, script)
@@ -40,7 +40,7 @@ def write(game: WeighedGame, file: Path) -> None:
 
 
 def shown(game: WeighedGame) -> dict[str, Any]:
-    """What the page is told: heat maps [T, N], lines [T, H], and the battle."""
+    """The page's data: heat maps [T, N], lines [T, H], and the battle."""
     weights, episode, battle = game.weights, game.episode, game.battle
     heads = [] if weights.attention is None else list(np.moveaxis(weights.attention, 1, 0))
     maps = [_map(f"attention of head {h}", values) for h, values in enumerate(heads)]
@@ -77,7 +77,7 @@ def shown(game: WeighedGame) -> dict[str, Any]:
 
 
 def _map(name: str, values: np.ndarray, limits: tuple[int, int] | None = None) -> dict[str, Any]:
-    """A heat map; its colors span the limits, else what occurs."""
+    """A heat map; its colors span the limits, or else the values' range."""
     return {"name": name, "rows": _plain(values), "limits": limits}
 
 

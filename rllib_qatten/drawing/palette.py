@@ -1,19 +1,19 @@
 """Colors of every figure, page and video: safe for color-blind readers, readable in gray print.
 
-Okabe and Ito's palette (https://jfly.uni-koeln.de/color); nothing is told by color alone.
+Okabe and Ito's palette (https://jfly.uni-koeln.de/color); color is never the only cue.
 """
 
 from __future__ import annotations
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, YELLOW = "#56B4E9", "#E69F00", "#F0E442"
-#: Of lines and bars, on white and on black: without black, which is text's, and yellow, which is
-#: lost on white.
+#: Lines and bars, on white and on black: without black, the color of text, and yellow, which is
+#: hard to see on white.
 COLORS = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
-#: Text and axes. No color of anything else, so that a page can put its own in its place.
+#: Text and axes, and nothing else, so that a page can substitute its own color.
 INK = "#1f2328"
 
-#: What pages and videos are made of, by daylight and in the dark.
+#: Colors of pages and videos, in light and dark themes.
 LIGHT = {
     "ground": "#ffffff",
     "panel": "#f4f5f7",

@@ -10,9 +10,9 @@ from cycler import cycler
 
 from rllib_qatten.drawing.palette import COLORS, INK
 
-#: Of heat maps: even in lightness, the same for color-blind readers.
+#: Color map of heat maps: perceptually uniform and safe for color-blind readers.
 HEAT = "cividis"
-#: At most so many markers on a line.
+#: At most this many markers on a line.
 MARKS = 10
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vPX<>*"
@@ -27,7 +27,7 @@ class Look(NamedTuple):
 
 
 def looks(names: list[str]) -> dict[str, Look]:
-    """A look for each name: neighbors differ in color and marker, and all in one of three."""
+    """A look for each name: neighbors differ in color and marker, all in at least one of three."""
     return {
         name: Look(
             COLORS[i % len(COLORS)],
@@ -39,7 +39,7 @@ def looks(names: list[str]) -> dict[str, Look]:
 
 
 def marks(points: int) -> int:
-    """Every which point of a line gets a marker, so that they do not crowd."""
+    """The number of points per marker on a line, so that markers do not crowd."""
     return max(1, points // MARKS)
 
 
@@ -67,10 +67,10 @@ def use_style() -> None:
         "lines.linewidth": 1.8,
         "lines.markersize": 5,
         "savefig.dpi": 200,
-        # Names come from files of anybody: no formulas, and no LaTeX, which runs programs.
+        # Names come from untrusted files: no formulas, and no LaTeX, which runs programs.
         "text.parse_math": False,
         "text.usetex": False,
-        # Text stays text, and the same figure is the same file.
+        # Text stays text, and the same figure gives the same file.
         "svg.fonttype": "none",
         "svg.hashsalt": "rllib_qatten",
     }

@@ -1,4 +1,4 @@
-"""Pages that need nothing else: no network, no other file, and no script but their own."""
+"""Self-contained pages: no network, no other files, no scripts but their own."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rllib_qatten.drawing import palette
 
 
 def render(room: str, name: str, content: dict[str, Any], style: str, script: str = "") -> str:
-    """The page that a template makes of its content, in the colors of `palette`.
+    """Renders a template with its content, in the colors of `palette`.
 
-    Whatever is in the content is shown as text. Should some of it come to stand as markup all the
-    same, the page's Content-Security-Policy lets no script, style or address in it work: it names
-    the one style and the one script by their sums.
+    All content is shown as text. Should any of it end up as markup after all, the page's
+    Content-Security-Policy blocks scripts, styles and addresses in it: it allows a single style and
+    a single script, by their hashes.
 
     Args:
         room: The folder of this package that holds the template.
-        name: The template's; it puts `policy`, `style` and `script` in their places.
-        content: What it shows.
+        name: The template's name; it inserts `policy`, `style` and `script`.
+        content: The template's variables.
         style: The page's CSS.
         script: Its JavaScript.
     """
@@ -47,6 +47,6 @@ def render(room: str, name: str, content: dict[str, Any], style: str, script: st
 
 
 def _source(text: str) -> str:
-    """A part of the page as its policy names it."""
+    """A part of the page in its policy's notation."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

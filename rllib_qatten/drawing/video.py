@@ -1,4 +1,4 @@
-"""A battle as a file to watch: drawn as GIF or MP4, or the engine's own replay.
+"""A battle as a video: drawn as GIF or MP4, or the engine's own replay.
 
 A frame shows where units stand, how healthy they are, whom they attack, and who just died.
 """
@@ -20,16 +20,16 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.episode import TeamEpisode
 
 GIF, MP4 = ".gif", ".mp4"
-#: Pixels; drawn larger and shrunk, for smooth edges.
+#: Pixels; frames are drawn larger and scaled down, for smooth edges.
 WIDTH, MAX_HEIGHT, MARGIN, SCALE = 640, 480, 40, 2
 FRAME_MS, LAST_FRAMES = 160, 10  # the end is held
 
 
 def check(file: Path, teams: TeamVector) -> None:
-    """Refuses what `write` could not make of these games.
+    """Refuses what `write` cannot produce from these games.
 
     Raises:
-        BadInput: For another ending, the wrong engine or a package that is missing.
+        BadInput: For an unknown suffix, the wrong engine or a missing package.
     """
     ending, engine, own = file.suffix.lower(), teams.spec.engine, teams.replay_ending
     if own and ending == own.lower():
@@ -38,7 +38,7 @@ def check(file: Path, teams: TeamVector) -> None:
         instead = f", or {own} ({engine}'s own)" if own else f"; {engine} saves no replays"
         raise BadInput(f"--video {file}: its name must end with .gif or .mp4{instead}.")
     if not teams.drawable:
-        instead = f"; take {own}" if own else ""
+        instead = f"; use {own}" if own else ""
         raise BadInput(
             f"--video {file}: cannot be drawn, as {engine} does not say where units stand{instead}."
         )
@@ -49,12 +49,12 @@ def check(file: Path, teams: TeamVector) -> None:
 
 
 def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
-    """Writes what the file's ending says.
+    """Writes the format that the file's suffix names.
 
     Args:
         episode: The battle to draw.
-        teams: Games that were played, the first of which saves the replay, if that is asked for.
-        file: Where to; see `check`.
+        teams: The games; the first one saves the replay, if that is requested.
+        file: The file to write; see `check`.
 
     Raises:
         EngineFailed: If the engine saved no replay.
@@ -63,7 +63,7 @@ def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
     if ending not in (GIF, MP4):
         file.write_bytes(teams.save_replay())
         return
-    images = list(frames(teams.battle(episode.state, episode.actions), episode))
+    images = list(frames(teams.battle(episode.state, episode.actions.astype(np.int64)), episode))
     if ending == MP4:
         _write_mp4(images, file)
     else:
@@ -75,11 +75,11 @@ def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
 def frames(
     battle: Battle, episode: TeamEpisode, theme: dict[str, str] = DARK
 ) -> Iterator[Image.Image]:
-    """T+1 images of a battle, of the part of the map that was in use.
+    """T+1 images of a battle, cropped to the part of the map that was used.
 
     Args:
-        battle: Where units stood.
-        episode: How it went.
+        battle: The units' positions.
+        episode: The game.
         theme: LIGHT or DARK of `palette`.
     """
     n = episode.actions.shape[1]
@@ -114,7 +114,7 @@ def frames(
 
 
 def _write_mp4(images: list[Image.Image], file: Path) -> None:
-    """H.264 in the pixel format that every player takes."""
+    """H.264 in the pixel format that every player supports."""
     import av
 
     with av.open(str(file), "w", format="mp4") as video:
@@ -135,7 +135,7 @@ def _pixels(
     span = np.maximum(high - low, 0.15)
     edge = np.array([2 * MARGIN, 2 * MARGIN])
     scale = float(((np.array([WIDTH, MAX_HEIGHT]) - edge) / span).min())
-    height = 2 * round((span[1] * scale + edge[1]) / 2)  # even, as H.264 has it
+    height = 2 * round((span[1] * scale + edge[1]) / 2)  # even, as H.264 requires
     size = np.array([WIDTH, height]) * SCALE
     places = (positions - (low + high) / 2) * [1, -1]  # up is up
     return (int(size[0]), int(size[1])), size / 2 + places * scale * SCALE, radii * scale * SCALE

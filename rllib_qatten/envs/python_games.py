@@ -137,9 +137,15 @@ def checked(
         finally:
             for call, before in own.items():
                 vars(env).pop(call) if before is None else setattr(env, call, before)
-        say(f"{name} raised {raised[0]!r} in its check and is made anew (fault {attempt}).")
+        if _worth_telling(attempt):
+            say(f"{name} raised {raised[0]!r} in its check and is made anew (fault {attempt}).")
         env = make()
     raise AssertionError("not reached")
+
+
+def _worth_telling(fault: int) -> bool:
+    """Not hundreds of lines."""
+    return fault <= 3 or fault.bit_count() == 1
 
 
 def _noting(call: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
@@ -302,7 +308,7 @@ class PythonGames:
             ) from error
         if isinstance(error, StepFailedRecreateEnvError):
             return  # RLlib's promise: not a word
-        if self.restarts <= 3 or self.restarts.bit_count() == 1:  # not hundreds of lines
+        if _worth_telling(self.restarts):
             say(
                 f"{self._raised(error, where)}. The game is dropped and the env made anew "
                 f"(fault {self.restarts} here)."

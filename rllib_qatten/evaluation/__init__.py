@@ -1,1 +1,1 @@
-"""What to do with a trained team: act, evaluate, export, watch."""
+"""Using a trained team: act, evaluate, export, analyze."""

@@ -1,7 +1,7 @@
-"""The games that a trained team plays in: as its checkpoint names them, or as the user does.
+"""The games that a trained team plays: those its checkpoint names, or those the user names.
 
-A checkpoint may be a stranger's. It chooses among the environments that this package ships and
-the packages of the extra `envs`; what else it names is code, which only the user can ask for.
+A checkpoint may be untrusted. It can choose among the environments that this package ships and the
+packages of the extra `envs`; anything else it names is code, which only the user can ask for.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rllib_qatten.envs.agent_ids import check_same_order
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 
-#: Environments that a checkpoint may name; no setting of theirs names code.
+#: Environments that a checkpoint may name; none of their settings names code.
 SHIPPED = ("smac", "matrix_game", "two_step_game")
-#: Those that have a setting which does, and the packages that a checkpoint may name in it.
+#: Those with a setting that does, and the packages that a checkpoint may name in it.
 ADAPTERS = {
     "pettingzoo": ("env", ("pettingzoo", "mpe2")),
     "gymnasium": ("id", ("lbforaging", "rware")),
@@ -32,17 +32,17 @@ ADAPTERS = {
 def make_games(
     policy: TeamPolicy, episodes: int, env_config: dict[str, Any], env: str | None = None
 ) -> TeamVector:
-    """The games that a team was trained in, or others of the same shapes.
+    """The games that a team was trained on, or others of the same shapes.
 
     Args:
         policy: The team.
-        episodes: How many are to be played; not more than these are made.
-        env_config: Settings of the environment that are to differ from training.
-        env: The environment, as in an experiment. Needed where the checkpoint names one that this
-            package does not ship, which is code; the same name says that it is trusted.
+        episodes: How many will be played; at most this many games are created.
+        env_config: Settings of the environment that differ from training.
+        env: The environment, as in an experiment. Needed if the checkpoint names one that this
+            package does not ship, which is code; repeating the name says that it is trusted.
 
     Raises:
-        BadInput: If the environment is not trusted, can't be made, or its shapes differ.
+        BadInput: If the environment is not trusted, can't be created, or its shapes differ.
     """
     trained = policy.metadata["environment"]
     name, config = choose(policy, env_config, env)
@@ -52,9 +52,9 @@ def make_games(
         teams = make_teams(name, config, games, trained["team_reward"], rules)
     except (ValueError, ModuleNotFoundError) as error:
         raise BadInput(str(error)) from error
-    except Exception as error:  # what settings that somebody made up bring an env to raise
+    except Exception as error:  # made-up settings may make an env raise anything
         raise BadInput(
-            f"the environment {name} {config} cannot be made: {type(error).__name__}: {error}"
+            f"the environment {name} {config} cannot be created: {type(error).__name__}: {error}"
         ) from error
     layout, spec = policy.network.layout, teams.spec
     needs = (layout.n_agents, layout.observation_size, layout.n_actions)
@@ -73,7 +73,7 @@ def make_games(
 def choose(
     policy: TeamPolicy, env_config: dict[str, Any], env: str | None
 ) -> tuple[str, dict[str, Any]]:
-    """The environment's name and config, if they run no code but the package's or the user's.
+    """The environment's name and config, if they only run code of the package or the user.
 
     Args:
         policy: The team.
@@ -81,18 +81,18 @@ def choose(
         env: As for `make_games`.
 
     Raises:
-        BadInput: Otherwise, with the way to name it.
+        BadInput: Otherwise, with how to name it.
     """
     trained, algorithm = policy.metadata["environment"], policy.metadata["algorithm"]
     name, config = trained["env"], trained["env_config"] | env_config
     if name is None and env is None:
         raise BadInput(
-            "the environment, or its env_config, was given as Python code, which no checkpoint "
-            "holds in a readable form: name it, --env my_package.my_module:MyEnv, or, if you trust "
+            "the environment, or its env_config, was given as Python code, which a checkpoint "
+            "cannot hold as text: name it, --env my_package.my_module:MyEnv, or, if you trust "
             f"the checkpoint, {algorithm}.from_checkpoint(CHECKPOINT).evaluate() in Python."
         )
     setting, packages = ADAPTERS.get(name, (None, ()))
-    # Naming an adapter's own code is naming the environment, and so is setting it.
+    # Naming or setting the code that an adapter runs is naming the environment.
     if env is not None and not (setting and env in (name, config.get(setting))):
         return env, config
     if setting and setting not in env_config and env != config.get(setting):
@@ -109,12 +109,12 @@ _REPEAT = (
 
 
 def _assert_shipped(name: str, path: str, packages: tuple[str, ...]) -> None:
-    """Makes sure that an adapter's setting names an environment of one of these packages."""
+    """Verifies that an adapter's setting names an environment of one of these packages."""
     module, _, attribute = path.rpartition(":") if name == "gymnasium" else (path, "", "")
     package = module.partition(".")[0]
     if package in packages and ":" not in module:
         with _without_working_directory(), contextlib.suppress(ImportError):
-            # First from where packages are installed; `make_teams` says what is missing.
+            # Looked up where packages are installed first; `make_teams` says what is missing.
             importlib.import_module(package)
         if not attribute or _is_of(package, attribute):
             return
@@ -122,17 +122,17 @@ def _assert_shipped(name: str, path: str, packages: tuple[str, ...]) -> None:
 
 
 def _is_of(package: str, env_id: str) -> bool:
-    """Whether gymnasium makes this id by code of the package; True if there is no such id."""
+    """Whether gymnasium creates this id with the package's code; True if there is no such id."""
     try:
         entry = gym.spec(env_id).entry_point
     except gym.error.Error:
-        return True  # which `make_teams` refuses with the nearest one
+        return True  # `make_teams` refuses it and names the nearest one
     return isinstance(entry, str) and entry.partition(":")[0].partition(".")[0] == package
 
 
 @contextlib.contextmanager
 def _without_working_directory() -> Iterator[None]:
-    """There a stranger's files may lie, with a module of a package's name among them."""
+    """The working directory may hold untrusted files, such as a module with a package's name."""
     path, here = list(sys.path), os.getcwd()
     sys.path[:] = [entry for entry in path if entry not in ("", here)]
     try:

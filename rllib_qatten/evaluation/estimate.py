@@ -7,18 +7,18 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
-#: What an interval holds.
+#: The confidence level of an interval.
 CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass
 class Estimate:
-    """A mean, or another number of its kind, with its interval; NaN where too little is known.
+    """A mean, or a similar statistic, with its interval; NaN where too little is known.
 
     Attributes:
         mean: The number itself.
-        low: Where its interval begins.
-        high: Where its interval ends.
+        low: The interval's lower end.
+        high: The interval's upper end.
     """
 
     mean: float
@@ -41,16 +41,16 @@ class Estimate:
         return cls(hits / tries, float(interval.low), float(interval.high))
 
     def cells(self, form: str) -> tuple[str, str]:
-        """The number and its interval as a table shows them, each number in this format."""
+        """The number and its interval as table cells, each number in this format."""
         if not np.isfinite(self.low):
             return form.format(self.mean), "-"
         return form.format(self.mean), f"{form.format(self.low)} .. {form.format(self.high)}"
 
     def to_dict(self) -> dict[str, float | None]:
-        """As JSON has it."""
+        """The fields as JSON values."""
         return {name: or_none(value) for name, value in dataclasses.asdict(self).items()}
 
 
 def or_none(value: float) -> float | None:
-    """JSON knows no NaN."""
+    """JSON has no NaN."""
     return None if np.isnan(value) else value

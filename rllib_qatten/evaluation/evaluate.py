@@ -1,4 +1,4 @@
-"""Greedy games of a trained team: what it wins, how long it takes, who survives."""
+"""Greedy games of a trained team: win rate, return, length, survival."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from rllib_qatten.rollout.quotas import play_shares
 
 @dataclasses.dataclass
 class Evaluation:
-    """Games that were played and what they say.
+    """Evaluation games and their statistics.
 
     Attributes:
-        spec: The team's, in the environment that was played.
+        spec: The team's spec, in the environment that was played.
         episodes: The games.
-        dropped: Games that ended without a result, such as crashed ones; not among the others.
+        dropped: Number of games without a result, such as crashed ones; not among the episodes.
         env_steps: Steps of all games.
-        env_steps_per_second: Speed from the second step on, as the first one may compile; NaN if
-            there was no second.
+        env_steps_per_second: Speed from the second step on, since the first one may compile; NaN
+            if there was only one.
     """
 
     spec: TeamSpec
@@ -38,7 +38,7 @@ class Evaluation:
 
     @property
     def win_rate(self) -> Estimate | None:
-        """Share of games won, with Wilson's interval; None if these games are not won or lost."""
+        """Share of games won, with Wilson's interval; None for games that are not won or lost."""
         if not self.spec.is_battle:
             return None
         wins, games = sum(bool(e.won) for e in self.episodes), len(self.episodes)
@@ -56,16 +56,16 @@ class Evaluation:
 
     @property
     def survival(self) -> np.ndarray:
-        """[N]: in which share of the games an agent was alive at the end."""
+        """[N]: the share of games in which an agent was alive at the end."""
         return np.mean([e.alive[-1] for e in self.episodes], 0)
 
     @property
     def time_alive(self) -> np.ndarray:
-        """[N]: the mean over games of the share of its steps that an agent began alive."""
+        """[N]: the share of steps that an agent began alive, mean over games."""
         return np.mean([e.alive[:-1].mean(0) for e in self.episodes], 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it, game by game too."""
+        """Everything as JSON values, including each game."""
         agents = zip(map(str, self.spec.agents), self.survival, self.time_alive, strict=True)
         return {
             "engine": self.spec.engine,
@@ -101,14 +101,14 @@ def evaluate(
     seed: int | None = None,
     on_games: Callable[[int], None] = lambda ended: None,
 ) -> Evaluation:
-    """Plays greedy games, exactly as many as asked for.
+    """Plays greedy games, exactly as many as requested.
 
     Args:
-        policy: The team; its games begin anew.
+        policy: The team; it is reset.
         teams: Games to play in, as from `make_games`.
         episodes: How many games.
-        seed: Of the games; the same one gives the same games.
-        on_games: Called with the number of games that ended, when some did.
+        seed: Seed of the games; the same seed gives the same games.
+        on_games: Called with the number of games that just ended.
 
     Raises:
         EnvFailed: If an environment raises, or gives NaN or infinity.

@@ -17,7 +17,7 @@ from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.files import replacing
 
-#: Format -> ending of its files.
+#: Format -> suffix of its files.
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 INPUTS = ("observations", "last_actions", "hidden")
 OUTPUTS = ("utilities", "next_hidden")
@@ -29,13 +29,13 @@ def export(policy: TeamPolicy, form: str = "onnx", file: Path | None = None) -> 
     Inputs: `observations` [G, N, O] float32, `last_actions` [G, N] int64 (-1 in a game's first
     step), `hidden` [G, N, h] float32 (zeros in a game's first step). Outputs: `utilities`
     [G, N, A], of which the best legal one is the agent's action, and `next_hidden` [G, N, h].
-    One-hot actions and agent ids are made inside. The metadata of `policy.json` come along: in
+    One-hot actions and agent ids are computed inside. The metadata of `policy.json` is included: in
     ONNX as its metadata, each value as JSON; in torch's format as the extra file `policy.json`.
 
     Args:
         policy: What to export.
-        form: "onnx", or "torch": `torch.export`'s, since TorchScript is no longer kept up.
-        file: Where to; by default `team_policy` with the format's ending, in this folder.
+        form: "onnx", or "torch" for `torch.export`'s, since TorchScript is no longer maintained.
+        file: The file; by default `team_policy` with the format's suffix, in the working directory.
 
     Returns:
         The file.
@@ -55,7 +55,7 @@ def export(policy: TeamPolicy, form: str = "onnx", file: Path | None = None) -> 
             )
     file = file or Path("team_policy").with_suffix(FORMATS[form])
     network = policy.network
-    # Two games: with one, the axis would be taken for a constant.
+    # Two games: with one, the exporter would take the axis for a constant.
     example = (
         torch.zeros(2, network.layout.n_agents, network.layout.observation_size),
         torch.full((2, network.layout.n_agents), -1),
@@ -71,7 +71,7 @@ def export(policy: TeamPolicy, form: str = "onnx", file: Path | None = None) -> 
         graph = torch.onnx.export(
             program, dynamo=True, input_names=INPUTS, output_names=OUTPUTS, verbose=False
         )
-        assert graph is not None  # as it is when asked to write a file itself
+        assert graph is not None  # None only if the exporter writes a file itself
         for name, value in policy.metadata.items():
             graph.model.metadata_props[name] = json.dumps(value)
         graph.save(temporary)
@@ -80,7 +80,7 @@ def export(policy: TeamPolicy, form: str = "onnx", file: Path | None = None) -> 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Torch's exporter speaks of its own insides: of operators it skips, of its deprecations."""
+    """Silences torch's exporter, which reports skipped operators and its own deprecations."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

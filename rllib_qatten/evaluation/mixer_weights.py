@@ -1,7 +1,7 @@
-"""How a trained mixer weighs the agents, step by step of recorded games.
+"""How a trained mixer weighs the agents, step by step in recorded games.
 
-The mixer is no part of what acts: its weights lie beside the team's in the checkpoint, and are
-read as those are, without a pickle.
+Acting does not need the mixer: its weights are stored next to the team's in the checkpoint, and
+are read the same way, without a pickle.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 @dataclass(frozen=True)
 class Weights:
-    """What a mixer made of the T joint actions of one game.
+    """A mixer's outputs for the T joint actions of one game.
 
     Attributes:
         q_tot: [T] value of the joint action.
         utilities: [T, N] of the actions taken.
         effective_weights: [T, N] dQ_tot/dQ_i at these utilities.
-        attention: [T, H, N], or None if the mixer has none, as of `head_weights`.
-        head_weights: [T, H] w_h of Q_tot = c(s) + sum_h w_h Q^h; 1 where heads are simply added.
+        attention: [T, H, N], or None if the mixer has none; so is `head_weights`.
+        head_weights: [T, H] w_h of Q_tot = c(s) + sum_h w_h Q^h; 1 if heads are added unweighted.
     """
 
     q_tot: np.ndarray
@@ -47,12 +47,12 @@ class Weights:
 
     @property
     def entropies(self) -> np.ndarray | None:
-        """[T, H] of each head's attention over the agents, in nats: log N where all get alike."""
+        """[T, H] entropy of each head's attention over the agents, in nats: log N if uniform."""
         return None if self.attention is None else entr(self.attention).sum(-1)
 
 
 def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
-    """The agent network and the mixer of a checkpoint, on the CPU; Ray is not started.
+    """The agent network and the mixer of a checkpoint, on the CPU, without starting Ray.
 
     Args:
         checkpoint: As for `TeamPolicy.from_checkpoint`.
@@ -65,7 +65,7 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
     name = metadata["algorithm"]
     if mixer is None:
         raise BadInput(
-            f"{checkpoint}: holds no mixer that is read without running code from it; checkpoints "
+            f"{checkpoint}: holds no mixer that can be read without running its code; checkpoints "
             "of this version do. If you trust it, save it again with a few lines of Python: "
             f"from rllib_qatten import {name}; {name}.from_checkpoint({str(checkpoint)!r})"
             f".save_to_path({f'{checkpoint}_again'!r})"
@@ -77,12 +77,12 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
         if isinstance(module.mixer, Mixer):
             module.agent.load_state_dict(network.network.state_dict())
             module.mixer.load_state_dict(mixer.weights)
-    except Exception as error:  # whatever options that somebody made up bring a mixer to raise
+    except Exception as error:  # made-up options may make a mixer raise anything
         raise BadInput(f"{checkpoint}: its mixer cannot be built: {error}") from error
     if not isinstance(module.mixer, Mixer):
         raise BadInput(
-            f"{name} has no mixer: no Q_tot is made of its utilities, so that there are no weights "
-            "to show. Take a checkpoint of Qatten, QMIX, VDN, QLinear, QPLEX or WQMIX."
+            f"{name} has no mixer: its utilities are not mixed into a Q_tot, so it has no "
+            "weights to show. Use a checkpoint of Qatten, QMIX, VDN, QLinear, QPLEX or WQMIX."
         )
     return module
 
@@ -107,17 +107,17 @@ def _module(name: str, metadata: dict[str, Any], mixer: StoredMixer) -> ValueDec
         "standardize_rewards": False,
         "mixer": mixer.about["options"],
     }
-    with torch.device("meta"):  # shapes alone, which take no memory
+    with torch.device("meta"):  # only shapes, which take no memory
         expected = _count(config.rl_module_class.make_mixer(spec, model_config).state_dict())
     found = _count(mixer.weights)
     if found != expected:
-        raise ValueError(f"{expected:,} weights by its options, but {found:,} in the file")
+        raise ValueError(f"its options imply {expected:,} weights, but the file has {found:,}")
     module: ValueDecompositionRLModule = config.rl_module_class(
         observation_space=TeamSpace(spec),
         action_space=gym.spaces.MultiDiscrete([spec.n_actions] * spec.n_agents),
         model_config=model_config,
     )
-    module.make_target_networks()  # WQMIX's tells them apart
+    module.make_target_networks()  # loading WQMIX's state needs them
     return module
 
 
@@ -126,13 +126,13 @@ def _count(weights: dict[str, torch.Tensor]) -> int:
 
 
 def weigh(module: ValueDecompositionRLModule, episode: TeamEpisode) -> Weights:
-    """What the mixer makes of a game's joint actions.
+    """The mixer's outputs for a game's joint actions.
 
     Args:
-        module: As from `load_module`.
+        module: From `load_module`.
         episode: A game of its team, of T steps.
     """
-    packed = pack([episode])  # of one episode: entries in order of time
+    packed = pack([episode])  # of one episode, so entries are in order of time
     batch = {name: torch.from_numpy(array) for name, array in packed.items()}
     mixed, utilities, effective = effective_weights(module, batch)
     heads = mixed.head_weights
@@ -149,14 +149,14 @@ def weigh(module: ValueDecompositionRLModule, episode: TeamEpisode) -> Weights:
 
 @dataclass(frozen=True)
 class WeighedGame:
-    """A game and what the mixer made of it; what pictures and files are made from.
+    """A game with the mixer's outputs; figures, pages and files are made from it.
 
     Attributes:
-        title: What played where, and how it ended.
-        spec: The team's.
+        title: Who played where, and how the game ended.
+        spec: The team's spec.
         episode: The game.
-        weights: The mixer's.
-        battle: Where units stood; None if that is not known.
+        weights: The mixer's outputs.
+        battle: The units' positions; None if unknown.
     """
 
     title: str
@@ -167,14 +167,14 @@ class WeighedGame:
 
     @property
     def labels(self) -> list[str]:
-        """[N] the agents' types and places, or their ids where types are not known."""
+        """[N] the agents' types and indices, or their ids if types are unknown."""
         if self.battle is None:
             return [printable(agent, 60) for agent in self.spec.agents]
         return [f"{kind} {i}" for i, kind in enumerate(self.battle.types[: self.spec.n_agents])]
 
     @property
     def vitality(self) -> tuple[str, np.ndarray] | None:
-        """Health [T, N] of the agents, or whether they live; None if that never changes."""
+        """Health [T, N] of the agents, or whether they are alive; None if that never changes."""
         steps, n = len(self.episode), self.spec.n_agents
         if self.battle is not None:
             return "health", self.battle.health[:steps, :n]
@@ -182,7 +182,7 @@ class WeighedGame:
         return None if alive.all() else ("alive", alive.astype(np.float32))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All numbers by name; shapes as where they come from, absent where not known."""
+        """All arrays by name, with the shapes of their sources; absent if unknown."""
         weights, battle = self.weights, self.battle
         found = {
             **vars(weights),

@@ -16,7 +16,7 @@ from rllib_qatten.rollout.exploration import greedy
 
 
 class TeamPolicy:
-    """A team that plays greedily, one call per step, and remembers its games' history.
+    """A team that plays greedily, one call per step, and keeps its games' histories.
 
         team = TeamPolicy.from_checkpoint("checkpoint_000010")
         team.reset()
@@ -26,13 +26,13 @@ class TeamPolicy:
 
     Attributes:
         network: The agent network.
-        metadata: What the checkpoint says of the policy, as in its `policy.json`.
+        metadata: The content of the checkpoint's `policy.json`.
         agents: The agents' ids, in the order of axis N.
-        utilities: [N, A] or [G, N, A], of the last step and all actions, legal or not.
+        utilities: [N, A] or [G, N, A], those of the last step, for all actions, legal or not.
     """
 
     def __init__(self, network: ActingNetwork, metadata: dict[str, Any]) -> None:
-        """Takes over what `from_checkpoint` reads."""
+        """Takes what `from_checkpoint` reads."""
         self.network = network
         self.metadata = metadata
         self.agents: tuple[Hashable, ...] = agent_ids(metadata["agents"])
@@ -40,12 +40,12 @@ class TeamPolicy:
 
     @classmethod
     def from_checkpoint(cls, path: Any) -> TeamPolicy:
-        """Reads the team of a checkpoint; no code of whoever made it is run.
+        """Reads the team of a checkpoint without running any code from it.
 
         Args:
             path: The folder of a checkpoint, as str or Path, with ~ or file://; Tune's Checkpoint
-                or Result; or the folder of a trial or a run, of which the checkpoint with the best
-                greedy games before it is taken, else the newest, and a line says which.
+                or Result; or the folder of a trial or a run: then the checkpoint with the best
+                greedy games is used, else the newest, and a message says which.
 
         Raises:
             BadInput: If it is not a checkpoint of this package, or was cut short or altered.
@@ -53,13 +53,13 @@ class TeamPolicy:
         return cls(*read(path))
 
     def agent(self, agent: Hashable) -> AgentPolicy:
-        """One of the agents alone, with a history of its own.
+        """A single agent of the team, with its own history.
 
         Args:
-            agent: Its id or its place; an id goes first.
+            agent: Its id or its index; an id takes precedence.
 
         Raises:
-            BadInput: If there is none such.
+            BadInput: If there is no such agent.
         """
         place = self.agents.index(agent) if agent in self.agents else agent
         if not isinstance(place, int) or place not in range(len(self.agents)):
@@ -70,10 +70,10 @@ class TeamPolicy:
         return AgentPolicy(TeamPolicy(self.network, self.metadata), int(place))
 
     def reset(self, games: ArrayLike | None = None) -> None:
-        """Begins new games, with no history.
+        """Begins new games, without history.
 
         Args:
-            games: [G] bool, which of the games begin anew; all of them without it.
+            games: [G] bool, which of the games begin anew; None means all of them.
 
         Raises:
             ValueError: If the mask does not fit the games being played.
@@ -96,15 +96,15 @@ class TeamPolicy:
         """The team's next actions: each agent's best legal one.
 
         Args:
-            observations: [N, O] of one game, or [G, N, O] of G games that step together; agents
-                with less to see are padded with zeros.
-            action_mask: [N, A] or [G, N, A], what is legal; all ones where everything is.
+            observations: [N, O] of one game, or [G, N, O] of G games that step together; shorter
+                observations are padded with zeros.
+            action_mask: [N, A] or [G, N, A], the legal actions; all ones if every action is.
 
         Returns:
             [N] or [G, N] int; an agent without a legal action gets 0.
 
         Raises:
-            ValueError: For other shapes, or another number of games than since the last `reset`.
+            ValueError: For other shapes, or if the number of games changed since the last `reset`.
         """
         seen = np.asarray(observations, np.float32)
         legal = np.asarray(action_mask, bool)
@@ -124,8 +124,8 @@ class TeamPolicy:
             self._hidden = self.network.initial_hidden(len(rows))
         elif len(rows) != len(self._last_actions):
             raise ValueError(
-                f"{len(self._last_actions)} game(s) are being played and {len(rows)} came: call "
-                "reset() before another number of games"
+                f"{len(self._last_actions)} game(s) are being played, but got {len(rows)}: call "
+                "reset() before changing the number of games"
             )
         with torch.no_grad():
             utilities, self._hidden = self.network(
@@ -138,26 +138,26 @@ class TeamPolicy:
 
 
 class AgentPolicy:
-    """One agent alone, that sees and remembers nothing but its own: decentralized execution.
+    """A single agent that sees and remembers only its own history: decentralized execution.
 
         agent = AgentPolicy.from_checkpoint("checkpoint_000010", agent="ally_0")
         action = agent.act(observation, action_mask)
 
     Attributes:
         id: The agent's id.
-        place: Its place in the team.
-        utilities: [A] or [G, A], of the last step.
+        place: Its index in the team.
+        utilities: [A] or [G, A], those of the last step.
     """
 
     def __init__(self, team: TeamPolicy, place: int) -> None:
-        """Takes a team of its own, of which it is one."""
+        """Takes a team for its own use, and its index in it."""
         self._team = team
         self.place = place
         self.id = team.agents[place]
 
     @classmethod
     def from_checkpoint(cls, path: Any, agent: Hashable) -> AgentPolicy:
-        """Reads one agent, by its id or place, from a checkpoint; see `TeamPolicy`.
+        """Reads one agent, by its id or index, from a checkpoint; see `TeamPolicy`.
 
         Raises:
             BadInput: As `TeamPolicy.from_checkpoint`, or if there is no such agent.
@@ -186,7 +186,7 @@ class AgentPolicy:
         Raises:
             ValueError: As `TeamPolicy.act`.
         """
-        # The others' rows stay blank: no row of an agent network looks at another.
+        # The others' rows stay blank: rows of an agent network are independent.
         return self._team.act(self._alone(observation), self._alone(action_mask))[..., self.place]
 
     def _alone(self, own: ArrayLike) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""A YAML becomes a Tuner: data, file, checks, search, trackers, launch, progress, stopping."""
+"""From a YAML file to a running Tuner: data, file, checks, search, trackers, launch, progress."""

@@ -1,6 +1,6 @@
-"""What can be wrong with an experiment, found before Ray starts; the parts of its Tuner are made.
+"""Checks an experiment before Ray starts, and builds the parts of its Tuner on the way.
 
-The rest of the command can trust an experiment that came through here.
+The rest of the command can trust an experiment that passed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ray.tune.search.sample import Categorical, Float, Integer
 
 from rllib_qatten import keys
 from rllib_qatten.agents import sharing_groups
+from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs import check_env, declare, env_creator, vectorizes
 from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
-from rllib_qatten.experiment.algorithm_class import algorithm_class
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.resources import check_counts, check_resources
 from rllib_qatten.experiment.search_space import grids, searched
@@ -34,9 +34,9 @@ from rllib_qatten.experiment.typed import shown
 
 #: Keys that Tune itself adds to every result, besides those in `KEYS`.
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
-#: A checkpoint of one population member is another's start: Tune asks for more than two.
+#: Population members start from each other's checkpoints: Tune asks for more than two.
 PBT_KEEPS = 3
-#: Each trial has a folder and a row, and each value of a grid is checked.
+#: Limits: each trial has a folder and a row, and each value of a grid is checked.
 MAX_TRIALS, MAX_VARIANTS = 100_000, 1_000
 #: File systems that Ray finds from an address.
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "mock")
@@ -46,7 +46,7 @@ def check(experiment: Experiment) -> Plan:
     """Checks everything that does not need Ray to run.
 
     Returns:
-        The experiment with what its Tuner is made of.
+        The experiment with the parts of its Tuner.
 
     Raises:
         BadInput: For the first fault, with file and key.
@@ -74,7 +74,7 @@ def check(experiment: Experiment) -> Plan:
                 trackers.append(make(options))
     return Plan(
         experiment,
-        # By their names Tune knows those that are registered.
+        # Tune knows registered trainables by name.
         algorithm if ":" in experiment.run else experiment.run,
         metric,
         cpus,
@@ -85,21 +85,21 @@ def check(experiment: Experiment) -> Plan:
 
 
 def _check_storage(experiment: Experiment) -> None:
-    """Whether results can be written where they go; leaves nothing there."""
+    """Checks that results can be written to their folder; leaves nothing there."""
     if experiment.storage_path is not None and not experiment.storage_path.strip():
         raise experiment.error("storage_path", "is empty: name a folder.")
     there: Any = shown(str(experiment.storage_path))
     try:
         folder = experiment.folder
         if isinstance(folder, Path):
-            # The nearest folder that is there must take new ones.
+            # The nearest existing folder must accept new ones.
             there = next(path for path in (folder, *folder.parents) if path.exists())
             with tempfile.TemporaryFile(dir=there):
                 return
-    except (OSError, ValueError, RuntimeError) as error:  # also NUL bytes, and homes of nobody
+    except (OSError, ValueError, RuntimeError) as error:  # NUL bytes, unknown users' homes
         raise experiment.error(
             "storage_path",
-            f"no results can be written in {there}: {getattr(error, 'strerror', error)}. Name "
+            f"results cannot be written in {there}: {getattr(error, 'strerror', error)}. Name "
             "another folder with --storage-path.",
         ) from error
     address = urlsplit(str(experiment.storage_path))
@@ -118,19 +118,19 @@ def _check_numbers_of_trials(experiment: Experiment) -> None:
     trials = experiment.num_trials
     if trials > MAX_TRIALS:
         key = "num_samples" if experiment.num_samples > MAX_TRIALS else "config"
-        raise experiment.error(key, f"makes {trials:,} trials; {MAX_TRIALS:,} are too many.")
+        raise experiment.error(key, f"makes {trials:,} trials; the limit is {MAX_TRIALS:,}.")
     values = [*searched(experiment.param_space).values()]
     if sum(map(len, values)) > MAX_VARIANTS:
         raise experiment.error("config", f"varies in more than {MAX_VARIANTS:,} values.")
 
 
 def _check_result_keys(experiment: Experiment) -> None:
-    """Whether results will have the keys that are named; known for our algorithms only."""
+    """Checks that results will have the named keys; known for this package's algorithms only."""
     named = {f"stop.{key}": key for key in experiment.stop} | _scored(experiment)
     if isinstance(experiment.scheduler, dict):
         named["scheduler.time_attr"] = experiment.scheduler.get("time_attr")
     for where, key in named.items():
-        # Numbered keys are a family: head_3_entropy is one with head_0_entropy.
+        # Numbered keys form a family: head_3_entropy is like head_0_entropy.
         if key is not None and re.sub(r"\d+", "0", str(key)) not in keys.KEYS:
             with experiment.locating(where):
                 one_of(str(key), [*keys.KEYS, *TUNE_KEYS], "key of a result")
@@ -156,7 +156,7 @@ def _check_settings(
         with experiment.locating("env"):
             create = env_creator(config["env"])
         settings: Any = validated(experiment, algorithm, config)
-        # Making a battle takes a moment, and most variants play the same one.
+        # Creating a battle takes a moment, and most variants play the same one.
         shared = settings.team_reward, settings.parameter_sharing
         played = repr((config["env"], settings.env_config, *shared))
         if played not in battles:
@@ -175,7 +175,7 @@ def _check_settings(
 
 
 def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool) -> None:
-    """Whether results of these settings have what they are ranked by."""
+    """Checks that results of these settings have the keys that they are ranked by."""
     for where, key in _scored(experiment).items():
         if str(key).endswith(keys.WIN_RATE) and not battle:
             raise experiment.error(where, f"no result has {key}: {env} is not a battle.")
@@ -188,7 +188,7 @@ def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
     with _made_by(experiment, settings.env):
         env = create(settings.env_config)
     declared = declare(env)
-    # An engine that brings its own vector of teams keeps the contract by construction.
+    # An engine with its own vector of teams meets the contract by construction.
     if not vectorizes(env):
         check_env(env, team_reward=settings.team_reward)
     env.close()
@@ -200,7 +200,7 @@ def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
 
 @contextlib.contextmanager
 def _made_by(experiment: Experiment, env: Any) -> Iterator[None]:
-    """Says of an error that it is the env's."""
+    """Attributes errors to the env."""
     try:
         yield
     except (ValueError, ModuleNotFoundError):  # messages
@@ -211,12 +211,12 @@ def _made_by(experiment: Experiment, env: Any) -> Iterator[None]:
                 f"config.env_config.{found[1]}", f"{env} takes no such setting."
             ) from error
         raise experiment.error(
-            "env", f"making {env} raised {type(error).__name__}: {error}"
+            "env", f"creating {env} raised {type(error).__name__}: {error}"
         ) from error
 
 
 def _scheduler(experiment: Experiment) -> Any:
-    """Makes the scheduler, if there is to be one."""
+    """Builds the scheduler, if there is one."""
     if not experiment.scheduler:
         return None
     with experiment.locating("scheduler"):
@@ -234,7 +234,7 @@ def _scheduler(experiment: Experiment) -> Any:
 
 
 def _search_alg(experiment: Experiment, metric: str) -> Any:
-    """Makes the search algorithm, if there is to be one."""
+    """Builds the search algorithm, if there is one."""
     if not experiment.search_alg:
         return None
     with experiment.locating("search_alg"):
@@ -242,15 +242,15 @@ def _search_alg(experiment: Experiment, metric: str) -> Any:
     if isinstance(made, Searcher):
         space = experiment.param_space
         if experiment.mutated:
-            raise experiment.error("search_alg", "cannot go with a scheduler that mutates.")
+            raise experiment.error("search_alg", "does not work with a scheduler that mutates.")
         if grids(space):
             raise experiment.error(
                 "search_alg", "takes no grid_search; write {choice: [...]} instead."
             )
         if not searched(space):
-            raise experiment.error("search_alg", "has nothing to search: no value is sampled.")
+            raise experiment.error("search_alg", "has nothing to search: no setting is sampled.")
         with experiment.locating("search_alg"):
-            # Tune gives a searcher its space, once; whether it takes it shows here.
+            # Tune gives a searcher its space once; this shows whether it accepts it.
             made.convert_search_space(space)
     return made
 
@@ -260,7 +260,7 @@ def _mutation(path: tuple[Any, ...]) -> str:
 
 
 def _check_mutation(experiment: Experiment, path: tuple[Any, ...], domain: Any) -> None:
-    """Ranges are multiplied, so what they begin with must be a number."""
+    """Ranges are perturbed by multiplication, so their initial value must be a number."""
     where = _mutation(path)
     for config in () if isinstance(domain, list | Categorical) else experiment.variants():
         value: Any = config

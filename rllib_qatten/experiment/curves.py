@@ -1,4 +1,4 @@
-"""Files beside a trial's results: progress.csv and result.json without gaps, and its command."""
+"""Files next to a trial's results: progress.csv and result.json without gaps, and its command."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rllib_qatten import keys
 
 
 class _KeepsFile(LoggerCallback):
-    """A trial that goes on keeps the file that is here.
+    """A continued trial keeps its local file.
 
-    Tune fetches the stored copy, which lacks what came since the last sync: with population based
-    training a row per exploit.
+    Tune would download the synced copy, which lacks the rows since the last sync: with population
+    based training, one row per exploit.
     """
 
     def _restore_from_remote(self, file_name: str, trial: Trial) -> None:
@@ -34,20 +34,20 @@ class CSVCurves(_KeepsFile, CSVLoggerCallback):
     def _setup_trial(self, trial: Trial) -> None:
         super()._setup_trial(trial)
         if self._trial_continue[trial]:
-            # Tune would take the columns of the next result, which may be others.
+            # Tune would use the columns of the next result, which may differ.
             with open(Path(trial.local_path, EXPR_PROGRESS_FILE), newline="") as file:
                 columns = next(csv.reader(file))
             self._trial_csv[trial] = csv.DictWriter(self._trial_files[trial], columns)
 
 
 class Command(LoggerCallback):
-    """The command that started a trial, for reports of it."""
+    """Saves the command that started a trial, for reports."""
 
     def __init__(self, command: str) -> None:
-        """Takes the command as a shell would."""
+        """Takes the command as a shell command line."""
         self._command = command
 
     def log_trial_start(self, trial: Trial) -> None:
-        """Writes it beside the results."""
+        """Writes it next to the results."""
         trial.init_local_path()
         Path(trial.local_path, keys.COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")

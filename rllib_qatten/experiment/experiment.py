@@ -1,4 +1,4 @@
-"""An experiment as data: the keys of its YAML, and what follows from them."""
+"""An experiment as data: the keys of its YAML, and values derived from them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from rllib_qatten.experiment.search_space import (
 )
 from rllib_qatten.experiment.typed import STRICT
 
-#: What stands for more in a path or a shell, and letters that nobody sees.
+#: Characters with a meaning in paths or shells, and invisible ones.
 _NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")
-#: Letters of a name: file systems take 255 bytes, and Tune adds to it.
+#: Length of a name: file systems allow 255 bytes, and Tune appends to it.
 _LONGEST_NAME = 100
-#: Letters of a key and of a problem in a message.
+#: Characters of a key and of a problem that are shown in a message.
 _SHOWN, _LONGEST_PROBLEM = 100, 700
 
 
@@ -42,13 +42,13 @@ class Checkpoints(BaseModel):
     num_to_keep: Annotated[int, Field(ge=1)] | None = 3
     """How many checkpoints are kept, so that a crash leaves the last good one; null keeps all."""
     checkpoint_score_attribute: str | None = None
-    """Key of a result; the checkpoints that are best by it are kept instead of the newest."""
+    """Result key; the best checkpoints by this key are kept instead of the newest."""
     checkpoint_score_order: Literal["max", "min"] = "max"
-    """Whether more of it is better, or less."""
+    """Whether a higher score ("max") or a lower one ("min") is better."""
     checkpoint_frequency: Annotated[int, Field(ge=0)] = 10
     """Iterations between two checkpoints; 0 saves none in between."""
     checkpoint_at_end: bool = True
-    """Whether one is saved when a trial ends."""
+    """Whether a checkpoint is saved when a trial ends."""
 
 
 class Fields(BaseModel):
@@ -59,53 +59,57 @@ class Fields(BaseModel):
     run: str
     """Name of the algorithm, or my_package.my_module:MyAlgorithm."""
     env: str | None = None
-    """Name of the environment, or my_package.my_module:MyEnv; may also be in `config`, which goes
-    first."""
+    """Name of the environment, or my_package.my_module:MyEnv; may also be in `config`, which takes
+    precedence."""
     stop: dict[str, float] = {}
     """Result key -> value at which a trial stops."""
     config: dict[str, Any] = {}
-    """The algorithm's settings; `grid_search: [...]` anywhere in it makes a trial each, and
-    `loguniform: [...]` and its like are sampled."""
+    """The algorithm's settings; `grid_search: [...]` anywhere in it makes a trial per value, and
+    `loguniform: [...]` and the like are sampled."""
     num_samples: Annotated[int, Field(ge=1)] = 1
-    """How many times the whole grid is run, or sampled."""
+    """How many times the whole grid is run or sampled."""
     checkpoint_config: Checkpoints = Checkpoints()
     """When checkpoints are saved, and which are kept."""
     storage_path: str | None = None
-    """Folder of all results, or an address such as s3://bucket; Tune's own is ~/ray_results."""
+    """Folder for all results, or an address such as s3://bucket; the default is ~/ray_results."""
     max_failures: Annotated[int, Field(ge=-1)] = 0
-    """How often a trial that failed starts again from its last checkpoint; -1 is always."""
+    """How often a failed trial restarts from its last checkpoint; -1 means always."""
     max_concurrent_trials: Annotated[int, Field(ge=0)] = 0
-    """How many trials run at a time; 0 is as many as fit."""
+    """How many trials run at a time; 0 means as many as fit."""
     metric: str | None = None
-    """Result key that schedulers and searches go by; the greedy win rate, or the greedy return
-    where nothing is won."""
+    """Result key that schedulers and searches use; by default the greedy win rate, or the greedy
+    return if games are not won or lost."""
     mode: Literal["max", "min"] = "max"
-    """Whether more of the metric is better, or less."""
+    """Whether a higher metric ("max") or a lower one ("min") is better."""
     scheduler: str | dict[str, Any] | None = None
-    """Type and options of a scheduler of Tune's, or its type alone."""
+    """Type and options of one of Tune's schedulers, or only its type."""
     search_alg: str | dict[str, Any] | None = None
-    """The same for a search algorithm."""
+    """Type and options of one of Tune's search algorithms, or only its type."""
     time_budget_s: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which all trials end."""
     reuse_actors: bool = False
-    """Whether trials take over the processes of ended ones."""
+    """Whether trials reuse the processes of finished ones."""
     wandb: dict[str, Any] = {}
     """Options of Ray's W&B callback."""
     mlflow: dict[str, Any] = {}
     """Options of Ray's MLflow callback."""
 
 
+class _LocatedError(BadInput):
+    """One that begins with its file and key."""
+
+
 class Experiment(Fields):
-    """One experiment in Tune's format: the fields, where they were read, and their name."""
+    """One experiment in Tune's format: its fields, the file they are from, and its name."""
 
     file: Path
-    """Where it was read."""
+    """The file it was read from."""
     name: str
-    """Its name, also of the folder of its results."""
+    """Its name, which is also that of its results folder."""
 
     @property
     def num_trials(self) -> int:
-        """How many trials it has."""
+        """The number of its trials."""
         return self.num_samples * math.prod(grids(self.param_space))
 
     @property
@@ -115,9 +119,9 @@ class Experiment(Fields):
 
     @property
     def param_space(self) -> dict[str, Any]:
-        """What Tune is given: the config with the environment and Tune's domains in it."""
+        """Tune's `param_space`: the config with the environment and Tune's domains in it."""
         if len(self.config) == 1 and self.config.keys() & {GRID, *DOMAINS}:
-            raise self.error("config", "is sampled setting by setting, not as a whole.")
+            raise self.error("config", "cannot be sampled as a whole, only setting by setting.")
         return self._sampled("config", self.config) | {"env": self.environment}
 
     @property
@@ -134,9 +138,9 @@ class Experiment(Fields):
             raise BadInput(f"{self.file}: {self.name}.{error}") from error
 
     def variants(self) -> Iterator[dict[str, Any]]:
-        """Configs that hold every value of every grid, and the ends of every range, at least once.
+        """Configs that cover every value of every grid, and the ends of every range, at least once.
 
-        The others stand at their first value meanwhile.
+        All other settings keep their first value meanwhile.
         """
         first = copy.deepcopy(self.param_space)
         varied = searched(first)
@@ -153,7 +157,7 @@ class Experiment(Fields):
 
     @property
     def folder(self) -> Path | str:
-        """Where its results go; a string for an address such as s3://bucket."""
+        """Its results folder; a string for an address such as s3://bucket."""
         storage = str(self.storage_path or RunConfig().storage_path).removeprefix("file://")
         # Tune takes absolute paths and addresses.
         if "://" in storage:
@@ -161,36 +165,34 @@ class Experiment(Fields):
         return Path(storage).expanduser().resolve() / self.name
 
     def error(self, key: str, problem: object) -> BadInput:
-        """The error that says where: file, experiment and key."""
+        """An error that names file, experiment and key."""
         text = str(problem)
         text = text if len(text) < _LONGEST_PROBLEM else f"{text[:_LONGEST_PROBLEM]} ..."
-        return BadInput(f"{self.file}: {self.name}.{key[:_SHOWN]}: {text}")
+        return _LocatedError(f"{self.file}: {self.name}.{key[:_SHOWN]}: {text}")
 
     @contextlib.contextmanager
     def locating(self, key: str) -> Iterator[None]:
         """Turns whatever goes wrong inside into `error(key, ...)`."""
         try:
             yield
-        except BadInput:
+        except _LocatedError:
             raise
-        except Exception as error:  # RLlib and envs raise anything for a bad setting
-            # These two are messages; of other errors the kind is half of it.
+        except Exception as error:  # RLlib and envs raise anything for an invalid setting
+            # The text of these two suffices; for other errors, the type matters too.
             plain = isinstance(error, ValueError | ModuleNotFoundError)
             kind = "" if plain else f"{type(error).__name__}: "
             raise self.error(key, f"{kind}{error}") from error
 
 
 def check_name(name: str) -> None:
-    """Makes sure that a name names one new folder and nothing else.
+    """Verifies that a name is usable as the name of one new folder.
 
     Raises:
         ValueError: If it doesn't.
     """
     if not name or name != name.strip() or name.startswith((".", "~", "-")):
-        raise ValueError(
-            f"{name!r} is not a valid name: it names a folder, and begins with a letter or a digit."
-        )
+        raise ValueError(f"{name!r} is not a valid name: it must begin with a letter or a digit.")
     if found := _NO_NAME.search(name):
-        raise ValueError(f"{name!r} is not a valid name: a folder's name takes no {found[0]!r}.")
+        raise ValueError(f"{name!r} is not a valid name: it cannot contain {found[0]!r}.")
     if len(name.encode()) > _LONGEST_NAME:
         raise ValueError(f"{name[:20]!r}... is too long a name: at most {_LONGEST_NAME} bytes.")

@@ -1,4 +1,4 @@
-"""Where experiments come from: a YAML file in Tune's format and changes on the command line."""
+"""Reads experiments: a YAML file in Tune's format, with changes from the command line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rllib_qatten.experiment.experiment import Experiment, Fields, check_name
 from rllib_qatten.experiment.plain_yaml import MAX_BYTES, UNPRINTABLE, load
 from rllib_qatten.experiment.typed import fault, shown, unknown
 
-#: What to write after the options that take KEY=VALUE.
+#: Examples for the options that take KEY=VALUE.
 EXAMPLES = {"--set": "--set lr=0.001", "--stop": "--stop training_iteration=10"}
-#: Levels of keys on the command line, and letters of what is shown of it.
+#: Levels of keys on the command line, and characters of it that a message shows.
 _DEEPEST, _SHOWN = 16, 80
 
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """What the command line changes in every experiment of a file; None leaves it as it is.
+    """What the command line changes in every experiment of a file; None changes nothing.
 
     Attributes:
         stop: KEY=VALUE for `stop`.
@@ -39,7 +39,7 @@ class Changes:
     name: str | None = None
 
     def words(self) -> list[str]:
-        """The words of the command line that mean these changes."""
+        """The command-line arguments for these changes."""
         words: list[str] = []
         for option, texts in (("--stop", self.stop), ("--set", self.set_)):
             for text in texts:
@@ -53,7 +53,7 @@ class Changes:
         """Changes an experiment's keys.
 
         Raises:
-            BadInput: For what is no KEY=VALUE, or a key inside what holds none.
+            BadInput: For anything but KEY=VALUE, or a key inside a value without keys.
         """
         for text in self.stop:
             key, value = assignment(text, "--stop")
@@ -74,8 +74,8 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
         changes: What the command line changes in each.
 
     Raises:
-        BadInput: If the file is missing, no YAML, or holds no experiments, or if a key or value
-            is not of the kind that it must be.
+        BadInput: If the file is missing, not YAML, or holds no experiments, or if a key or value
+            is not of the expected type.
     """
     changes = changes or Changes()
     content = load(_content(file), str(file))
@@ -104,11 +104,11 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
 
 
 def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes) -> Experiment:
-    # Experiments may share parts (YAML's &name and *name); changes may not.
+    # Experiments may share parts (YAML's &name and *name), but not changes.
     fields = copy.deepcopy(fields)
     try:
         changes.apply(fields)
-        # `file` and `name` are no keys of the YAML.
+        # `file` and `name` are not keys of the YAML.
         for key in fields.keys() - Fields.model_fields.keys():
             raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {unknown(key, Fields)}")
         return Experiment(file=file, name=name, **fields)
@@ -118,7 +118,7 @@ def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes)
 
 
 def _content(file: Path) -> bytes:
-    """A file's bytes, or of a larger one the first that are too many."""
+    """A file's bytes; of too large a file, just enough to see that it is."""
     try:
         if not file.is_file():
             raise BadInput(f"{file}: {_no_file(file)}")
@@ -129,7 +129,7 @@ def _content(file: Path) -> bytes:
 
 
 def _no_file(file: Path) -> str:
-    """What is wrong with a path that is not a file's."""
+    """What is wrong with a path that is not a regular file."""
     if file.exists():
         kind = "a folder" if file.is_dir() else "not a regular file"
         return f"is {kind}; give an experiment in Tune's YAML format."
@@ -152,7 +152,7 @@ def assignment(text: str, option: str) -> tuple[str, Any]:
     """Splits KEY=VALUE and reads the value as YAML.
 
     Raises:
-        BadInput: If there is no "=", no key, or a value that is no YAML.
+        BadInput: If there is no "=", no key, or the value is not YAML.
     """
     key, equals, value = text.partition("=")
     given = f"{option} {text[:_SHOWN]!r}"
@@ -165,19 +165,19 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
     """Sets a dotted key: `env_config.map_name` is `map_name` inside `env_config`.
 
     Raises:
-        BadInput: If the key leads through something that is no mapping.
+        BadInput: If the key leads through something other than a mapping.
     """
     given = f"--set {key[:_SHOWN]}"
     *parents, last = parts = key.split(".")
     if not all(parts) or len(parts) > _DEEPEST:
-        raise BadInput(f"{given}: is not a key; keys inside keys are joined by one dot each.")
+        raise BadInput(f"{given}: is not a key; join nested keys with single dots.")
     for parent in parents:
         config = _mapping(config, parent, given)
     config[last] = value
 
 
 def _mapping(tree: dict[str, Any], key: str, given: str) -> dict[str, Any]:
-    """The mapping at a key, made if there is none."""
+    """The mapping at a key, created if missing."""
     found = tree.setdefault(key, {})
     if not isinstance(found, dict):
         raise BadInput(f"{given}: {key} is {shown(found)}, which holds no keys.")

@@ -1,4 +1,4 @@
-"""Runs an experiment to its end: starts a quiet Ray, trains, and says what came of it."""
+"""Runs an experiment to its end: starts a quiet Ray, trains, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def train(
     resume: Path | None = None,
     restore: bool = False,
 ) -> int:
-    """Trains, one experiment after the other, prints, and returns the exit code.
+    """Trains one experiment after another, prints, and returns the exit code.
 
     Args:
         plans: Checked experiments.
-        command: The words that would start the same again, for the hint how to continue.
+        command: The arguments that start the same again, for the hint on how to continue.
         resume: Checkpoint to continue from, with one experiment of one trial.
-        restore: Whether experiments that had begun continue where they were.
+        restore: Whether experiments that had begun continue where they left off.
 
     Returns:
-        0 if all went well, 1 if a trial failed, 2 if checkpoints that cannot be read or written are
-        all that failed, 128 and the signal's number if one stopped it: 130 for Ctrl-C, 143 for
+        0 if all went well; 1 if a trial failed; 2 if only unreadable or unwritable checkpoints
+        failed; 128 plus the signal's number if a signal stopped it: 130 for Ctrl-C, 143 for
         SIGTERM, 129 for SIGHUP.
     """
     request = StopRequest()
@@ -56,7 +56,7 @@ def train(
         _say_how_to_continue(runs, plans, command, words)
         return 128 + request.signum if request.signum else 1
 
-    # What Ray doesn't handle: a signal before there was anything to finish, or a second Ctrl-C.
+    # Not handled by Ray: a signal before there was anything to finish, or a second Ctrl-C.
     with request.listening(), contextlib.suppress(KeyboardInterrupt):
         with ray_session(cpus, request, lost):
             for plan in plans:
@@ -71,7 +71,7 @@ def train(
 
 
 class _Run:
-    """One experiment on its way."""
+    """One experiment while it runs."""
 
     def __init__(self, plan: Plan, request: StopRequest) -> None:
         self.plan, self.experiment = plan, plan.experiment
@@ -79,12 +79,12 @@ class _Run:
         self.stopping = Stopping(experiment.stop, request, experiment.time_budget_s)
         self.progress = Progress(self.stopping, experiment.num_trials)
         self.error: Exception | None = None
-        #: Trials that failed, with the reason, which Tune keeps in Ray's temporary folder.
+        #: Failed trials with the reason, which Tune keeps in Ray's temporary folder.
         self.failures: list[tuple[Trial, str]] = []
         self._request = request
 
     def fit(self, command: str, resume: Path | None, restore: bool) -> None:
-        """Trains to the end, or keeps the error that prevented it."""
+        """Trains to the end, or stores the error that prevented it."""
         callbacks = [self.progress, Command(command)]
         with self._request.training():
             try:
@@ -104,7 +104,7 @@ class _Run:
 
     @property
     def fault(self) -> str:
-        """What went wrong beyond the trials, and what is left."""
+        """What went wrong besides the trials, and what is left."""
         error = self.error
         if isinstance(error, OSError):
             why = os.strerror(error.errno) if error.errno else str(error)
@@ -122,7 +122,7 @@ def _title(plan: Plan, plans: list[Plan]) -> None:
 def _conclude(
     runs: list[_Run], plans: list[Plan], command: list[str], words: str, signum: int | None
 ) -> int:
-    """Says what came of it; the exit code."""
+    """Reports the outcome; returns the exit code."""
     failures: list[str] = []
     for run in runs:
         _title(run.plan, plans)
@@ -136,7 +136,7 @@ def _conclude(
             _say(run.fault)
         if run.stopping.interrupted and run.stopping.time_is_over:
             budget = run.experiment.time_budget_s
-            typer.echo(f"\ntime_budget_s: the {budget:g} s of {run.experiment.name} are over.")
+            typer.echo(f"\ntime_budget_s: the {budget:g} s of {run.experiment.name} are used up.")
     errors = any(run.error for run in runs)
     if signum or errors or any(run.stopping.interrupted for run in runs):
         _say_how_to_continue(runs, plans, command, words)
@@ -162,9 +162,9 @@ def _say(text: str) -> None:
 def _say_how_to_continue(
     runs: list[_Run], plans: list[Plan], command: list[str], words: str
 ) -> None:
-    """Prints the command: all trials as they were, or one trial's checkpoint as a new run."""
+    """Prints the commands: to continue all trials, or to start a new run from a checkpoint."""
     if any(run.stopping.cut_off for run in runs):
-        typer.echo("\nThe iteration did not end in time: it will be played again.", err=True)
+        typer.echo("\nThe iteration did not end in time: it will be repeated.", err=True)
     if not any(plan.begun for plan in plans):
         typer.echo(f"\nStopped before anything was saved. To start again:\n  {words}", err=True)
         return

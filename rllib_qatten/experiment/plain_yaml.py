@@ -1,7 +1,8 @@
 """YAML that is plain data of a bounded size: text, finite numbers, lists and mappings.
 
-An experiment is a page of text. What is a thousand times as large, nests endlessly, or unfolds by
-its aliases is a mistake or an attack, and is refused before it takes time or memory.
+An experiment is a page of text. A file that is a thousand times as large, nests endlessly, or
+explodes through its aliases is a mistake or an attack, and is refused before it takes time or
+memory.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ import yaml
 
 from rllib_qatten.errors import BadInput
 
-#: The largest file, in bytes; the pure Python parser reads so much in a few seconds.
+#: The largest file, in bytes; the pure Python parser reads this much in a few seconds.
 MAX_BYTES = 200_000
 MAX_DEPTH = 32
-#: Values, after every alias has been replaced by what it stands for.
+#: The most values, with every alias replaced by its target.
 MAX_VALUES = 20_000
-#: Beyond this nothing is counted exactly.
+#: Beyond this, values are not counted exactly.
 MAX_WHOLE = 2**63 - 1
 
 _PREFIX = "tag:yaml.org,2002:"
 _PLAIN = {f"{_PREFIX}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 _MERGE = f"{_PREFIX}merge"
-#: What no terminal or file name should be sent: control characters and halves of characters.
+#: What no terminal or file name should get: control characters and lone surrogates.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """What is YAML, but not plain data of a bounded size."""
+    """Valid YAML, but not plain data of a bounded size."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,11 +53,11 @@ class _Loader(yaml.SafeLoader):
         if node.tag not in _PLAIN:
             if node.tag == f"{_PREFIX}timestamp":
                 raise _error(node, f"{node.value} is read as a date: put it in quotes")
-            raise _error(node, f"values of the kind {node.tag.removeprefix(_PREFIX)} are not taken")
+            raise _error(node, f"values of type {node.tag.removeprefix(_PREFIX)} are not allowed")
         try:
             value = super().construct_object(node, deep)
         except (ValueError, OverflowError, IndexError, KeyError):
-            # A number of too many digits, or text that was declared to be a number.
+            # A number with too many digits, or text that is declared to be a number.
             raise _error(node, f"{node.value[:40]!r} is not what it is declared to be") from None
         if isinstance(value, float) and not math.isfinite(value):
             raise _error(node, f"{node.value[:40]} is not a finite number")
@@ -67,9 +68,9 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See base class; plain YAML would silently take the last of two equal keys."""
+        """See base class; plain YAML would silently use the last of two equal keys."""
         if not isinstance(node, yaml.MappingNode):
-            raise _error(node, "a mapping is declared, and none follows")
+            raise _error(node, "a mapping is declared, but none follows")
         seen = set()
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:  # <<: *shared
@@ -88,7 +89,7 @@ class _Loader(yaml.SafeLoader):
                     "quotes",
                 )
             if key in seen:
-                raise _error(key_node, f"the key {key!r} comes twice")
+                raise _error(key_node, f"the key {key!r} appears twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -104,10 +105,10 @@ def load(content: bytes | str, where: str) -> Any:
 
     Args:
         content: The text; bytes are UTF-8.
-        where: What the message begins with, such as the file's name.
+        where: How the message begins, such as the file's name.
 
     Raises:
-        BadInput: If it is too large or no YAML of plain data, with line and column.
+        BadInput: If it is too large or not YAML of plain data, with line and column.
     """
     if len(content) > MAX_BYTES:
         raise BadInput(f"{where}: an experiment has at most {MAX_BYTES:,} bytes.")
@@ -139,11 +140,11 @@ def load(content: bytes | str, where: str) -> Any:
 
 
 def _unfolded(node: Any, known: dict[int, float]) -> float:
-    """How many values a node has with its aliases replaced; infinitely many if it holds itself."""
+    """How many values a node has with aliases replaced; infinitely many if it contains itself."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
-        known[id(node)] = math.inf  # until it is known: what is met again inside itself
+        known[id(node)] = math.inf  # until known: found again if it contains itself
         parts = node.value
         if isinstance(node, yaml.MappingNode):
             parts = [part for pair in parts for part in pair]

@@ -1,4 +1,4 @@
-"""What Ray reads from the environment: so nothing of Ray is imported here."""
+"""Environment variables that Ray reads on import, so this module does not import Ray."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import os
 import sys
 import warnings
 
-#: Settings of Ray that only the environment can bring to all its processes.
+#: Settings of Ray that reach all its processes only through the environment.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ctrl-C is ours: Tune's own handler would end without a checkpoint.
+    # This package handles Ctrl-C: Tune's own handler would end without a checkpoint.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Relative paths in an experiment mean the user's folder, not the trial's.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Tune's older output can be silenced whole, the newer one announces every run.
+    # Tune's older output can be silenced completely; the newer one announces every run.
     "RAY_AIR_NEW_OUTPUT": "0",
-    # Losses come only once learning began; our schedulers and searches wait for them.
+    # Losses appear only once learning begins; schedulers and searches here wait for them.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "PYTHONWARNINGS": "ignore",
-    # No events of every task, which only a dashboard shows and Ray's server keeps: it would grow.
+    # No task events: only a dashboard shows them, and Ray's server would grow with them.
     "RAY_task_events_report_interval_ms": "0",
 }
-#: Ray's switch for systems on which it supports no clusters. Where it is off, a node's address is
-#: 127.0.0.1 whatever networks there are, and Ray's servers then listen on that address alone.
+#: Ray's switch for systems on which it does not support clusters. If it is off, a node's address is
+#: 127.0.0.1 whatever networks there are, and Ray's servers listen on that address only.
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 #: The cluster to join.
 ADDRESS = "RAY_ADDRESS"
@@ -36,7 +36,7 @@ def cluster_address() -> str | None:
 
 
 def prepare() -> None:
-    """Sets what Ray reads when it is imported; with Ray imported already this is too late."""
+    """Sets what Ray reads when it is imported; once Ray is imported, it is too late."""
     silence()
     if cluster_address() is None and "ray" not in sys.modules:
         os.environ.setdefault(CLUSTERS, "0")

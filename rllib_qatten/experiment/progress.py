@@ -1,4 +1,4 @@
-"""What a user sees of a training run: a line per result, and at the end what came of it."""
+"""A training run's output: a line per result, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ray.tune.utils import flatten_dict
 from rllib_qatten import keys
 from rllib_qatten.experiment.stopping import Stopping
 
-#: Lines after which the header comes again.
+#: Lines after which the header is repeated.
 PAGE = 25
 
 Result = dict[str, Any]
@@ -37,19 +37,19 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("elapsed", "time_total_s", lambda seconds: clock(seconds)),
     ("left", "time_left_s", lambda seconds: clock(seconds)),
 )
-#: Comes at the end of the line, once games were lost to faults of their engine.
+#: Appended to the line once games were lost to engine faults.
 DROPPED = ("dropped games", "games_dropped", "{:,.0f}".format)
 
 
 class Progress(Callback):
-    """Prints a line for every result of every trial, plain text that reads the same in a file."""
+    """Prints a line for every result of every trial, as plain text that also suits a file."""
 
     def __init__(self, stopping: Stopping, num_trials: int) -> None:
-        """Nothing is printed before the first result.
+        """Prints nothing before the first result.
 
         Args:
-            stopping: Knows the stop criteria and whether the user wants to stop.
-            num_trials: With more than one, each line begins with its trial.
+            stopping: The stop criteria, and whether the user wants to stop.
+            num_trials: If more than one, each line begins with its trial.
         """
         self.trials: list[Trial] = []
         self._stopping = stopping
@@ -61,15 +61,15 @@ class Progress(Callback):
         self._evaluations: dict[str, dict[str, deque[float]]] = {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Keeps the trials, which are the only account of a run that was cut short."""
+        """Keeps the trials, the only record of a run that is cut short."""
         self.trials = trials
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Between any two events the run may be ended."""
+        """See base class; between events the run may be ended."""
         self._stopping.look(trials)
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A sweep that is to stop waits for these."""
+        """See base class; a sweep that is stopping waits for these."""
         self._stopping.saved(trial)
 
     def get_state(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Progress(Callback):
         for key in (keys.GREEDY_WINS, keys.GREEDY_RETURN):
             if _is_number(flat.get(key)):
                 evaluations.setdefault(key, deque(maxlen=keys.LAST)).append(flat[key])
-        # Win rates are for battles only.
+        # Only battles have win rates.
         columns = [
             c for c in COLUMNS if keys.WINS in flat or c[1] not in (keys.WINS, keys.GREEDY_WINS)
         ]
@@ -117,15 +117,15 @@ class Progress(Callback):
         return f"{text:<24.24}" if self._num_trials > 1 else ""
 
     def _add_times(self, now: Result, previous: Result | None, first: Result) -> None:
-        """Adds steps per second of this iteration and the time left to the nearest criterion."""
-        # Another trial's checkpoint may set it forward or back.
+        """Adds this iteration's steps per second and the time left to the nearest criterion."""
+        # Another trial's checkpoint may move it forward or back.
         if now["training_iteration"] == (previous or {}).get("training_iteration", 0) + 1:
             steps = now.get(keys.STEPS, 0) - (previous or {}).get(keys.STEPS, 0)
             now["steps_per_second"] = steps / max(now["time_this_iter_s"], 1e-9)
         passed = now["time_total_s"] - first["time_total_s"]
         left = []
         for key, goal in self._stopping.criteria.items():
-            # Only what grows steadily can be foretold.
+            # Only steady growth can be extrapolated.
             if passed and ("lifetime" in key or "iteration" in key or key.startswith("time_")):
                 speed = (now.get(key, 0) - first.get(key, 0)) / passed
                 left += [max(0.0, goal - now[key]) / speed] if speed > 0 else []
@@ -133,8 +133,8 @@ class Progress(Callback):
             now["time_left_s"] = min(left)
 
     def summary(self) -> None:
-        """Prints a table of the last evaluations, a line per trial, and where the files are."""
-        # Not `trial.last_result`, which asks a process that is gone if it has none.
+        """Prints a table of the last evaluations, one line per trial, and where the files are."""
+        # Not `trial.last_result`: without a result it asks a process that is gone.
         trials = [t for t in self.trials if keys.STEPS in t.run_metadata.last_result]
         if not trials:
             return
@@ -156,7 +156,7 @@ class Progress(Callback):
         typer.echo(f"Curves:           {Path(trials[0].path or '').parent / '*' / 'progress.csv'}")
 
     def _table(self, trials: list[Trial], columns: list[Any]) -> None:
-        """A line per trial, best first."""
+        """One line per trial, best first."""
         means = {
             trial.trial_id: {
                 key: sum(values) / len(values)
@@ -190,7 +190,7 @@ class Best(NamedTuple):
     path: str
 
     def __str__(self) -> str:
-        """As the summary prints it."""
+        """The form in which the summary prints it."""
         return f"{self.path}  ({self.title} {self.shown})"
 
 
@@ -200,7 +200,7 @@ def best_checkpoint(trial: Trial) -> Best | None:
     kept = manager.best_checkpoint_results if manager else []
     for title, key, form in COLUMNS:
         scored = []
-        # Of equals the latest: max takes the first.
+        # Of equal ones, the latest: max takes the first.
         for result in reversed(kept):
             score = flatten_dict(result.metrics).get(key)
             if (
@@ -215,7 +215,7 @@ def best_checkpoint(trial: Trial) -> Best | None:
 
 
 def label(trial: Trial) -> str:
-    """A short name: its number, and what makes it differ from the others."""
+    """A short name: the trial's number, and how it differs from the others."""
     number = trial.experiment_tag.split("_")[0].split("@")[0]
     # Not `evaluated_params` alone: population based training changes the config.
     now = flatten_dict(trial.config)
@@ -227,7 +227,7 @@ def label(trial: Trial) -> str:
 
 
 def failure(trial: Trial) -> str:
-    """The message of what ended a trial, without the traceback."""
+    """The message of the error that ended a trial, without the traceback."""
     error = _kept(trial)
     if isinstance(error, RayTaskError):
         error = error.cause
@@ -235,15 +235,15 @@ def failure(trial: Trial) -> str:
         return _death(error)
     if isinstance(error, BaseException) and not isinstance(error, RayError):
         return f"{type(error).__name__}: {error}"
-    # What died while it was built holds its traceback as text, with the message at the end.
-    lines = str(error or trial.get_error() or "no reason was left behind").strip().splitlines()
+    # If an actor died while it was built, the error holds its traceback as text, message last.
+    lines = str(error or trial.get_error() or "no reason is known").strip().splitlines()
     return lines[-1].strip()
 
 
 def _kept(trial: Trial) -> Any:
-    """The error as Tune kept it, here or, if this process began later, with the results."""
+    """The error that Tune kept, here or, if this process began later, with the results."""
     here = trial.pickled_error_file
-    # Results may be where nothing can be written any more.
+    # The results' storage may have become unwritable.
     if here and Path(here).exists():
         with open(here, "rb") as file:
             return cloudpickle.load(file)
@@ -255,17 +255,17 @@ def _death(error: RayError) -> str:
     text = str(error)
     if memory := re.search(r"was ([\d.]+ ?[KMGT]?i?B) / ([\d.]+ ?[KMGT]?i?B)", text):
         return (
-            f"OutOfMemoryError: a process of the trial was ended because memory ran out: "
-            f"{memory[1]} of {memory[2]} were in use. Take fewer env runners or games, or a "
+            f"OutOfMemoryError: a process of the trial was killed because memory ran out: "
+            f"{memory[1]} of {memory[2]} were in use. Use fewer env runners or games, or a "
             "smaller replay_capacity_episodes."
         )
-    # What it raised while it was built, or while it told what it had raised.
+    # What it raised while it was built or while it reported an error.
     if raised := re.search(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE):
         return raised[1]
     who = re.search(r"class_name: (\S+)", text)
     return (
         f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "
-        "the system for lack of memory or by somebody; it left no reason."
+        "the system for lack of memory or by somebody; no reason is known."
     )
 
 

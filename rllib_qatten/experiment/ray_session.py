@@ -1,4 +1,4 @@
-"""Ray while experiments run: quiet, heard by nobody else, and gone afterwards."""
+"""Ray while experiments run: quiet, private, and shut down afterwards."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.process_environment import ADDRESS, cluster_address, silence
 from rllib_qatten.experiment.stopping import StopRequest
-from rllib_qatten.folders import own_folder
+from rllib_qatten.files import own_folder
 from rllib_qatten.messages import PREFIX
 
-EXTRA_CPUS = "One trial takes {need:g} CPUs and {have} are here: its processes share them."
+EXTRA_CPUS = "A trial asks for {need:g} CPUs, but there are {have}: its processes share them."
 #: Prefix of this user's temporary folders, one per run.
 FOLDER = f"rllib{os.getuid() if hasattr(os, 'getuid') else ''}_"
-#: What Ray appends to it for its longest socket, and the systems' limit for the whole.
+#: What Ray appends to it for its longest socket, and the system's limit for the whole path.
 SOCKET = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 LIMIT = 107 if sys.platform == "linux" else 103
-#: Room for Ray's logs, and for a copy of the curves.
+#: Disk space for Ray's logs and a copy of the curves.
 ROOM = 64 * 2**20
-#: Seconds that a cluster may take to say how it is.
+#: Seconds that a cluster may take to report its state.
 ANSWER = 60
-#: Seconds between two looks whether Ray lives, and how many in vain mean that it doesn't.
+#: Seconds between two checks that Ray is alive, and how many failed ones mean that it isn't.
 EVERY, MISSES = 2.0, 3
 
 
 @contextlib.contextmanager
 def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -> Iterator[None]:
-    """A Ray of this machine, or the cluster that RAY_ADDRESS names, that logs to its files only.
+    """A Ray on this machine, or the cluster that RAY_ADDRESS names, that only logs to its files.
 
     Args:
-        cpus: What a trial needs at least.
-        request: Gets its signals back from Ray.
-        lost: Called with the reason when Ray is gone, in another thread; this process ends then,
+        cpus: The least that a trial needs.
+        request: Takes its signals back from Ray.
+        lost: Called in another thread with the reason when Ray is gone; then this process ends
             with the exit code that it returns.
 
     Raises:
-        BadInput: If no Ray can be started or reached.
+        BadInput: If Ray can be neither started nor reached.
     """
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"logging_level": logging.CRITICAL}
@@ -63,7 +63,7 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
             _reach(address)
         else:
             stack.enter_context(_own_ground())
-            # Else Ray would join a cluster that happens to run here.
+            # Otherwise Ray would join a cluster that happens to run here.
             options |= {"address": "local", "include_dashboard": False}
             options["num_cpus"] = _cpus(cpus)
         stack.callback(ray.shutdown)
@@ -80,7 +80,7 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
 
 
 def _cpus(need: float) -> int:
-    # Not on every system is there a limit per process.
+    # Not every system has a limit per process.
     here = hasattr(os, "sched_getaffinity")
     have = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
     if need > have:
@@ -94,11 +94,11 @@ def _start(options: dict[str, Any]) -> None:
     Raises:
         BadInput: If that fails.
     """
-    # Ray's processes inherit this: a terminal that closes reaches them as well as this one.
+    # Ray's processes inherit this: a closed terminal would signal them as well as this one.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
         ray.init(**options)
-    except SystemExit:  # what Ray makes of a SIGTERM
+    except SystemExit:  # what Ray turns a SIGTERM into
         signal.raise_signal(signal.SIGINT)
     except Exception as error:  # anything, down to bare `Exception`
         why = _first_line(error.__cause__ or error)
@@ -106,7 +106,7 @@ def _start(options: dict[str, Any]) -> None:
             raise _no_cluster(why) from error
         raise BadInput(
             f"Ray could not be started on this machine: {why}. Its files were in "
-            f"{os.environ.get('RAY_TMPDIR')}; look at free memory, processes (ulimit -u) and disk "
+            f"{os.environ.get('RAY_TMPDIR')}; check free memory, processes (ulimit -u) and disk "
             f"there. Nothing was changed.{_last_words()}"
         ) from error
     finally:
@@ -119,7 +119,7 @@ def _first_line(error: object) -> str:
 
 
 def _last_words() -> str:
-    """What Ray's processes said last, if they said anything."""
+    """The last lines that Ray's processes printed, if any."""
     words = []
     for name in ("gcs_server", "raylet"):
         for file in Path(os.environ.get("RAY_TMPDIR", "")).glob(f"ray/session_2*/logs/{name}.err"):
@@ -130,16 +130,16 @@ def _last_words() -> str:
 
 @contextlib.contextmanager
 def _own_ground() -> Iterator[None]:
-    """A private folder for all that Ray's processes write, and a token that only they know."""
+    """A private folder for everything that Ray's processes write, and a token only they know."""
     place = _place()
     with own_folder(place, FOLDER) as folder:
         changed = {"RAY_TMPDIR": str(folder)}
         own = tempfile.gettempdir()
-        # A long name is in the way of sockets only.
+        # A long name is a problem for sockets only.
         if place == Path(own) or shutil.disk_usage(own).free < ROOM:
             changed["TMPDIR"] = str(folder)
         if os.environ.get("RAY_AUTH_MODE", "token") == "token":
-            # Else Ray makes one, in a file in the user's home that everybody may read.
+            # Otherwise Ray creates one in the user's home, in a file that everybody may read.
             changed["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
@@ -157,7 +157,7 @@ def _place() -> Path:
     """Where temporary files go.
 
     Raises:
-        BadInput: If they can go nowhere.
+        BadInput: If no folder is suitable.
     """
     asked = os.environ.get("RAY_TMPDIR")
     try:
@@ -182,7 +182,7 @@ def _place() -> Path:
 
 
 def _reach(address: str) -> None:
-    """Makes sure that a Ray cluster answers at an address; Ray itself would try for minutes.
+    """Verifies that a Ray cluster answers at an address; Ray itself would try for minutes.
 
     Raises:
         BadInput: If none does.
@@ -195,15 +195,15 @@ def _reach(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
             raise _no_cluster(error.strerror or error) from error
-    # In a process of its own, since Ray ends the one in which it fails.
+    # In a separate process, since Ray ends the one in which it fails.
     command = [sys.executable, "-m", "ray.scripts.scripts", "status"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER)
     except subprocess.TimeoutExpired as error:
-        raise _no_cluster(f"no Ray answered within {ANSWER} s") from error
+        raise _no_cluster(f"Ray did not answer within {ANSWER} s") from error
     if asked.returncode:
         words = [line for line in asked.stderr.splitlines() if "Error" in line]
-        why = words[-1].split(": ", 1)[-1] if words else "what listens there is no Ray"
+        why = words[-1].split(": ", 1)[-1] if words else "what listens there is not Ray"
         raise _no_cluster(why)
 
 
@@ -216,7 +216,7 @@ def _no_cluster(why: object) -> BadInput:
 
 
 class _Watch(threading.Thread):
-    """Notices that Ray is gone, before its libraries end this process without a word."""
+    """Notices that Ray is gone before its libraries end this process silently."""
 
     def __init__(self, address: str, lost: Callable[[str], int]) -> None:
         super().__init__(daemon=True, name="watch over Ray")
@@ -228,7 +228,7 @@ class _Watch(threading.Thread):
         self._local = {c: c.name() for c in children if c.name() in ("gcs_server", "raylet")}
 
     def run(self) -> None:
-        """Looks, until the end of training or of Ray."""
+        """Checks until the end of training or of Ray."""
         misses = 0
         while not self._ended.wait(EVERY):
             dead = [name for child, name in self._local.items() if not _lives(child)]
@@ -253,7 +253,7 @@ class _Watch(threading.Thread):
         os._exit(code)
 
     def end(self) -> None:
-        """Before Ray is shut down."""
+        """Stops watching, before Ray is shut down."""
         self._ended.set()
 
 
@@ -264,7 +264,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 class _Relay:
-    """Passes on from the workers' output what `say` said there, each line once."""
+    """Passes on the lines of `say` from the workers' output, each line once."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Whether a machine can ever give a trial what its settings ask for."""
+"""Checks that a machine can provide what a trial's settings ask for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.settings import naming_culprit
 
-#: Settings that count processes of a trial.
+#: Settings that are numbers of processes of a trial.
 PROCESSES = (
     "num_env_runners",
     "evaluation_num_env_runners",
@@ -18,24 +18,24 @@ PROCESSES = (
     "num_learners",
     "num_aggregator_actors_per_learner",
 )
-#: Memory that a process takes at least, which has imported RLlib and nothing else.
+#: The least memory of a process: one that has only imported RLlib.
 PROCESS_BYTES = 250e6
-#: More than any cluster has, and than Ray can list.
+#: More than any cluster has, and more than Ray can list.
 MAX_PROCESSES = 100_000
-#: More games than any process plays side by side.
+#: More games than any process plays in parallel.
 MAX_GAMES = 100_000
 
 
 def cpus() -> int:
     """How many CPUs this process may use."""
-    # Not on every system is there a limit per process.
+    # Not every system has a limit per process.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def check_counts(experiment: Experiment, config: dict[str, Any]) -> None:
-    """Refuses numbers of processes and games that nothing can start, or even list."""
+    """Refuses numbers of processes and games that cannot be started, or even listed."""
     for key in PROCESSES:
         if (count := config.get(key) or 0) > MAX_PROCESSES:
             raise experiment.error(f"config.{key}", f"{count:,} processes are too many.")
@@ -51,12 +51,12 @@ def check_resources(experiment: Experiment, algorithm: Any, config: dict[str, An
     Args:
         experiment: For messages.
         algorithm: The algorithm's class.
-        config: Its settings, with numbers that were checked.
+        config: Its settings, whose counts were checked.
 
     Raises:
-        BadInput: If it asks for what can never be met: Ray would wait for ever.
+        BadInput: If it asks for more than there is: Ray would wait forever.
     """
-    # RLlib validates the config again, and makes a mixer for that.
+    # RLlib validates the config again, which builds a mixer.
     with torch.device("meta"):
         request = naming_culprit(experiment, config, algorithm.default_resource_request)
     needs = request.required_resources
@@ -71,19 +71,19 @@ def _check_this_machine(
     gpus = torch.cuda.device_count()
     if needs.get("GPU", 0.0) > gpus:
         raise experiment.error(
-            "config", f"a trial needs {needs['GPU']:g} GPUs and {gpus} are here."
+            "config", f"a trial needs {needs['GPU']:g} GPUs, but there are {gpus}."
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if len(bundles) * PROCESS_BYTES > memory:
         raise experiment.error(
             "config",
             f"a trial starts {len(bundles):,} processes, of {PROCESS_BYTES / 1e6:.0f} MB each at "
-            f"least, and this machine has {memory / 1e9:.0f} GB: take fewer env runners, or a "
+            f"least, and this machine has {memory / 1e9:.0f} GB: use fewer env runners, or a "
             "cluster (RAY_ADDRESS).",
         )
     # Processes may share CPUs, but none can have more than there are.
     if (most := max(bundle.get("CPU", 0.0) for bundle in bundles)) > max(cpus(), 1):
-        raise experiment.error("config", f"a process needs {most:g} CPUs and {cpus()} are here.")
+        raise experiment.error("config", f"a process needs {most:g} CPUs, but there are {cpus()}.")
     for name, amount in needs.items():
         if amount and name not in ("CPU", "GPU"):
-            raise experiment.error("config", f"a trial needs the resource {name}, of a cluster.")
+            raise experiment.error("config", f"a trial needs {name}, a cluster's resource.")

@@ -1,4 +1,4 @@
-"""A checkpoint that a new run begins with: whether it is one, and how its settings differ."""
+"""The checkpoint that a new run starts from: is it valid, and how do its settings differ?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 
+from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints import folder as checkpoints
 from rllib_qatten.checkpoints.location import local, nearby
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
-from rllib_qatten.experiment.algorithm_class import algorithm_class
 from rllib_qatten.experiment.settings import validated
 from rllib_qatten.experiment.tuner import Plan
 from rllib_qatten.experiment.typed import PLAIN, shown
 
-#: Settings of the agent network and of what learns it, whose state would not fit.
+#: Settings of the agent network and the optimizer that change the state's shapes.
 FIXED = ("agent", "parameter_sharing", "layer_norm", "hidden_size", "optimizer_name")
-#: Lines of differences that are shown.
+#: How many differences are shown.
 MOST = 20
 
 
@@ -31,7 +31,7 @@ def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
     """The absolute path of a checkpoint of a plan's algorithm, read to its last byte.
 
     Raises:
-        BadInput: If it is none, naming the newest good one below or beside it.
+        BadInput: If it is not valid, naming the newest valid one below or next to it.
     """
     algorithm = algorithm_class(plan.experiment.run)
 
@@ -63,11 +63,11 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
     """How the settings of a plan's one trial differ from those that a checkpoint was saved with.
 
     Args:
-        checkpoint: A checkpoint that was verified; it is the user's own, and is unpickled.
+        checkpoint: A verified checkpoint; the user trusts it, and it is unpickled.
         plan: The plan.
 
     Returns:
-        A line for each; none for algorithms that are not ours.
+        A line for each; none for algorithms of other packages.
 
     Raises:
         BadInput: If the checkpoint's state cannot go into networks or an optimizer of these
@@ -83,12 +83,12 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
     lines = [f"{key}: {shown(old)} in the checkpoint, {shown(new)} here"
              for key, (old, new) in changed.items()]  # fmt: skip
     unfit = [key for key in changed if key in FIXED]
-    if not unfit and changed.keys() & set(here.mixer_options):
+    if not unfit and changed.keys() & set(here.options):
         there = algorithm.get_default_config().update_from_dict(
-            {key: before[key] for key in here.mixer_options if key in before}
+            {key: before[key] for key in here.options if key in before}
         )
         if _mixer_shapes(there) != _mixer_shapes(here):
-            unfit = [key for key in changed if key in here.mixer_options]
+            unfit = [key for key in changed if key in here.options]
     if unfit:
         told = "; ".join(line for line in lines if line.partition(":")[0] in unfit)
         raise BadInput(
@@ -98,7 +98,7 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
 
 
 def _saved_settings(checkpoint: Path) -> dict[str, Any]:
-    """The settings of the algorithm that saved a checkpoint, by RLlib's own file."""
+    """The settings of the algorithm that saved a checkpoint, from RLlib's own file."""
     file = checkpoint / Algorithm.CLASS_AND_CTOR_ARGS_FILE_NAME
     try:
         with file.open("rb") as opened:
@@ -107,14 +107,14 @@ def _saved_settings(checkpoint: Path) -> dict[str, Any]:
     except Exception as error:  # pickles of other versions raise anything
         raise BadInput(
             f"--resume {checkpoint}: {file.name} cannot be read here: {type(error).__name__}: "
-            f"{error}"
+            f"{error}. Continue with the code and the packages that it was saved with."
         ) from error
 
 
 def _changed(
     before: dict[str, Any], here: dict[str, Any], inside: str = ""
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Dotted key -> (old, new) of plain values that differ, in what both have."""
+    """Dotted key -> (old, new) for plain values that differ, among the keys that both have."""
     for key in before.keys() & here.keys() if not inside else before.keys() | here.keys():
         old, new = before.get(key), here.get(key)
         if str(key).startswith("_") or not {type(old), type(new)} <= {*PLAIN}:

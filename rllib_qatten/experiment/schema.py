@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
     _, found = models_json_schema(modes, ref_template=REF.format("{model}"))
     defs = found["$defs"]
     for definition in defs.values():
-        # Docstrings have line breaks; an empty default is RLlib's way to say that there is none.
+        # Docstrings have line breaks; RLlib uses an empty default for none.
         for setting in definition.get("properties", {}).values():
             setting.pop("title", None)  # the name again
             if "description" in setting:
@@ -53,7 +53,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _allow_sampling(settings: dict[str, Any]) -> None:
-    """Lets every setting be searched instead of given."""
+    """Allows every setting to be searched."""
     for name, setting in settings["properties"].items():
         about = {key: setting.pop(key) for key in ("description", "default") if key in setting}
         kinds = setting.get("anyOf", [setting])

@@ -1,4 +1,4 @@
-"""Tune's schedulers and search algorithms, named in YAML and made with Tune's own options."""
+"""Tune's schedulers and search algorithms, named in YAML and built with Tune's own options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rllib_qatten.errors import one_of
 from rllib_qatten.experiment.search_space import Path, sampled
 from rllib_qatten.experiment.typed import check_kind, shown
 
-#: Common names of schedulers -> those that Tune gave them.
+#: Common names of schedulers -> Tune's names for them.
 ALIASES = {
     "asha": "async_hyperband",
     "median_stopping": "median_stopping_rule",
     "population_based_training": "pbt",
 }
-#: What Tune takes from the experiment, not from the options.
+#: What the experiment sets, not the options.
 GIVEN = ("metric", "mode", "space", "max_concurrent", "custom_explore_fn")
 MUTATIONS = "hyperparam_mutations"
 #: Searchers for which this package has an extra.
@@ -34,8 +34,8 @@ EXTRAS = ("optuna",)
 class _FreshScores:
     """Mixed into a scheduler: it never sees a result without a score.
 
-    Iterations without an evaluation report NaN, and a loss comes only once learning began. ASHA
-    would take such a trial for judged and never stop it, and PBT would lose its score.
+    Iterations without an evaluation report NaN, and a loss appears only once learning begins. ASHA
+    would consider such a trial judged and never stop it, and PBT would lose its score.
     """
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -46,7 +46,7 @@ class _FreshScores:
 
 
 class _FreshSearch:
-    """Mixed into a searcher: as `_FreshScores`; a trial ends with its last score.
+    """Mixed into a searcher: like `_FreshScores`; a trial ends with its last score.
 
     The type checker does not know what these two classes are mixed into, hence the ignores.
     """
@@ -79,10 +79,10 @@ def has_score(result: dict[str, Any], metric: str | list[str] | None) -> bool:
 
 
 def scheduler(asked: str | dict[str, Any]) -> TrialScheduler:
-    """Makes a scheduler.
+    """Builds a scheduler.
 
     Args:
-        asked: `type`, one of Tune's names or `ALIASES`, and options of its class; or the type.
+        asked: `type`, one of Tune's names or `ALIASES`, and options of its class; or only the type.
 
     Raises:
         ValueError: For an unknown name or option, or one that the class refuses.
@@ -113,11 +113,11 @@ def mutated(tree: Any, path: Path = ()) -> dict[Path, Any]:
 
 
 def searcher(asked: str | dict[str, Any], max_concurrent: int) -> Any:
-    """Makes a search algorithm.
+    """Builds a search algorithm.
 
     Args:
-        asked: `type`, one of Tune's names, and options of its class; or the type.
-        max_concurrent: Trials at a time; for Tune's own sampling, which nothing else limits.
+        asked: `type`, one of Tune's names, and options of its class; or only the type.
+        max_concurrent: Trials at a time; for Tune's own sampling, which has no other limit.
 
     Raises:
         ValueError: For an unknown name or option, one that the class refuses, or a missing package.
@@ -131,7 +131,7 @@ def searcher(asked: str | dict[str, Any], max_concurrent: int) -> Any:
     try:
         return _make(fresh, cls, options)
     except (ValueError, ImportError, RuntimeError) as error:
-        # Tune's classes say in several ways that their package is missing.
+        # Tune's classes report a missing package in several ways.
         if kind in EXTRAS and "install" in str(error).lower():
             raise ValueError(
                 f"{kind} is not installed: pip install 'rllib-qatten[{kind}]'."
@@ -152,12 +152,12 @@ def _type_and_options(
 
 
 def _make(cls: type, named: type, options: dict[str, Any], **given: Any) -> Any:
-    """Makes what `named` is called in messages, of options that the user gave."""
+    """Builds `cls` from the user's options; messages call it by the name of `named`."""
     arguments = inspect.signature(named).parameters
     accepted = [name for name in get_function_args(named) if name not in GIVEN]
     for key, value in options.items():
         if key in ("metric", "mode"):
-            raise ValueError(f"{key} stands beside {named.__name__}, not in it.")
+            raise ValueError(f"{key} is set next to {named.__name__}, not in it.")
         if key not in ("custom_explore_fn", MUTATIONS):
             one_of(key, accepted, f"option of {named.__name__}")
             check_kind(key, value, getattr(arguments.get(key), "annotation", Any))
@@ -168,7 +168,7 @@ def _make(cls: type, named: type, options: dict[str, Any], **given: Any) -> Any:
 
 
 def _choices_as_lists(tree: Any) -> Any:
-    """PBT takes steps in lists; a choice it would multiply."""
+    """PBT steps through lists, but would multiply a choice."""
     if isinstance(tree, dict):
         return {key: _choices_as_lists(value) for key, value in tree.items()}
     return list(tree.categories) if isinstance(tree, Categorical) else tree

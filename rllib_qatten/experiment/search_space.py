@@ -1,8 +1,8 @@
 """Values that Tune samples, written in YAML: `lr: {loguniform: [0.0001, 0.01]}`.
 
-A mapping whose only key is one of `DOMAINS` stands for `ray.tune`'s function of that name, as
-`grid_search` does in Tune's own format. No setting has such a value for its own. Tune's
-`{eval: ...}` is refused: an experiment file runs no code.
+A mapping whose only key is one of `DOMAINS` stands for `ray.tune`'s function of that name, like
+`grid_search` in Tune's own format. No setting has such a value otherwise. Tune's `{eval: ...}` is
+refused: an experiment file runs no code.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Path = tuple[Any, ...]
 
 
 def sampled(tree: Any, path: Path = ()) -> Any:
-    """Returns a copy of settings in which Tune's domains stand where the YAML writes them.
+    """Returns a copy of settings with Tune's domains in place of their YAML form.
 
     Args:
         tree: Settings as read from YAML.
-        path: Where it stands, for messages.
+        path: Its path, for messages.
 
     Raises:
-        ValueError: For a domain with bad bounds, an empty grid, or `eval`.
+        ValueError: For a domain with invalid bounds, an empty grid, or `eval`.
     """
     if isinstance(tree, list):
         return [sampled(value, (*path, i)) for i, value in enumerate(tree)]
@@ -89,22 +89,22 @@ def _domain(name: str, values: Any, where: str) -> Domain:
             raise ValueError(f"{form}, and {fault}; got {values!r}.")
     try:
         return getattr(tune, name)(*values)
-    except ValueError as error:  # bounds that are no multiples of the step
+    except ValueError as error:  # bounds that are not multiples of the step
         raise ValueError(f"{form}: {error}") from error
 
 
 def searched(tree: dict[str, Any]) -> dict[Path, list[Any]]:
-    """What varies in settings: path -> values that show what may come.
+    """What varies in settings: path -> representative values.
 
-    All values of a grid or choice; the ends of a range, which may not be passed; the mean of a
-    normal distribution.
+    These are all values of a grid or choice, the ends of a range, and the mean of a normal
+    distribution.
     """
     _, domains, grid = parse_spec_vars(tree)
     return {path: examples(domain) for path, domain in [*grid, *domains]}
 
 
 def examples(domain: Any) -> list[Any]:
-    """See `searched`; of a list all values."""
+    """See `searched`; for a list, all values."""
     if isinstance(domain, list):
         return domain
     if isinstance(domain, Categorical):
@@ -114,7 +114,7 @@ def examples(domain: Any) -> list[Any]:
     sampler = sampler.sampler if stepped else sampler
     if isinstance(sampler, Normal):
         return [sampler.mean]
-    # Ranges of whole numbers end before their upper bound, unless they have a step.
+    # Ranges of whole numbers exclude their upper bound, unless they have a step.
     whole = isinstance(domain, Integer) and not stepped
     return [domain.lower, domain.upper - 1 if whole else domain.upper]
 

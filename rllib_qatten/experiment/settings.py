@@ -1,7 +1,7 @@
-"""An algorithm's settings as a typed model, made from the methods of its config that set them.
+"""An algorithm's settings as a typed model, built from the methods of its config.
 
 RLlib declares its settings in the signatures of `training()`, `env_runners()` and so on, and
-explains them in their docstrings. From these come the checks of kinds and the schema.
+explains them in their docstrings. Type checks and the schema are derived from these.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
+from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.old_names import known_setting
+from rllib_qatten.algorithms.unknown_setting import of_others
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
 
-#: Settings whose values are classes and functions, besides those whose type says so.
+#: Settings whose values are classes and functions although their type does not say so.
 CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
-#: Their parts may be fractions, whatever RLlib's annotations say.
+#: These accept fractions, whatever RLlib's annotations say.
 _FRACTIONS = re.compile(r"num_[cg]pus(_|$)")
-#: The widest layer: with two of them a network has 4 billion weights.
+#: The widest layer: a network with two of them has 4 billion weights.
 MAX_WIDTH = 2**16
 _RLLIB_HINT = "To suppress all validation errors"
 
@@ -35,17 +37,24 @@ Result = TypeVar("Result")
 
 @functools.cache
 def settings_model(algorithm: Any) -> type[BaseModel]:
-    """The model of the settings that YAML can give to an algorithm.
+    """The model of an algorithm's settings that YAML can express.
 
-    Fields are named and described as the config's methods do it; those that only Python can give
-    are not among them.
+    Fields have the names and descriptions of the config's methods, an algorithm's own options those
+    of its mixer and loss; settings that need Python are left out.
     """
     config = algorithm.get_default_config()
+    options = getattr(config, "options", {})
     declared = {name: (kind, text) for name, kind, text in _declared(type(config))}
-    declared["env"] = (str, "Name of the environment; goes before the one beside `config`.")
+    declared["env"] = (
+        str,
+        "Name of the environment; takes precedence over `env` outside `config`.",
+    )
     defaults = config.to_dict()
     fields: dict[str, Any] = {}
-    for name in [*config.keys(), "env"]:
+    for name, option in options.items():
+        kind = plain_kind(option.kind)
+        fields[name] = (kind, Field(option.default, description=option.meaning))
+    for name in [*config.keys() - options.keys(), "env"]:
         kind, text = declared.get(name, (Any, ""))
         kind = plain_kind(kind)
         if name.startswith("_") or CODE.match(name) or kind is None:
@@ -54,7 +63,7 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
             kind |= float
         default = defaults.get(name)
         if kind is not Any and type(default) in PLAIN:
-            kind |= type(default)  # RLlib's own need not fit its annotation
+            kind |= type(default)  # RLlib's defaults need not match their annotations
         fields[name] = (kind, Field(default, description=text or None))
     return create_model(algorithm.__name__, __config__=STRICT, **fields)
 
@@ -62,13 +71,13 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
 def check_kinds(
     experiment: Experiment, algorithm: Any, config: dict[str, Any], of: str = "config"
 ) -> None:
-    """Checks that settings exist and that values are of their kinds.
+    """Checks that settings exist and that values have the right types.
 
     Args:
         experiment: For the message.
         algorithm: Whose settings they are.
         config: Settings without anything to sample.
-        of: Where they stand.
+        of: The key that holds them.
 
     Raises:
         BadInput: For the first fault.
@@ -81,9 +90,9 @@ def check_kinds(
             if CODE.match(key) or key in algorithm.get_default_config().keys():
                 raise experiment.error(
                     f"{of}.{key}",
-                    "takes a Python object, which no YAML can give: set it in Python.",
+                    "takes a Python object, which YAML cannot express: set it in Python.",
                 )
-            raise experiment.error(f"{of}.{key}", _unknown(key, model))
+            raise experiment.error(f"{of}.{key}", _unknown(key, algorithm))
     try:
         model.model_validate(config)
     except ValidationError as error:
@@ -93,10 +102,14 @@ def check_kinds(
         check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
 
 
-def _unknown(key: str, model: type[BaseModel]) -> str:
-    """The problem with a key that is no setting, also with names of other codes'."""
+def _unknown(key: str, algorithm: Any) -> str:
+    """The problem with an unknown key: another algorithm's, another codebase's, or nobody's."""
+    config = algorithm.get_default_config()
+    if isinstance(config, LayeredConfig) and (told := of_others(key, config)):
+        return told
+    fields = settings_model(algorithm).model_fields
     try:
-        known_setting(key, model.model_fields, f"config key of {model.__name__}")
+        known_setting(key, fields, f"config key of {algorithm.__name__}")
     except ValueError as error:
         return str(error)
     raise AssertionError(key)
@@ -105,7 +118,7 @@ def _unknown(key: str, model: type[BaseModel]) -> str:
 def validated(
     experiment: Experiment, algorithm: type[Algorithm], config: dict[str, Any]
 ) -> AlgorithmConfig:
-    """The config of settings whose kinds were checked, validated by the algorithm itself.
+    """The config of settings whose types were checked, validated by the algorithm itself.
 
     Raises:
         BadInput: For the first fault.
@@ -116,11 +129,11 @@ def validated(
 def naming_culprit(
     experiment: Experiment, config: dict[str, Any], attempt: Callable[[dict[str, Any]], Result]
 ) -> Result:
-    """What an attempt at settings returns.
+    """Returns the result of an attempt with some settings.
 
     Raises:
-        BadInput: If it fails; RLlib takes for granted what it doesn't check, so the setting that
-            alone brings it down is looked for.
+        BadInput: If it fails. RLlib does not check everything, so this looks for the one setting
+            that makes the attempt fail on its own.
     """
     try:
         return attempt(config)
@@ -135,9 +148,9 @@ def naming_culprit(
                 continue
             except Exception:
                 raise experiment.error(
-                    f"config.{key}", f"is nothing that this setting takes: {shown(value)}."
+                    f"config.{key}", f"is not a valid value of this setting: {shown(value)}."
                 ) from error
-        raise experiment.error("config", "these settings do not go together.") from error
+        raise experiment.error("config", "these settings do not work together.") from error
 
 
 def _validated(algorithm: type[Algorithm], config: dict[str, Any]) -> AlgorithmConfig:
@@ -146,7 +159,7 @@ def _validated(algorithm: type[Algorithm], config: dict[str, Any]) -> AlgorithmC
     for name, width in _whole_numbers(settings._model_config_auto_includes):
         if width > MAX_WIDTH:
             raise ValueError(f"{name} must be {MAX_WIDTH:,} or less; got {width}.")
-    # Weights that are only declared take no memory, however many they are.
+    # Weights on the meta device take no memory, however many there are.
     with torch.device("meta"):
         settings.validate()
         settings.get_evaluation_config_object()
@@ -162,7 +175,7 @@ def _whole_numbers(tree: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def _declared(config: type[AlgorithmConfig]) -> Iterator[tuple[str, Any, str]]:
-    """Name, annotation and description of every setting; of several the most derived one's."""
+    """Name, annotation and description of every setting; the most derived class wins."""
     for cls in reversed(config.__mro__):
         for method in vars(cls).values():
             if not inspect.isfunction(method) or method.__name__.startswith("_"):

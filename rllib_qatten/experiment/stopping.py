@@ -1,4 +1,4 @@
-"""When training ends: at a criterion, when its time is over, or when somebody asks."""
+"""When training ends: at a criterion, when its time is up, or on request."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ray.tune.utils import flatten_dict
 
 from rllib_qatten.errors import BadInput
 
-#: Seconds that SIGTERM and SIGHUP leave the running iteration to end; schedulers kill after 30.
+#: Seconds that the running iteration has after SIGTERM or SIGHUP; schedulers kill after 30.
 GRACE, GRACE_SETTING = 20.0, "RLLIB_GRACE_S"
 FINISHING = "\nStopping after this iteration, with a checkpoint."
-AGAIN = " Ctrl-C again stops at once, without."
-WITHIN = " If that takes more than {grace:g} s ({setting}), the last checkpoint has to do."
+AGAIN = " Ctrl-C again stops at once, without one."
+WITHIN = " If that takes over {grace:g} s ({setting}), the last checkpoint remains the newest."
 
 
 class StopRequest:
     """Whether somebody asked this process to stop: Ctrl-C, SIGTERM or SIGHUP.
 
-    While trials run, the first signal is noted and a second Ctrl-C is a `KeyboardInterrupt`;
-    before, any signal is one at once; at the end, none is heard any more. Signals of a scheduler
-    may come more than once and mean the same each time.
+    While trials run, the first signal is noted and a second Ctrl-C raises `KeyboardInterrupt`;
+    before that, any signal raises it at once; at the end, signals are ignored. A scheduler may send
+    its signal several times, always with the same meaning.
 
     Attributes:
-        signum: The first signal that came, None before.
-        deadline: When what still runs is given up, in `time.monotonic`'s seconds.
+        signum: The first signal received; None before.
+        deadline: When to give up what still runs, in `time.monotonic`'s seconds.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -58,7 +58,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Within, signals come here."""
+        """A context in which this object handles signals."""
         before = {signum: signal.getsignal(signum) for signum in self.SIGNALS}
         self.listen()
         try:
@@ -68,15 +68,15 @@ class StopRequest:
                 signal.signal(signum, handler)
 
     def listen(self) -> None:
-        """Takes the signals over, also from Ray, which takes SIGTERM when it starts."""
+        """Installs the signal handlers, also over Ray's, which takes SIGTERM when it starts."""
         for signum in self.SIGNALS:
-            # Who starts a command with nohup wants it to outlive the terminal.
+            # A command started with nohup should outlive the terminal.
             if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, lambda signum, frame: self._hear(signum))
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
-        """Within, there is something to finish."""
+        """A context in which there is something to finish."""
         self._hear = self._note
         try:
             yield
@@ -84,7 +84,7 @@ class StopRequest:
             self._hear = self._interrupt
 
     def ignore(self) -> None:
-        """From here on everything ends anyway."""
+        """Ignores signals from here on: everything is ending anyway."""
         self._hear = lambda signum: None
 
     def _interrupt(self, signum: int) -> None:
@@ -103,13 +103,13 @@ class StopRequest:
             self.signum = signum
             within = WITHIN.format(grace=self._grace, setting=GRACE_SETTING)
             text = FINISHING + (AGAIN if signum == signal.SIGINT else within) + "\n"
-            # A print may not interrupt another one, a write may.
+            # A print must not interrupt another print; a write may.
             with contextlib.suppress(OSError):
                 os.write(2, text.encode())
 
 
 def drop_dead_outputs() -> None:
-    """Sends to nowhere what would be written to a closed terminal or pipe, which is an error."""
+    """Discards output to a closed terminal or pipe, which would raise an error."""
     for output in (1, 2):
         poll = select.poll()
         poll.register(output, 0)
@@ -120,16 +120,16 @@ def drop_dead_outputs() -> None:
 
 
 class Stopping(Stopper):
-    """Stops a trial at its criteria, and all trials on request or when their time is over.
+    """Stops a trial at its criteria, and all trials on request or when their time is up.
 
-    On request trials end unfinished, each with a checkpoint, so that the run can be restored as if
-    it had never stopped. A criterion whose key is not in a result is not met: evaluations may be
-    rarer than results.
+    On request, trials end unfinished, each with a checkpoint, so that the run can be restored as if
+    it had never stopped. A criterion whose key is not in a result is not met, since not every
+    result has an evaluation.
 
     Attributes:
         criteria: Result key -> value; the first that is reached or exceeded stops.
         interrupted: Whether trials ended unfinished.
-        cut_off: Whether any of them in the middle of an iteration.
+        cut_off: Whether any of them ended in the middle of an iteration.
     """
 
     _newest: Stopping | None = None
@@ -144,25 +144,25 @@ class Stopping(Stopper):
 
         Args:
             criteria: See class.
-            request: Of the user; by default none comes.
+            request: The user's request to stop; by default there is never one.
             time_budget_s: Seconds after which all trials end.
         """
         self.criteria = criteria
         self.interrupted = self.cut_off = False
         self._request = request
         self._over = time.monotonic() + (time_budget_s or math.inf)
-        # Trials that were running at the request finish their iteration, the others never start.
+        # Trials running at the time of the request finish their iteration; others never start.
         self._finishing: set[str] | None = None
         self._saved: set[str] = set()
         Stopping._newest = self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Restored by Tune with a run that ended, it is the one of the run that begins."""
+        """Restored by Tune with an earlier run, it becomes the current run's object."""
         return _newest, ()
 
     @property
     def requested(self) -> bool:
-        """Whether what runs shall come to an end."""
+        """Whether running trials should end."""
         return self.time_is_over or (self._request is not None and self._request.signum is not None)
 
     @property
@@ -180,14 +180,14 @@ class Stopping(Stopper):
         return False
 
     def saved(self, trial: Trial) -> None:
-        """Takes note that a trial has a new checkpoint."""
+        """Notes that a trial has a new checkpoint."""
         if self.requested:
             self._saved.add(trial.trial_id)
 
     def look(self, trials: list[Trial]) -> None:
-        """Ends the experiment as soon as it may; called after every event, and ten times a second.
+        """Ends the experiment as soon as possible; called after every event and ten times a second.
 
-        Tune writes down what runs, and ends, when it gets SIGUSR1.
+        On SIGUSR1, Tune saves its state and ends.
         """
         if self.interrupted or not self.requested:
             return
@@ -202,7 +202,7 @@ class Stopping(Stopper):
         self.interrupted, self.cut_off = True, bool(self._finishing)
         signal.raise_signal(signal.SIGUSR1)
         for trial in running.values():
-            # Else Tune waits until the iteration that will be thrown away is over.
+            # Otherwise Tune waits for the end of an iteration that will be discarded.
             if actor := trial.temporary_state.ray_actor:
                 ray.kill(actor)
 

@@ -1,4 +1,4 @@
-"""W&B and MLflow, switched on by one key each of an experiment: Ray's own callbacks."""
+"""W&B and MLflow through Ray's own callbacks, each enabled by one key of an experiment."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def wandb(options: dict[str, Any]) -> Callback:
     if "project" not in options and "WANDB_PROJECT" not in os.environ:
         raise ValueError("needs a project, as in {project: teams, mode: offline}.")
     if "mode" in options:
-        # Ray asks for an API key unless the environment too says that none is needed.
+        # Ray asks for an API key unless the environment also says that none is needed.
         os.environ["WANDB_MODE"] = one_of(
             options["mode"], ("online", "offline", "disabled", "shared"), "wandb mode"
         )
-    # W&B's own place; Ray would leave offline runs in its temporary folder.
+    # W&B's own folder; Ray would leave offline runs in its temporary folder.
     return WandbLoggerCallback(**{"dir": os.getcwd(), **options})
 
 
@@ -44,7 +44,7 @@ def mlflow(options: dict[str, Any]) -> Callback:
         options: Its own, such as `experiment_name` and `tracking_uri`.
 
     Raises:
-        ValueError: If MLflow is not installed, has no such option, or cannot use the place.
+        ValueError: If MLflow is not installed, has no such option, or cannot use the location.
     """
     _installed("mlflow")
     from mlflow.exceptions import MlflowException
@@ -64,7 +64,7 @@ def mlflow(options: dict[str, Any]) -> Callback:
     return MLflowLoggerCallback(**options)
 
 
-#: Key of an experiment -> what makes its callback.
+#: Key of an experiment -> the function that builds its callback.
 TRACKERS = {"wandb": wandb, "mlflow": mlflow}
 
 

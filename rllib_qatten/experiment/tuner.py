@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.execution import tune_controller
 from ray.tune.schedulers import TrialScheduler
 
+from rllib_qatten.experiment.actor_manager import ForgetfulActorManager
 from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
 from rllib_qatten.experiment.experiment import Experiment
+
+# Tune has no option for it.
+tune_controller.RayActorManager = ForgetfulActorManager
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A checked experiment with the parts of its `Tuner`, which are made once.
+    """A checked experiment with the parts of its `Tuner`, which are built once.
 
     Attributes:
         experiment: The experiment.
         trainable: What Tune runs: a registered name or a class.
-        metric: Result key that schedulers and searches go by.
-        cpus_per_trial: CPUs that the hungriest trial reserves.
+        metric: Result key that schedulers and searches use.
+        cpus_per_trial: CPUs of the trial that reserves the most.
         scheduler: Tune's scheduler, if one was asked for.
         search_alg: Tune's search algorithm, if one was asked for.
         trackers: Callbacks of W&B and MLflow.
@@ -45,13 +50,13 @@ class Plan:
 
 
 def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -> Tuner:
-    """The `Tuner` that runs an experiment; makes the folder of its results.
+    """The `Tuner` that runs an experiment; creates the folder for its results.
 
     Args:
         plan: The checked experiment.
         stop: A `Stopper`.
         callbacks: Tune callbacks.
-        resume: Checkpoint from which its one trial goes on.
+        resume: Checkpoint that its single trial continues from.
     """
     experiment = plan.experiment
     searches = plan.scheduler or plan.search_alg
@@ -59,7 +64,7 @@ def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -
         plan.trainable,
         param_space=experiment.param_space,
         tune_config=TuneConfig(
-            # Without a search a result may do without it.
+            # Without a search, results may lack it.
             metric=plan.metric if searches else None,
             mode=experiment.mode if searches else None,
             num_samples=experiment.num_samples,
@@ -75,18 +80,18 @@ def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -
             callbacks=_callbacks(plan, callbacks),
             checkpoint_config=CheckpointConfig(**experiment.checkpoint_config.model_dump()),
             failure_config=FailureConfig(max_failures=experiment.max_failures),
-            # What a trial prints is kept beside its results and not mixed into the table.
+            # A trial's output is kept with its results, not mixed into the table.
             log_to_file=True,
             verbose=0,
         ),
         # `tune.run(restore=...)`: the trial begins with this checkpoint, and one that fails
-        # later goes on from its own.
+        # later continues from its own.
         _tuner_kwargs={"restore": str(resume)} if resume else None,
     )
 
 
 def restored_tuner(plan: Plan, *, stop: Any, callbacks: list[Any]) -> Tuner:
-    """The `Tuner` that goes on with what an earlier run of the same experiment left.
+    """The `Tuner` that continues an earlier run of the same experiment.
 
     Args:
         plan: The checked experiment.
@@ -104,7 +109,7 @@ def restored_tuner(plan: Plan, *, stop: Any, callbacks: list[Any]) -> Tuner:
             resume_errored=True,
             param_space=experiment.param_space,
         )
-    # Tune kept those of the process that ended.
+    # Tune restored those of the earlier process.
     run_config = tuner._local_tuner.get_run_config()
     run_config.stop = stop
     run_config.callbacks = _callbacks(plan, callbacks)

@@ -1,4 +1,4 @@
-"""Typed data from YAML: what all models share, and a fault of theirs in plain words."""
+"""Typed data from YAML: what all models share, and their errors in plain words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rllib_qatten.errors import one_of
 
-#: No text for a number, no key that is unknown.
+#: No text for numbers, no unknown keys.
 STRICT = ConfigDict(
     strict=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
 )
@@ -27,7 +27,7 @@ _WORDS: dict[Any, str] = {
     dict: "a mapping",
     type(None): "null",
 }
-#: What YAML has.
+#: The types that YAML has.
 PLAIN = (bool, int, float, str, list, dict, type(None))
 _repr = reprlib.Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother = 3, 60, 60
@@ -69,7 +69,7 @@ def fault(error: ValidationError, model: type[BaseModel], given: Any) -> tuple[s
 
 
 def unknown(key: str, model: type[BaseModel]) -> str:
-    """The problem with a key that a model doesn't have, with the nearest one.
+    """The problem with a key that a model doesn't have, with the nearest key.
 
     A model's `called` says what its keys are.
     """
@@ -99,14 +99,14 @@ def described(wanted: Any, limits: Sequence[Any] = ()) -> str:
 
 
 def check_kind(key: str, value: Any, kind: Any) -> None:
-    """Makes sure that a value is of the kind that an argument is declared to be.
+    """Verifies that a value has the declared type of an argument.
 
     Raises:
         ValueError: If it isn't, or if only Python has such values.
     """
     plain = plain_kind(kind)
     if plain is None:
-        raise ValueError(f"{key} takes a Python object, which no YAML can give.")
+        raise ValueError(f"{key} takes a Python object, which YAML cannot express.")
     try:
         TypeAdapter(plain).validate_python(value, strict=True)
     except ValidationError:
@@ -114,7 +114,7 @@ def check_kind(key: str, value: Any, kind: Any) -> None:
 
 
 def plain_kind(kind: Any) -> Any:
-    """What of a type YAML can give: `Any` if all, None if nothing."""
+    """The part of a type that YAML can express: `Any` if all of it, None if nothing."""
     if kind in (Any, inspect.Parameter.empty) or isinstance(kind, TypeVar):
         return Any
     origin = get_origin(kind)
@@ -128,6 +128,8 @@ def plain_kind(kind: Any) -> Any:
         if not any(part is not type(None) for part in parts):
             return None
         return functools.reduce(lambda one, other: one | other, parts)
+    if origin is Literal:
+        return kind if {*map(type, get_args(kind))} <= {*PLAIN} else None
     if origin in (list, tuple):
         return list
     if origin is dict or (isinstance(kind, type) and issubclass(kind, dict)):

@@ -1,1 +1,1 @@
-"""Many runs together: read, statistics, figures, page."""
+"""Reports over many runs: reading them, statistics, figures, page."""

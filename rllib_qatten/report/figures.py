@@ -26,7 +26,7 @@ def learning_curves(
     estimates: dict[str, Curve | None],
     looks: dict[str, Look],
 ) -> Figure:
-    """Every run as a thin line; the aggregate of each algorithm's runs with its interval."""
+    """Every run as a thin line, and the aggregate of each algorithm's runs with its interval."""
     figure, axes = plt.subplots()
     for label, of_label in runs.items():
         look, estimate = looks[label], estimates[label]
@@ -45,7 +45,7 @@ def learning_curves(
 
 
 def sample_efficiency(ylabel: str, estimates: dict[str, Curve], looks: dict[str, Look]) -> Figure:
-    """Normalized scores over all compared tasks along the steps."""
+    """Normalized scores over all compared tasks, by steps."""
     figure, axes = plt.subplots()
     for label, estimate in estimates.items():
         _line(axes, label, estimate, looks[label])
@@ -77,7 +77,7 @@ def improvement(estimates: dict[tuple[str, str], Estimate]) -> Figure:
     for (x, y), estimate in estimates.items():
         table[labels.index(x), labels.index(y)] = estimate.mean
     figure, axes = plt.subplots(figsize=(max(4.2, 2.2 + 0.72 * n), max(2.4, 1.6 + 0.5 * n)))
-    # Purple and orange are told apart by all; without their darkest shades, black text is read.
+    # Everybody can tell purple from orange; without their darkest shades, black text is legible.
     axes.imshow(table, cmap="PuOr_r", vmin=-0.5, vmax=1.5, aspect="auto")
     for (x, y), estimate in estimates.items():
         text = f"{estimate.mean:.2f}"
@@ -97,7 +97,7 @@ def improvement(estimates: dict[tuple[str, str], Estimate]) -> Figure:
 
 
 def throughput(values: dict[str, list[float]], looks: dict[str, Look]) -> Figure:
-    """A bar for each algorithm: env steps per second, a dot for each run."""
+    """A bar for each algorithm: env steps per second; a dot for each run."""
     figure, axes = plt.subplots(figsize=(5.2, 1.3 + 0.32 * len(values)))
     for row, (label, speeds) in enumerate(values.items()):
         axes.barh(row, np.mean(speeds), color=looks[label].color, alpha=0.75, height=0.6)
@@ -111,7 +111,7 @@ def throughput(values: dict[str, list[float]], looks: dict[str, Look]) -> Figure
 
 
 def time_split(splits: dict[str, TimeSplit]) -> Figure:
-    """A bar for each algorithm: what share of its time went where."""
+    """A bar for each algorithm: the shares of its time."""
     figure, axes = plt.subplots(figsize=(5.2, 1.8 + 0.32 * len(splits)))
     left = np.zeros(len(splits))
     for part, (color, hatch) in PARTS.items():
@@ -155,7 +155,7 @@ def _percents(axes: Axes) -> None:
 
 
 def _with_legend(figure: Figure, axes: Axes) -> Figure:
-    """Below the axes, where it hides no line."""
+    """Adds a legend below the axes, where it hides no line."""
     handles, labels = axes.get_legend_handles_labels()
     columns = max(1, min(4, 72 // (7 + max(map(len, labels), default=1))))
     rows = -(-len(labels) // columns)

@@ -1,6 +1,6 @@
-"""A figure as an element of a page: its own ids, the page's color of text, no outer size.
+"""A figure as an element of a page: unique ids, the page's text color, no outer size.
 
-It is parsed and written, never patched as text: labels in it come from files of anybody.
+It is parsed and serialized, never patched as text, since its labels come from untrusted files.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from rllib_qatten.drawing.palette import INK
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
-#: What stands in matplotlib's style element; lines inherit it from the whole drawing.
+#: The content of matplotlib's style element; lines inherit it from the whole drawing.
 LINES = {"stroke-linejoin": "round", "stroke-linecap": "butt"}
 
 
 def inline(svg: str, name: str, label: str) -> Markup:
-    """Makes an element of matplotlib's document.
+    """Turns matplotlib's document into an element.
 
     Args:
         svg: The document.
-        name: A name of its own on the page, to begin its ids with.
-        label: What it shows, for who cannot see it.
+        name: A name that is unique on the page; ids begin with it.
+        label: What it shows, for screen readers.
     """
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
@@ -33,7 +33,7 @@ def inline(svg: str, name: str, label: str) -> Markup:
             if child.tag in (f"{{{SVG}}}style", f"{{{SVG}}}metadata"):
                 parent.remove(child)
     for element in root.iter():
-        # The page's policy lets no style attribute work; as attributes of their own they do.
+        # The page's policy blocks style attributes, but not the same as separate attributes.
         for declaration in filter(None, element.attrib.pop("style", "").split(";")):
             key, _, value = declaration.partition(":")
             element.set(key.strip(), value.strip())

@@ -1,4 +1,4 @@
-"""Runs in the layout of the library marl-eval (InstaDeep), which other frameworks write, too."""
+"""Runs in the layout of the library marl-eval (InstaDeep), which other frameworks write too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rllib_qatten.report.scores import SCORES
 def layout(runs: list[Run]) -> dict[str, Any]:
     """Environment -> task -> algorithm -> run -> step_0, step_1, ..., absolute_metrics.
 
-    A step holds the env steps so far and a list for each score, here of one number: the mean of
+    A step holds the env steps so far and a list for each score, here with one number: the mean over
     that evaluation's games. marl-eval's absolute metric is one long evaluation of the best policy;
     here it is the final number, the mean of the last five evaluations.
     """

@@ -1,4 +1,4 @@
-"""`rllib report`: one page, its figures as files beside it, and the numbers as JSON."""
+"""`rllib report`: one page, its figures as files next to it, and the numbers as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAGE = "report.html"
 
 
 class Report:
-    """Draws, and keeps what the page shows."""
+    """Draws the figures and collects the page's content."""
 
     def __init__(self, found: list[Run], folder: Path, aggregate: str) -> None:
         """Nothing is drawn yet.
@@ -46,12 +46,12 @@ class Report:
         self.runs, self.folder, self.aggregate = found, folder, aggregate
         self.groups = statistics.by_task(found)
         self.looks: dict[str, Look] = looks(sorted({run.label for run in found}))
-        #: Of the figures drawn, in rem.
+        #: Widths of the figures, in rem.
         self.widths: set[int] = set()
         self._names: dict[str, int] = {}
 
     def content(self) -> dict[str, Any]:
-        """What the template shows; draws and writes all figures."""
+        """The template's variables; draws and writes all figures."""
         number = len(self.runs)
         tasks = ", ".join(map(self._title, self.groups))
         environments = ", ".join(sorted({environment for environment, _ in self.groups}))
@@ -75,7 +75,7 @@ class Report:
         }
 
     def _title(self, task: tuple[str, str]) -> str:
-        """The task, with the environment where there are several."""
+        """The task, with the environment if there are several."""
         several = len({environment for environment, _ in self.groups}) > 1
         return f"{task[1]} ({task[0]})" if several and task[0] != task[1] else task[1]
 
@@ -137,7 +137,7 @@ class Report:
             self._keep(
                 figures.performance_profiles(statistics.profiles(scores), self.looks),
                 "performance_profile",
-                "Higher is better; a line that falls late has no bad runs.",
+                "Higher is better; a line that stays high until far right has no poor runs.",
             ),
         ]
         if len(scores) > 1:
@@ -145,8 +145,8 @@ class Report:
                 self._keep(
                     figures.improvement(statistics.improvements(scores)),
                     "probability_of_improvement",
-                    "How probable it is that a run of the row's algorithm ends above one of the "
-                    "column's on the same task; 0.5 is no difference.",
+                    "The probability that a run of the row's algorithm ends above one of the "
+                    "column's on the same task; 0.5 means no difference.",
                 )
             )
         return {
@@ -167,7 +167,7 @@ class Report:
                 splits.setdefault(run.label, []).append(split)
         drawn = []
         if speeds:
-            caption = "Bar: mean over runs; dot: a run. What else the machine did counts, too."
+            caption = "Bar: mean over runs; dot: a run. Other load on the machine shows here, too."
             speeds = {label: speeds[label] for label in self.looks if label in speeds}
             drawn.append(self._keep(figures.throughput(speeds, self.looks), "throughput", caption))
         if splits:
@@ -214,7 +214,7 @@ class Report:
         text = io.StringIO()
         figure.savefig(text, **bare, transparent=True)
         plt.close(figure)
-        # Letters are equally large in all figures.
+        # Text has the same size in all figures.
         width = round(8.5 * figure.get_figwidth())
         self.widths.add(width)
         return {
@@ -225,7 +225,7 @@ class Report:
         }
 
     def _unique(self, name: str) -> str:
-        """A name that no other figure has: tasks may differ in what names of files lack."""
+        """A unique name: tasks may differ only in characters that file names drop."""
         taken = self._names.setdefault(name, 0)
         self._names[name] += 1
         return f"{name}_{taken + 1}" if taken else name
@@ -238,15 +238,15 @@ def write(
 
     Args:
         paths: The folders.
-        folder: Where the page and its figures go; made if need be.
-        aggregate: What joins runs: "iqm" or "median".
-        json_file: Where all evaluations go in marl-eval's layout.
+        folder: Where the page and its figures go; created if necessary.
+        aggregate: How to aggregate over runs: "iqm" or "median".
+        json_file: A file for all evaluations in marl-eval's layout.
 
     Returns:
         Warnings about what could not be shown, and the page.
 
     Raises:
-        BadInput: If the aggregate is none, there is no usable run, or something cannot be written.
+        BadInput: For an unknown aggregate, no usable run, or an unwritable path.
     """
     try:
         one_of(aggregate, statistics.AGGREGATES, "aggregate")
@@ -254,12 +254,12 @@ def write(
         raise BadInput(str(error)) from error
     found, warnings = runs.read_all(paths)
     with contextlib.ExitStack() as stack:
-        # What cannot be written is known before anything is drawn.
+        # Unwritable paths are noticed before anything is drawn.
         file = stack.enter_context(replacing(json_file)) if json_file else None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadInput(f"{folder}: cannot be made: {error.strerror}.") from error
+            raise BadInput(f"{folder}: cannot be created: {error.strerror}.") from error
         page = stack.enter_context(replacing(folder / PAGE))
         if file:
             file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
@@ -277,8 +277,8 @@ def write(
 
 def _footer(folder: Path) -> str:
     about = ", ".join(f"{name} {version(name)}" for name in ("ray", "scipy", "matplotlib"))
-    made = f"Made with rllib_qatten {__version__}, {about}."
-    return f"{made} Figures as PNG and SVG: {folder.resolve()}."
+    versions = f"Made with rllib_qatten {__version__}, {about}."
+    return f"{versions} Figures as PNG and SVG: {folder.resolve()}."
 
 
 def _count(number: int, what: str) -> str:

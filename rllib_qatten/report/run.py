@@ -14,20 +14,20 @@ from rllib_qatten.messages import printable
 
 @dataclasses.dataclass
 class Run:
-    """One trial. All texts are safe to show; all numbers are finite and of bounded size.
+    """One trial. All text is safe to display; all numbers are finite and of bounded size.
 
     Attributes:
         folder: Where its files are.
-        label: Algorithm, and what tells it from its variants.
-        environment: What played, with its version where it is known.
+        label: The algorithm, and what distinguishes it from its variants.
+        environment: The engine or environment, with its version if known.
         task: Map, or the environment's own name.
-        config: Settings as the trial got them.
-        command: What started it, as far as known.
-        versions: Of the packages that trained it, as its checkpoints say.
+        config: The trial's settings.
+        command: The command that started it, if known.
+        versions: Versions of the packages that trained it, according to its checkpoints.
         steps: Env steps at each evaluation, never falling, [E].
-        scores: Name of `SCORES` ("win_rate" in battles only) -> one number an evaluation, [E].
-        greedy: Whether these are greedy games; else exploring ones.
-        columns: Every numeric column -> one number a result, NaN where it has none, [R].
+        scores: Name of `SCORES` ("win_rate" in battles only) -> one number per evaluation, [E].
+        greedy: Whether these are greedy games, not exploring ones.
+        columns: Every numeric column -> one number per result, NaN if it has none, [R].
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What a reader tells it by: its seed, or else its folder."""
+        """How readers identify it: its seed, or else its folder."""
         seed = self.config.get("seed")
         return printable(self.folder.name if seed is None else f"seed {seed}", 100)
 

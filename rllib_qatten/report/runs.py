@@ -1,6 +1,6 @@
-"""Reads what Tune wrote about runs, ended or not: their evaluations, settings and commands.
+"""Reads what Tune wrote about runs, finished or not: their evaluations, settings and commands.
 
-The files may be anybody's. Each run is read by itself: what is wrong with one is a warning.
+The files may be untrusted. Each run is read on its own: a fault in one is only a warning.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from rllib_qatten.report.variants import tell_apart
 
 #: Package -> where a checkpoint's metadata has its version.
 VERSIONS = {"rllib_qatten": "rllib_qatten_version", "ray": "ray_version"}
-#: Where env steps are looked for: our promised key, then what other RLlib runs call them.
+#: Columns for env steps: this package's key, then those of other RLlib runs.
 STEPS = (
     keys.STEPS,
     "env_runners/num_env_steps_sampled_lifetime",
     "num_env_steps_sampled",
     "timesteps_total",
 )
-#: Bytes that are read at most of a trial's small files.
+#: At most this many bytes of a trial's small files are read.
 SMALL = 2**20
-#: Letters of a name that are shown at most: names stand in legends and in names of files.
+#: At most this many characters of a name are shown, in legends and file names.
 NAME = 60
 
 
@@ -41,7 +41,7 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """Reads all runs in and below some folders.
 
     Returns:
-        The usable runs, and a warning for all that was left out.
+        The usable runs, and a warning for everything that was left out.
 
     Raises:
         BadInput: If there is no usable run.
@@ -119,7 +119,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
 
 
 def _measured(steps: np.ndarray, scores: dict[str, np.ndarray]) -> np.ndarray:
-    """[R] which results hold all scores, at steps that are possible and do not fall."""
+    """[R] which results have all scores, at valid steps that do not decrease."""
     whole = np.isfinite([steps, *scores.values()]).all(axis=0) & (np.nan_to_num(steps) >= 0)
     highest = np.maximum.accumulate(np.where(whole, steps, -np.inf))
     kept: np.ndarray = whole & (steps >= highest)
@@ -141,9 +141,9 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _text(folder: Path, name: str) -> str | None:
-    """A small file of a trial's; None if there is none that can be read.
+    """A small file of a trial; None if it is missing or cannot be read.
 
-    A link out of the folder is not followed: what it leads to would stand in the page.
+    Links out of the folder are not followed: their targets would end up in the page.
     """
     try:
         return read_bounded(folder / name, SMALL, inside=folder).decode("utf-8", errors="replace")

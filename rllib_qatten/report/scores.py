@@ -1,4 +1,4 @@
-"""What runs are compared by, and what each score is called everywhere."""
+"""The scores that runs are compared by, and their names everywhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Score(NamedTuple):
     """One score.
 
     Attributes:
-        title: What readers know it as.
-        form: How a number of it is written.
-        greedy: Columns of greedy games, our promised key first, then what other RLlib runs have.
-        exploring: The same of exploring games.
-        marl_eval: The library marl-eval's name for it.
+        title: Its name for readers.
+        form: The format of its numbers.
+        greedy: Columns of greedy games: this package's key, then those of other RLlib runs.
+        exploring: The same for exploring games.
+        marl_eval: Its name in the library marl-eval.
     """
 
     title: str

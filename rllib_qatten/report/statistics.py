@@ -1,6 +1,6 @@
-"""What several seeds, and several tasks, say together; the formulas are scipy's.
+"""Statistics over several seeds and tasks, computed by scipy.
 
-Not rliable's, whose numbers these are: it would hold everything back to pandas 2.
+The definitions are rliable's, but not its code, which would restrict everything to pandas 2.
 
 Interquartile means, stratified bootstrap, performance profiles and probability of improvement as
 in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (2021).
@@ -20,10 +20,10 @@ from rllib_qatten import keys
 from rllib_qatten.evaluation.estimate import CONFIDENCE, Estimate
 from rllib_qatten.report.run import Run
 
-#: Resamples behind an interval, and how many are drawn at a time.
+#: Resamples per interval, and how many are drawn at a time.
 REPS = 2000
 BATCH = 200
-#: Name -> the function that makes one number of many, along an axis.
+#: Name -> the function that aggregates along an axis.
 AGGREGATES: dict[str, Callable[..., np.ndarray]] = {
     "iqm": functools.partial(scipy.stats.trim_mean, proportiontocut=0.25),
     "median": np.median,
@@ -44,12 +44,12 @@ class Curve(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Algorithms that played the same tasks.
+    """Algorithms with runs on the same tasks.
 
     Attributes:
         tasks: (environment, task), M of them.
         runs: Algorithm -> task -> its runs, R of them in every task.
-        left_out: What is not compared, and why.
+        left_out: What is not compared, with the reason.
     """
 
     tasks: list[tuple[str, str]]
@@ -66,9 +66,9 @@ def by_task(runs: list[Run]) -> dict[tuple[str, str], dict[str, list[Run]]]:
 
 
 def curve(runs: list[Run], score: str, aggregate: str) -> Curve | None:
-    """The aggregate of one algorithm's runs on one task, as far as all of them are.
+    """The aggregate of one algorithm's runs on one task, over the steps that all of them cover.
 
-    Runs are evaluated at slightly different steps: between evaluations they are read off the line.
+    Runs are evaluated at slightly different steps: values in between are interpolated linearly.
     None if the runs have no steps in common.
     """
     fewest = min(runs, key=lambda run: len(run.steps))
@@ -103,7 +103,7 @@ def comparison(runs: list[Run]) -> Comparison:
     labels = sorted(label for label, of_label in tasks_of.items() if chosen <= of_label)
     tasks = sorted(chosen)
     left_out = [
-        f"{label}: it did not play all of them" for label in sorted(tasks_of.keys() - labels)
+        f"{label}: it has no runs on some of them" for label in sorted(tasks_of.keys() - labels)
     ]
     table: dict[str, dict[tuple[str, str], list[Run]]] = {}
     for label in labels:
@@ -116,7 +116,7 @@ def comparison(runs: list[Run]) -> Comparison:
 
 
 def sample_efficiency(compared: Comparison, aggregate: str) -> dict[str, Curve]:
-    """Algorithm -> aggregate over runs and tasks of the normalized score, along the steps."""
+    """Algorithm -> aggregate of the normalized score over runs and tasks, by steps."""
     scales = _scales(compared)
     estimates = {}
     for label, of_task in compared.runs.items():
@@ -157,13 +157,13 @@ def profiles(scores: dict[str, np.ndarray]) -> dict[str, Curve]:
 def improvements(scores: dict[str, np.ndarray]) -> dict[tuple[str, str], Estimate]:
     """(X, Y) -> the probability that a run of X ends above a run of Y on the same task.
 
-    Mean over tasks; a draw counts half.
+    Mean over tasks; a tie counts half.
     """
 
     def probability(*samples: np.ndarray, axis: int) -> np.ndarray:
         half = len(samples) // 2
         pairs = zip(samples[:half], samples[half:], strict=True)
-        # The way to its p-value, which is not asked for, is the fast one.
+        # The fast method for the p-value, which is not used.
         tests = [scipy.stats.mannwhitneyu(*xy, axis=axis, method="asymptotic") for xy in pairs]
         runs = samples[0].shape[axis] * samples[half].shape[axis]
         return np.mean([test.statistic for test in tests], axis=0) / runs
@@ -177,14 +177,14 @@ def improvements(scores: dict[str, np.ndarray]) -> dict[tuple[str, str], Estimat
 
 
 def _shared(runs: list[Run]) -> tuple[float, float]:
-    """From where to where all of them were evaluated."""
+    """The range of steps over which all of them were evaluated."""
     return max(run.steps[0] for run in runs), min(run.steps[-1] for run in runs)
 
 
 def _scales(compared: Comparison) -> dict[tuple[str, str], Callable[[Run], np.ndarray]]:
-    """Task -> what turns a run's evaluations into scores from 0 to 1.
+    """Task -> a function that turns a run's evaluations into scores from 0 to 1.
 
-    Win rates are; returns are scaled by the lowest and highest of the task.
+    Win rates already are; returns are scaled by the lowest and highest of the task.
     """
     scales: dict[tuple[str, str], Callable[[Run], np.ndarray]] = {}
     for task in compared.tasks:
@@ -203,25 +203,25 @@ def _scaled(run: Run, score: str, low: float, span: float) -> np.ndarray:
 
 
 def _tasks(values: np.ndarray) -> np.ndarray:
-    """[R, M, P] as the samples of the bootstrap, one a task: [M, P, R]."""
+    """[R, M, P] as the samples of the bootstrap, one per task: [M, P, R]."""
     return np.moveaxis(values, 0, -1)
 
 
 def _over(aggregate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """The aggregate of all samples together."""
+    """The aggregate over all samples pooled."""
     return lambda *samples, axis: aggregate(np.concatenate(samples, axis=axis), axis=axis)
 
 
 def _one(statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Estimate:
-    """A single number, of samples [1, R]."""
+    """A single number from samples [1, R]."""
     found = _bootstrap(np.zeros(1), statistic, *samples)
     return Estimate(*(float(ends[0]) for ends in (found.center, found.low, found.high)))
 
 
 def _bootstrap(x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Curve:
-    """A statistic of samples [P, R], each resampled by itself, and its interval.
+    """A statistic of samples [P, R], each resampled independently, and its interval.
 
-    Without an interval where a sample is a single run, which says nothing about its spread.
+    There is no interval if a sample is a single run, which says nothing about the spread.
     """
     center = statistic(*samples, axis=-1)
     if min(sample.shape[-1] for sample in samples) < 2:

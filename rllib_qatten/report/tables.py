@@ -1,6 +1,6 @@
-"""The results of a trial as rows, from the files that Tune wrote or anybody else.
+"""The results of a trial as rows, from files of Tune or of an untrusted source.
 
-Sizes are bounded: a file that breaks a bound is named, and the next one is tried.
+Sizes are bounded: a file over a limit is reported, and the next one is tried.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ray.tune.utils import flatten_dict
 
 from rllib_qatten.files import parse_json, read_bounded
 
-#: Bytes of a file of results, columns, and cells of a trial that are read at most: far above what
-#: training writes (a row of 20 kB and 300 columns an iteration).
+#: Limits on the bytes of a results file, its columns, and a trial's cells: far above what training
+#: writes (a row of 20 kB and 300 columns per iteration).
 TABLE_LIMIT, COLUMNS_LIMIT, CELLS_LIMIT = 2**28, 10_000, 20_000_000
-#: No number of a run is as large, and sums of such ones are still finite.
+#: No number of a run is this large, and sums of such numbers are still finite.
 LARGEST = 1e18
 
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def read_table(folder: Path) -> tuple[list[Row], list[str]]:
     """The rows of a trial, with what is wrong with its files.
 
-    result.json goes first: progress.csv has only the columns that its first row had.
+    result.json takes precedence: progress.csv only has the columns of its first row.
     """
     problems: list[str] = []
     for file, parse in ((EXPR_RESULT_FILE, _parse_json), (EXPR_PROGRESS_FILE, _parse_csv)):
@@ -49,22 +49,22 @@ def read_table(folder: Path) -> tuple[list[Row], list[str]]:
             problems.append(f"{file} cannot be read: {error}")
             continue
         broken = len(lines) - (file == EXPR_PROGRESS_FILE and bool(lines)) - len(rows)
-        problems += [f"{file}: the last line is cut and left out"] if cut else []
-        problems += [f"{file}: {broken} broken lines are left out"] if broken > 0 else []
+        problems += [f"{file}: the last line is cut short and was skipped"] if cut else []
+        problems += [f"{file}: {broken} broken lines were skipped"] if broken > 0 else []
         if rows:
             return _forward(rows), problems
     return [], problems
 
 
 def numbers(rows: list[Row]) -> dict[str, np.ndarray]:
-    """Every column with a number in it -> its numbers [R], NaN where a row has none."""
+    """Every column with a number in it -> its numbers [R], NaN if a row has none."""
     names = dict.fromkeys(key for row in rows for key in row)
     columns = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
     return {name: column for name, column in columns.items() if np.isfinite(column).any()}
 
 
 def number(value: Any) -> float:
-    """A finite number of bounded size; NaN for all else."""
+    """A finite number of bounded size; NaN for anything else."""
     found = _float(value)
     return found if abs(found) <= LARGEST else math.nan
 
@@ -76,6 +76,8 @@ def too_large(rows: list[Row]) -> list[str]:
 
 
 def _float(value: Any) -> float:
+    if isinstance(value, str) and "_" in value:  # Tune's trial 6e260_00000: a number for Python
+        return math.nan
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -98,7 +100,7 @@ def _parse_csv(lines: list[str]) -> Iterator[Row]:
             row = next(rows)
         except StopIteration:
             return
-        except csv.Error:  # a field too long, quotes that never end
+        except csv.Error:  # too long a field, unterminated quotes
             continue
         if head is None:
             head = row
@@ -118,7 +120,7 @@ def _parse_json(lines: list[str]) -> Iterator[Row]:
 
 
 def _forward(rows: list[Row]) -> list[Row]:
-    """Without the rows that a restored trial played again later."""
+    """Drops the rows that a restored trial repeated later."""
     kept: list[Row] = []
     for row in reversed(rows):
         iteration = number(row.get(TRAINING_ITERATION))

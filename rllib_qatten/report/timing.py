@@ -1,4 +1,4 @@
-"""How fast runs went and where their time went, from RLlib's timers."""
+"""The speed of runs, and where their time went, from RLlib's timers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rllib_qatten import keys
 from rllib_qatten.drawing.palette import COLORS
 from rllib_qatten.report.run import Run
 
-#: What the time is split into -> color and hatch.
+#: Parts of the time -> color and hatch.
 PARTS = {
     "playing": (COLORS[0], ""),
     "learning": (COLORS[1], "//"),
@@ -31,7 +31,7 @@ TimeSplit = dict[str, float]
 
 
 def steps_per_second(run: Run) -> float | None:
-    """Env steps over all iterations per second of them, evaluation included."""
+    """Env steps per second over all iterations, evaluation included."""
     seconds = run.columns.get(TIME_THIS_ITER_S)
     steps = run.columns.get(keys.STEPS)
     if seconds is None or steps is None or len(steps) < 2:
@@ -42,10 +42,10 @@ def steps_per_second(run: Run) -> float | None:
 
 
 def time_split(run: Run) -> TimeSplit | None:
-    """Where the time went; None where RLlib's timers are not in the results.
+    """Where the time went; None if the results lack RLlib's timers.
 
-    A timer is the smoothed time of one call, so its last value times all calls is what was spent.
-    The first iteration, which compiles, would spoil that: it is left out.
+    A timer is the smoothed time of one call, so the time spent is its last value times all calls.
+    The first iteration is left out, since it compiles.
     """
     total = run.columns.get(TIME_THIS_ITER_S)
     rounds = run.columns.get(NUM_TRAINING_STEP_CALLS_PER_ITERATION)

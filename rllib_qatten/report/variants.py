@@ -1,4 +1,4 @@
-"""Names for runs of one algorithm with different settings, which are no repetitions."""
+"""Names for runs of one algorithm with different settings, which are not repetitions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ray.tune.utils import flatten_dict
 from rllib_qatten.messages import printable
 from rllib_qatten.report.run import Run
 
-#: Settings by which runs of one algorithm on one task may differ and still be its repetitions.
+#: Settings in which repetitions of one algorithm on one task may differ.
 NOT_A_VARIANT = ("seed", "env_config/map_name")
-#: Longest list of settings that a label takes.
+#: The longest list of settings in a label, in characters.
 SHORT = 24
 UNSET = ""
 
 
 def tell_apart(runs: list[Run]) -> None:
-    """Adds to the labels what tells an algorithm's variants on one task from each other.
+    """Adds to labels what distinguishes an algorithm's variants on one task.
 
-    The settings that differ where they are short, else the experiment's folder, else a number.
+    That is the settings that differ, if short, else the experiment's folder, else a number.
     """
     for label in {run.label for run in runs}:
         of_label = [run for run in runs if run.label == label]
@@ -48,7 +48,7 @@ def _differing(runs: list[Run], flat: list[dict[str, str]]) -> list[str]:
 def _texts(
     runs: list[Run], values: list[tuple[str, ...]], names: list[str]
 ) -> dict[tuple[str, ...], str]:
-    """Values of the settings that differ -> what a label says of them."""
+    """Values of the settings that differ -> their text in a label."""
     texts = {of_run: _short(names, of_run) for of_run in values}
     if max(map(len, texts.values())) <= SHORT:
         return texts

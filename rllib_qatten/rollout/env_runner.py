@@ -90,8 +90,10 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         remote_timeout = (
             config.evaluation_sample_timeout_s if config.in_evaluation else config.sample_timeout_s
         )
+        # RLlib starts the whole env runner anew: all of its games are lost, and a minute.
+        restarts = bool(self.worker_index) and config.restart_failed_env_runners
         rules = EnvRules(
-            restart_failed=config.restart_failed_sub_environments,
+            restart_failed=restarts or config.restart_failed_sub_environments,
             max_episode_steps=config.max_episode_steps,
             hang_timeout_s=remote_timeout if self.worker_index else None,
         )

@@ -7,14 +7,18 @@ import time
 import traceback
 from typing import Any
 
+from ray.exceptions import ActorDiedError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rllib_qatten import keys
 from rllib_qatten.errors import EngineFailed
 
 #: Times `sample_timeout_s` without a game after which no env runner is waited for.
 PATIENCE = 3.0
+#: Seconds between two looks whether an env runner is back.
+RESTART_S = 1.0
 
 
 class Failure:
@@ -77,25 +81,52 @@ class Silence:
         self._timeout_s = sample_timeout_s
         self._since: float | None = None
 
-    def heard(self, anything: bool, healthy: int) -> None:
+    def heard(self, anything: bool, group: EnvRunnerGroup) -> None:
         """Takes the outcome of a round.
 
         Args:
             anything: Whether any env runner answered.
-            healthy: How many RLlib takes for alive.
+            group: The env runners.
 
         Raises:
-            EngineFailed: After `PATIENCE` times the timeout without an answer.
+            EngineFailed: After `PATIENCE` times the timeout without an answer; at once if all
+                remote env runners are gone for good.
         """
-        now = time.monotonic()
         if anything:
             self._since = None
-        elif self._since is None:
+            return
+        now = time.monotonic()
+        alive = group.num_healthy_remote_env_runners()
+        if not alive:
+            _wait_for_one(group)
+        if self._since is None:
             self._since = now
         elif self._timeout_s and now - self._since >= PATIENCE * self._timeout_s:
             raise EngineFailed(
-                f"No env runner has brought a game for {now - self._since:.0f} s; {healthy} of "
-                "them are alive. If a round of games takes longer than sample_timeout_s: "
-                f"{self._timeout_s:g}, raise it; else see above why they ended or hang "
-                "(max_num_env_runner_restarts says how often each is started anew)."
+                f"No env runner has brought a game for {now - self._since:.0f} s; {alive} of "
+                f"{group.num_remote_env_runners()} are alive. If a round of games takes longer "
+                f"than sample_timeout_s: {self._timeout_s:g}, raise it; else see above why they "
+                "ended or hang (max_num_env_runner_restarts says how often each is started anew)."
             )
+
+
+def _wait_for_one(group: EnvRunnerGroup) -> None:
+    """Gives env runners that are started anew a second; without one RLlib would ask at once.
+
+    Raises:
+        EngineFailed: If none of them is.
+    """
+    until = time.monotonic() + RESTART_S
+    # The group's own calls leave out errors.
+    pings = group._worker_manager.foreach_actor(
+        lambda runner: runner.ping(), healthy_only=False, timeout_seconds=RESTART_S
+    ).result_or_errors
+    gone = [ping for ping in pings if isinstance(ping.get(), ActorDiedError)]
+    if len(gone) == group.num_remote_env_runners():
+        raise EngineFailed(
+            f"All env runners ({len(gone)}) have ended, and none is started anew: see above why "
+            "they ended (restart_failed_env_runners and max_num_env_runner_restarts say whether "
+            "and how often each is)."
+        )
+    if not any(ping.ok for ping in pings):
+        time.sleep(max(0.0, until - time.monotonic()))

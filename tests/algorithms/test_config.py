@@ -79,7 +79,7 @@ def test_refuses(settings, says):
         ("WQMIX", {"alpha": 0}, r"alpha must lie in \[1e-06, 1\]; got 0"),
         ("QTRAN", {"variant": "altt"}, "'altt'.*'alt'"),
         ("QTRAN", {"qtran_arch": "qtran"}, "qtran_arch"),
-        ("QTRAN", {"variant": "alt", "network_size": "big"}, "variant alt has a critic of its own"),
+        ("QTRAN", {"variant": "alt", "network_size": "big"}, "variant alt has its own critic"),
         ("QTRAN", {"opt_loss": -1}, "opt_loss must lie in"),
         ("QPLEX", {"n_kernels": 0}, "n_kernels must be"),
     ],
@@ -134,7 +134,7 @@ def test_an_algorithms_own_defaults_stand_where_they_are_read():
 
 
 def test_a_setting_of_another_method_names_it():
-    with pytest.raises(ValueError, match=r"set it by config.env_runners\(num_env_runners=...\)"):
+    with pytest.raises(ValueError, match=r"set it with config.env_runners\(num_env_runners=...\)"):
         QMIXConfig().training(num_env_runners=2)
 
 

@@ -33,7 +33,7 @@ def test_the_page_shows_the_table():
         ("test_interval", "'evaluation_interval' and 'min_sample_timesteps_per_iteration'"),
         ("standardise_rewards", "EPyMARL's name; here it is 'standardize_rewards'"),
         ("mixer", "there is no setting for it here: the algorithm itself"),
-        ("no_done_at_end", "there is no setting for it here: an env that truncates"),
+        ("no_done_at_end", "there is no setting for it here: truncate in the env"),
         ("replay_buffer_config", "'replay_capacity_episodes' and 'replay'"),
         ("Batch-Size", "'train_batch_size_episodes'"),
         ("gama", "Did you mean 'gamma'"),

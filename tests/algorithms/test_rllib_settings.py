@@ -58,7 +58,6 @@ def test_what_would_have_no_effect_is_refused_by_name(name):
 def test_what_works_is_tried_somewhere():
     tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     own = {name for name, what in WORKS.items() if what == "RLlib's own"}
-    own.add("restart_failed_sub_environments")  # not tried yet
     assert [n for n in WORKS if n not in own and public(n) not in tests] == []
 
 
@@ -95,7 +94,7 @@ def test_defaults_stand_for_evaluation_dicts_and_states_too(name):
             lambda c: c.env_runners(env_to_module_connector=lambda *a: MeanStdFilter()),
             "env_to_module_connector cannot work here.*TeamPolicy.*wrapper of the env",
         ),
-        (lambda c: c.offline_data(output="somewhere"), "output cannot work here.*not written down"),
+        (lambda c: c.offline_data(output="somewhere"), "output cannot work here.*not recorded"),
         (lambda c: c.offline_data(input_="data.json"), "input_ cannot work here"),
         (lambda c: c.api_stack(enable_rl_module_and_learner=False), "enable_rl_module_and_learner"),
         (lambda c: c.framework("tf2"), "^framework cannot work here, but is 'tf2'"),
@@ -153,7 +152,7 @@ def test_defaults_stand_for_evaluation_dicts_and_states_too(name):
         ),
         (
             lambda c: c.evaluation(evaluation_config={"evaluation_duration": 2}),
-            "evaluation_duration, which is set beside it",
+            "evaluation_duration, which is set next to it",
         ),
         (
             lambda c: c.evaluation(evaluation_config={"epsilon_start": 2}),
@@ -175,7 +174,7 @@ def test_dicts_are_refused_alike():
     for settings, says in (
         ({"train_batch_size": 64}, "train_batch_size_episodes"),
         ({"clip_rewards": True}, "standardize_rewards"),
-        ({"output": "x"}, "not written down"),
+        ({"output": "x"}, "not recorded"),
     ):
         with pytest.raises(ValueError, match=says):
             config().update_from_dict(settings).validate()
@@ -244,7 +243,9 @@ def test_a_learner_connector_changes_the_packed_batch():
 @pytest.mark.usefixtures("ray_session")
 def test_learner_connectors_made_for_rllibs_episodes_are_refused_at_build():
     for own in (lambda *spaces: MeanStdFilter(), lambda *spaces: [Halved(), MeanStdFilter()]):
-        with pytest.raises(ValueError, match="brings MeanStdFilter, made for RLlib's own episodes"):
+        with pytest.raises(
+            ValueError, match="includes MeanStdFilter, made for RLlib's own episodes"
+        ):
             config().update_from_dict(TINY).training(learner_connector=own).build_algo()
 
 

@@ -11,11 +11,11 @@ from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.train._internal.storage import StorageContext
 
-import rllib_qatten
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints.folder import CheckpointError
 from tests.algorithms.test_every_algorithm import TINY, assert_equal, build, weights
+from tests.settings import those_of
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -108,7 +108,7 @@ def test_weights_that_do_not_fit_are_named(saved):
 
 def test_another_version_says_so(saved, algorithm, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(rllib_qatten, "__version__", "0.0.1")
+        patch.setattr("rllib_qatten.checkpoints.folder.__version__", "0.0.1")
         saved[0].save_to_path(tmp_path / "old")
     algorithm.restore_from_path(tmp_path / "old")
     assert "saved by rllib_qatten 0.0.1; this is " in capsys.readouterr().err
@@ -143,7 +143,7 @@ def test_without_the_gpu_it_was_trained_on(saved, monkeypatch, capsys):
     [state], _ = saved[0].get_ctor_args_and_kwargs()
     algorithm = ALGORITHMS["VDN"](state | {"num_gpus_per_learner": 1})
     algorithm.restore_from_path(saved[1])
-    assert "none is here" in capsys.readouterr().err
+    assert "there is none here" in capsys.readouterr().err
     algorithm.stop()
 
 
@@ -204,10 +204,10 @@ def _fill_the_disk(algorithm, **kwargs):
 
 
 def test_tune_keeps_one_replay_and_a_full_disk_harms_nothing(tmp_path):
-    config = {"env": "two_step_game", **TINY, "callbacks_on_train_result": _fill_the_disk}
+    config = {"env": "two_step_game", "callbacks_on_train_result": _fill_the_disk}
     [result] = tune.Tuner(
         "VDN",
-        param_space=config,
+        param_space=config | those_of("VDN", TINY),
         run_config=tune.RunConfig(
             name="run",
             storage_path=str(tmp_path),

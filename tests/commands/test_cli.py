@@ -58,13 +58,20 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("module", OWN.replace("teams", "team"), (), "game.env: No module", "'tests.teams'"),
     ("class", OWN.replace("dBattle", "dBatle"), (), "game.env: ", "'ScriptedBattle'"),
     ("own env", OWN, ("--set", "env_config.break_at=2"), "game.config.env_config: ",
-     "agent 'unit_0' got the reward nan: return a finite number"),
+     "agent 'unit_0' got the reward nan after step 2: return a finite number"),
     ("PettingZoo env", GAME.replace("two_step_game", "pettingzoo"), (),
      "game.config.env_config: ", "env_config.env must name a PettingZoo module"),
     ("map", SMAC, ("--set", "env_config.map_name=3mm"), "env_config.map_name '3mm'", "3s5z"),
     ("env setting", SMAC, ("--set", "env_config.map_nam=3m"), "config.env_config", "'map_name'"),
     ("config key", GAME, ("--set", "mixing_embed_dims=3"),
      "'mixing_embed_dims'", "'mixing_embed_dim'"),
+    ("another algorithm's", GAME, ("--set", "n_heads=2"), "game.config.n_heads: QMIX has no use",
+     "It is a setting of Qatten"),
+    ("another's to evaluate", GAME, ("--set", "evaluation_config.n_heads=2"),
+     "game.config.evaluation_config.n_heads: QMIX has no use", "It is a setting of Qatten"),
+    ("another's mutated", PBT.replace("{lr:", "{n_heads:"), (), "game.config.n_heads: ", "Qatten"),
+    ("an option's name", GAME.replace("QMIX", "QTRAN"), ("--set", "qtran_arch=coma"),
+     "game.config.qtran_arch: ", "'qtran_paper' or 'coma_critic'; got 'coma'"),
     ("evaluation key", GAME, ("--set", "evaluation_config.explor=1"), "'explor'", "'explore'"),
     ("experiment key", GAME.replace("stop", "stopp"), (), "game.stopp: ", "'stop'"),
     ("stop key", GAME, ("--stop", "evaluation/env_runners/win_rat=1"),
@@ -83,7 +90,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "config.num_env_runners: ", "a whole number; got 'two'"),
     ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
     ("unit types", GAME, ("--set", "parameter_sharing=unit_type"),
-     "game.config.parameter_sharing: ", "take 'all' or 'none'"),
+     "game.config.parameter_sharing: ", "use 'all' or 'none'"),
     ("grid", GAME, ("--set", "lr={grid_search: 3}"), "game.config.lr: ", "a list of values"),
     ("empty grid", GAME, ("--set", "lr={grid_search: []}"), "game.config.lr: ", "no values"),
     ("processes", GAME, ("--set", "num_env_runners=1000000000000"),
@@ -93,7 +100,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("CPUs of a process", GAME, ("--set", "num_cpus_for_main_process=5000"), "game.config: ",
      "a process needs 5000 CPUs"),
     ("a cluster's resource", GAME, ("--set", "num_env_runners=1", "--set",
-     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs the resource tpu"),
+     "custom_resources_per_env_runner={tpu: 1}"), "game.config: ", "needs tpu, a cluster"),
     ("games", GAME, ("--set", "num_envs_per_env_runner=1000000000000"),
      "game.config.num_envs_per_env_runner: ", "too many for a process"),
     ("width", GAME, ("--set", "hypernet_embed=1000000000000"),
@@ -112,7 +119,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "game.config: ", "setting by setting"),
     ("schedule", GAME, ("--set", "epsilon=[[0, 1.0], [[]]]"),
      "game.config: epsilon ", "with rising env steps"),
-    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid name", "takes no '/'"),
+    ("name", GAME.replace("game:\n", "a/b:\n"), (), "'a/b' is not a valid", "cannot contain '/'"),
     ("address", GAME, ("--storage-path", "foo://x"), "game.storage_path: ", "'foo'"),
     ("address without a bucket", GAME, ("--storage-path", "s3://", "--restore"),
      "game.storage_path: ", "names no bucket"),
@@ -122,7 +129,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("samples", GAME, ("--num-samples", "0"), "game.num_samples: ", "1 or more; got 0"),
     ("syntax", GAME.replace("0.001", "["), (), "exp.yaml: line 8, column 24: ", "not YAML"),
     ("key twice", GAME.replace("lr: 0.001", "lr: 1\n    lr: 2"), (),
-     "exp.yaml: line 7, column 5: ", "'lr' comes twice"),
+     "exp.yaml: line 7, column 5: ", "'lr' appears twice"),
     ("sampled bounds", GAME, ("--set", "lr={loguniform: [1, 0.1]}"),
      "game.config.lr: loguniform", "lower must be below upper"),
     ("sampled range", GAME, ("--set", "gamma={uniform: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
@@ -133,13 +140,13 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("scheduler value", GAME + "  scheduler: {type: asha, grace_period: 200}\n", (),
      "game.scheduler: ", "grace_period must be <= max_t"),
     ("scheduler metric", GAME + "  scheduler: {type: asha, metric: a}\n", (),
-     "game.scheduler: ", "metric stands beside"),
+     "game.scheduler: ", "metric is set next to"),
     ("scheduler time", GAME + "  scheduler: {type: asha, time_attr: training_iter}\n", (),
      "game.scheduler.time_attr: ", "'training_iteration'"),
     ("search", GAME + "  search_alg: {type: optun}\n", (), "game.search_alg: ", "'optuna'"),
     ("search without type", GAME + "  search_alg: {seed: 1}\n", (), "search_alg: ", "a type"),
     ("nothing to search", GAME + "  search_alg: optuna\n", (),
-     "game.search_alg: ", "no value is sampled"),
+     "game.search_alg: ", "no setting is sampled"),
     ("grid and search", GAME + "  search_alg: optuna\n", ("--set", "lr={grid_search: [1]}"),
      "game.search_alg: ", "{choice: [...]}"),
     ("search of a normal", GAME + "  search_alg: optuna\n", ("--set", "gamma={randn: [0.5, 1]}"),
@@ -201,7 +208,7 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
         (("--name", ""), "--name: '' is not a valid name"),
         (("--resume", "x" * 5000), "--resume 'xxx"),
         (("--restore",), "--restore: there is nothing to continue in "),
-        (("--restore", "--resume", "x"), "--restore and --resume exclude each other"),
+        (("--restore", "--resume", "x"), "give either --restore or --resume"),
         (("file", "another.yaml"), "give one experiment"),
     ],
 )
@@ -253,7 +260,7 @@ def test_results_need_a_folder_that_can_be_written(invoke, tmp_path):
     result = invoke(GAME)
     assert result.exit_code == 2
     path = tmp_path / "results"
-    assert f"game.storage_path: no results can be written in {path}: Not a dir" in result.output
+    assert f"game.storage_path: results cannot be written in {path}: Not a dir" in result.output
 
 
 @pytest.mark.parametrize("name", ["optuna", "wandb", "mlflow"])
@@ -318,7 +325,7 @@ def test_an_unwritable_storage_path_is_named(invoke, tmp_path):
     for path in (tmp_path / "exp.yaml" / "results", Path("/proc/results")):
         result = invoke(GAME, "--storage-path", str(path))
         assert result.exit_code == 2
-        assert f"game.storage_path: no results can be written in {path.parent}: " in result.output
+        assert f"game.storage_path: results cannot be written in {path.parent}: " in result.output
     assert list(tmp_path.iterdir()) == [tmp_path / "exp.yaml"]
 
 
@@ -419,7 +426,8 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
                     text=GAME.replace("3}", "999}"))  # fmt: skip
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    said, changed, summary = errors.splitlines()
+    trust, said, changed, summary = errors.splitlines()
+    assert trust.startswith(f"rllib_qatten: {path}: continuing unpickles it")
     assert said == "Resumed with other settings:"
     assert changed == "  lr: 0.001 in the checkpoint, 0.0005 here"
     assert re.match(r"QMIX on TwoStepGame: 2 agents, .*; replay of \d+ games", summary)

@@ -66,7 +66,7 @@ def examined(tmp_path, monkeypatch):
 def test_bare_install(examined, tmp_path):
     code, lines = examined(GOOD)
     assert code == 1
-    assert "engine smax jaxmarl missing not installed; needed is ==0.2.0" in lines
+    assert "engine smax jaxmarl missing not installed; needs ==0.2.0" in lines
     assert "engine sc2 pysc2 missing not installed" in lines
     assert (
         "engine sc2 smac missing the package 'smac' (github.com/oxwhirl/smac) is not installed"
@@ -83,7 +83,7 @@ def test_bare_install(examined, tmp_path):
     assert lines[sc2_ + 3].startswith("curl -O ")
     assert lines[-1] == (
         "No engine can play SMAC's battles here. "
-        "The small games and envs of your own can be trained on."
+        "The small games and your own envs can be trained on."
     )
 
 
@@ -97,9 +97,9 @@ def test_engine_free_install(examined):
 def test_wrong_ray(examined):
     code, lines = examined(GOOD | SMAX | {"ray": "2.61.0"})
     assert code == 1
-    assert "every engine Ray missing 2.61.0; needed is <2.61,>=2.60.0" in lines
+    assert "every engine Ray missing 2.61.0; needs <2.61,>=2.60.0" in lines
     assert "pip install 'ray[rllib]<2.61,>=2.60.0'" in lines
-    assert lines[-1].endswith("Nothing can be trained before the above is mended.")
+    assert lines[-1].endswith("Nothing can be trained until the above is fixed.")
 
 
 def test_the_other_smac_is_told_apart_without_importing_it(examined, tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_extras_and_the_machine(examined):
     code, lines = examined(GOOD | SMAX | present)
     assert code == 0
     assert "extras optuna ok optuna 4.0.0" in lines
-    assert "extras wandb optional wandb 0.31.0; needed is <0.31,>=0.24" in lines
+    assert "extras wandb optional wandb 0.31.0; needs <0.31,>=0.24" in lines
     assert {"report", "export", "envs", "optuna", "wandb", "mlflow"} == {
         line.split()[1] for line in lines if line.startswith("extras ")
     }
@@ -243,14 +243,14 @@ def test_extras_and_the_machine(examined):
 def test_a_requirement_out_of_its_range(examined):
     code, lines = examined(GOOD | SMAX | {"numpy": "1.26.4"})
     assert code == 1
-    assert "every engine numpy missing 1.26.4; needed is >=2" in lines
+    assert "every engine numpy missing 1.26.4; needs >=2" in lines
     assert "pip install 'numpy>=2'" in lines
 
 
 def test_not_installed_by_pip(examined):
     code, lines = examined({name: v for name, v in GOOD.items() if name != "rllib-qatten"})
     assert code == 1
-    assert "every engine rllib_qatten missing not installed by pip: no versions known" in lines
+    assert "every engine rllib_qatten missing not installed by pip: versions unknown" in lines
 
 
 def test_smac_is_no_extra():

@@ -85,5 +85,5 @@ def test_what_it_does_not_offer_is_refused(duel, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"\.gif or \.mp4, or \.Duel \(duel's own\)"):
         video.check(tmp_path / "a.SC2Replay", teams)
     monkeypatch.setattr(Duel, "drawable", False)
-    with pytest.raises(BadInput, match=r"duel does not say where units stand; take \.Duel"):
+    with pytest.raises(BadInput, match=r"duel does not say where units stand; use \.Duel"):
         video.check(tmp_path / "a.gif", teams)

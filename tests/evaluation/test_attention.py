@@ -254,7 +254,7 @@ def test_mistakes_get_one_message(qatten, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for words, message in (
         (("nowhere",), "nowhere: no such folder"),
-        ((acting,), "holds no mixer that is read without running code from it"),
+        ((acting,), "holds no mixer that can be read without running its code"),
         ((cut,), "mixer.safetensors was cut short or altered"),
         ((qatten, "--output", "file"), "file: cannot be written: File exists"),
         ((qatten, "--output", "file/folder"), "file/folder: cannot be written: Not a directory"),

@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--set", "lr=3"), "--set lr: an evaluation takes env_config.KEY=VALUE only."),
+        (("--set", "lr=3"), "--set lr: only env_config.KEY=VALUE can be set."),
         (("--set", "env_config.agents=3"), "trained with 2 agents, observations of length 3, 4 "
          "actions; the environment scripted_battle"),
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
@@ -330,7 +330,7 @@ def test_a_drawing_of_starcraft_is_refused_with_what_to_take(tmp_path, monkeypat
     folder = write_team(tmp_path / "checkpoint", "smac", env_config, sizes=(4, 9, 2))
     result = rllib("evaluate", folder, "--video", tmp_path / "battle.mp4")
     assert result.exit_code == 2
-    assert "build 75689, smac 1.0.0) does not say where units stand; take .SC2Replay" in (
+    assert "build 75689, smac 1.0.0) does not say where units stand; use .SC2Replay" in (
         result.output
     )
 

@@ -124,7 +124,7 @@ def test_the_number_of_games_stays_until_the_reset(folder):
     team = TeamPolicy.from_checkpoint(folder)
     observations, masks = games(1, 3)
     team.act(observations[0], masks[0])
-    with pytest.raises(ValueError, match=r"3 game\(s\) are being played and 2 came"):
+    with pytest.raises(ValueError, match=r"3 game\(s\) are being played, but got 2"):
         team.act(observations[0, :2], masks[0, :2])
     with pytest.raises(ValueError, match=r"games must be \[G=3\], got \[2\]"):
         team.reset(games=[True, False])

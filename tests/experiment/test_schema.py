@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -67,6 +68,8 @@ def test_what_is_right_has_no_fault(schema, changes):
         {"config": {"env_runner_cls": "os:system"}},
         {"config": {"_learner_class": "x"}},
         {"config": {"n_heads": 4}},  # Qatten's
+        {"run": "WQMIX", "config": {"weighting": "both"}},
+        {"run": "QTRAN", "config": {"variant": 3}},
     ],
 )
 def test_what_is_wrong_has_one(schema, changes):
@@ -99,5 +102,6 @@ def test_every_plain_default_is_of_its_kind(algorithm):
 def test_every_setting_of_training_is_described():
     for name, algorithm in ALGORITHMS.items():
         for field, info in settings_model(algorithm).model_fields.items():
-            if field in algorithm.get_default_config().mixer_options:
+            if field in algorithm.get_default_config().options:
                 assert info.description, (name, field)
+                assert info.annotation is not Any, (name, field)

@@ -15,9 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from ray.tune.experiment import Trial
 
 from rllib_qatten.errors import BadInput
-from rllib_qatten.experiment.stopping import StopRequest
+from rllib_qatten.experiment.stopping import Stopping, StopRequest
 from tests.checkpoints.resuming import numbers
 from tests.experiment.test_sweeps import none_is_left
 
@@ -115,6 +116,7 @@ def listening(process):
     return found
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_restore_continues_and_nobody_else_listens(tmp_path):
     with Run(tmp_path, GAME | {"stop": {"training_iteration": 9999}}) as run:
         run.wait_for(lambda: run.lines() >= 2)
@@ -140,6 +142,69 @@ def test_sigterm_saves_and_restore_continues_and_nobody_else_listens(tmp_path):
         assert run.end() == 0, run.errors
         assert run.rows[: len(before)] == before
         assert [row["training_iteration"] for row in run.rows] == list(range(1, stop + 1))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_noted_where_there_is_something_to_finish(monkeypatch, capfd, signum):
+    monkeypatch.setenv("RLLIB_GRACE_S", "60")
+    request, now = StopRequest(), time.monotonic()
+    before = signal.getsignal(signum)
+    with request.listening():
+        with request.training():
+            signal.raise_signal(signum)
+            assert request.signum == signum
+            assert "Stopping after this iteration, with a checkpoint." in capfd.readouterr().err
+            if signum == signal.SIGINT:
+                assert request.deadline == float("inf")
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(signum)
+            else:
+                assert now + 60 <= request.deadline <= time.monotonic() + 60
+                deadline = request.deadline
+                signal.raise_signal(signum)  # as some schedulers do
+                assert request.deadline == deadline
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signum)
+        request.ignore()
+        signal.raise_signal(signum)
+    assert signal.getsignal(signum) == before
+
+
+def test_hangups_of_a_command_with_nohup_stay_unheard():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest().listening():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("grace", ["60", "0"])
+def test_trials_end_once_they_are_saved_or_the_grace_time_is_over(monkeypatch, grace):
+    monkeypatch.setenv("RLLIB_GRACE_S", grace)
+    ended = []
+    before = signal.signal(signal.SIGUSR1, lambda *arguments: ended.append(True))
+    request = StopRequest()
+    stopping = Stopping({}, request)
+    trials = [Trial("QMIX", stub=True) for _ in range(3)]
+    for trial in trials[:2]:
+        trial.set_status(Trial.RUNNING)
+    try:
+        stopping.saved(trials[0])  # before the request: not what is waited for
+        stopping.look(trials)
+        assert not ended
+        with request.listening(), request.training():
+            signal.raise_signal(signal.SIGTERM)
+        for trial in trials[:2]:
+            stopping.look(trials)
+            assert bool(ended) == (grace == "0")
+            stopping.saved(trial)
+        stopping.look(trials)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended == [True]
+    assert stopping.interrupted
+    assert stopping.cut_off == (grace == "0")
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan"])
@@ -256,14 +321,14 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_a_time_budget_ends_with_a_checkpoint_and_a_word(tmp_path):
-    experiment = GAME | {"stop": {"training_iteration": 9999}, "time_budget_s": 15}
+    experiment = GAME | {"stop": {"training_iteration": 9999}, "time_budget_s": 45}
     with Run(tmp_path, experiment) as run:
-        assert run.end(120) == 0, run.errors
-        assert "time_budget_s: the 15 s of game are over." in run.output
+        assert run.end(180) == 0, run.errors
+        assert "time_budget_s: the 45 s of game are used up." in run.output
         [saved] = re.findall(r"--resume (\S+)$", run.errors, re.MULTILINE)
         assert Path(saved).is_dir()
         last = run.rows[-1]["training_iteration"]
-    experiment = GAME | {"stop": {"training_iteration": last + 1}, "time_budget_s": 60}
+    experiment = GAME | {"stop": {"training_iteration": last + 1}, "time_budget_s": 600}
     assert trained(tmp_path, experiment, "--restore")[-1]["training_iteration"] == last + 1
 
 

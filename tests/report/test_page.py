@@ -151,7 +151,7 @@ def test_the_median_is_an_option(tmp_path):
     [
         (("missing",), "missing: no such folder"),
         (("missing", "--aggregate", "mean"), "Unknown aggregate: 'mean'.* Accepted: iqm, median"),
-        (("runs", "-o", "file"), "file: cannot be made: File exists"),
+        (("runs", "-o", "file"), "file: cannot be created: File exists"),
         (("runs", "--json", "no/runs.json"), "runs.json: cannot be written"),
     ],
 )

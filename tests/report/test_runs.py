@@ -39,7 +39,9 @@ def test_a_cut_line_is_left_out_with_a_warning(tmp_path):
         file.write_bytes(whole[:end])
         [run], [warning] = read_all([tmp_path])
         assert run.scores["win_rate"].tolist() == [0.1, 0.2]
-        assert warning == f"{file.parent}: progress.csv: the last line is cut and left out."
+        assert (
+            warning == f"{file.parent}: progress.csv: the last line is cut short and was skipped."
+        )
 
 
 def test_broken_lines_cost_only_themselves(tmp_path):

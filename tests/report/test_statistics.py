@@ -124,7 +124,7 @@ def test_only_full_tables_are_compared_and_the_rest_is_named(tmp_path):
     assert list(compared.runs) == ["QMIX", "Qatten"]
     assert [task for _, task in compared.tasks] == ["3m", "8m"]
     assert compared.left_out == [
-        "VDN: it did not play all of them",
+        "VDN: it has no runs on some of them",
         "QMIX: 1 of its runs, as other tasks have fewer",
     ]
     assert all(len(runs) == 1 for runs in compared.runs["QMIX"].values())

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rllib_qatten import memory
+from rllib_qatten import machine
 from rllib_qatten.envs.battles.sc2_process import GameProcess, Lost, Refused, answers, ask
 from rllib_qatten.envs.battles.sc2_settings import SC2Settings
 from rllib_qatten.envs.team import TeamStep, TeamVector, TeamView
@@ -90,18 +90,18 @@ class SC2Teams(TeamVector):
         each = ask(self._games[0], self._settings.hang_timeout_s, "memory")
         if isinstance(each, Lost):
             return  # the next step says why
-        more, free = each * (self.num_games - 1), memory.available()
+        more, free = each * (self.num_games - 1), machine.available_memory()
         takes = (
             f"{self.num_games} games of StarCraft II take about "
-            f"{memory.gigabytes(each * self.num_games)}, by the first of them"
+            f"{machine.gigabytes(each * self.num_games)}, by the first of them"
         )
         if more > free:
             self.close()
             raise EngineFailed(
-                f"{takes}; {memory.gigabytes(free + each)} are there. Play fewer at once: "
+                f"{takes}; {machine.gigabytes(free + each)} are there. Play fewer at once: "
                 f"num_envs_per_env_runner: {max(1, 1 + free // each)}, or fewer env runners."
             )
-        say(f"{takes}; {memory.gigabytes(free)} more are free.")
+        say(f"{takes}; {machine.gigabytes(free)} more are free.")
 
     def step(self, actions: np.ndarray) -> TeamStep:
         """See base class.

@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from rllib_qatten import installed
+from rllib_qatten import machine
 from rllib_qatten.envs.battles import sc2_install
 from rllib_qatten.envs.battles.engine import BattleEngine, Finding, Problem
 from rllib_qatten.envs.battles.sc2 import LAUNCH_FACTOR, SC2Teams
@@ -56,9 +56,9 @@ class SC2Engine(BattleEngine):
             yield self._played()
 
     def _installed(self) -> Iterator[Finding]:
-        pysc2 = installed.version("pysc2")
+        pysc2 = machine.installed_version("pysc2")
         yield Finding("pysc2", pysc2 or "not installed", bool(pysc2), _get(pysc2))
-        protobuf, note = installed.version("protobuf"), ""
+        protobuf, note = machine.installed_version("protobuf"), ""
         if protobuf and Version(protobuf) >= PROTOBUF_TOO_NEW:
             note = ": too new for StarCraft II's messages, so game processes run it in pure Python"
         yield Finding("protobuf", f"{protobuf or 'not installed'}{note}", bool(protobuf))

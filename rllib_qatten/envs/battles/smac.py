@@ -21,8 +21,8 @@ AUTO = "auto"
 @functools.cache
 def _say_fallback(title: str, why: str) -> None:
     say(
-        f"engine: auto plays {title}, the engine-free re-implementation, because {why}. "
-        "SMAX win rates are not comparable with SMAC's."
+        f"engine: auto plays {title}, because {why}. Its win rates are not comparable with those "
+        "of another engine."
     )
 
 
@@ -86,7 +86,7 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
         raise ValueError(f"{errors[0]} Which cannot be played here: {missing[0][1].what}.")
     if missing:
         raise ModuleNotFoundError(_missing(missing[-1][0], map_name, missing[-1][1]))
-    raise errors[-1]
+    raise ValueError(" ".join(map(str, errors)))
 
 
 def _missing(engine: BattleEngine, map_name: Any, problem: Problem) -> str:

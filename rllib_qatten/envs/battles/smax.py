@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rllib_qatten import installed as packages
-from rllib_qatten import memory
+from rllib_qatten import machine
 from rllib_qatten.envs.battles.armies import Armies
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.envs.battles.engine import BattleEngine, Finding, Problem
@@ -60,8 +59,8 @@ class SMAXEngine(BattleEngine):
         if (size := battle_bytes(armies)) > MAX_BATTLE:
             raise ValueError(
                 f"env_config.map_name: {armies.name} is too large: the observations of one battle "
-                f"of {armies.episode_limit} steps take {memory.gigabytes(size)}, and the limit is "
-                f"{memory.gigabytes(MAX_BATTLE)}. Take smaller armies."
+                f"of {armies.episode_limit} steps take {machine.gigabytes(size)}, and the limit is "
+                f"{machine.gigabytes(MAX_BATTLE)}. Take smaller armies."
             )
 
     def problem(self, map_name: Any) -> Problem | None:
@@ -81,9 +80,11 @@ class SMAXEngine(BattleEngine):
     def findings(self) -> Iterator[Finding]:
         """See base class."""
         try:
-            checked = list(packages.check("smax"))
+            checked = list(machine.check_requirements("smax"))
         except importlib.metadata.PackageNotFoundError:  # no ranges to compare with
-            checked = [("jaxmarl", packages.version("jaxmarl") or "not installed", installed())]
+            checked = [
+                ("jaxmarl", machine.installed_version("jaxmarl") or "not installed", installed())
+            ]
         for name, found, good in checked:
             yield Finding(name, found, good, "" if good else HOW_TO_INSTALL)
 
@@ -110,10 +111,10 @@ class SMAXTeams(TeamVector):
         """
         units = len(armies.allies) + len(armies.enemies)
         needed = num_games * (battle_bytes(armies) + PAIR_BYTES * units**2)
-        if needed > (free := memory.available()):
+        if needed > (free := machine.available_memory()):
             raise ValueError(
                 f"num_envs_per_env_runner: {num_games} games of {armies.name} take "
-                f"{memory.gigabytes(needed)} and {memory.gigabytes(free)} are free here. Take "
+                f"{machine.gigabytes(needed)} and {machine.gigabytes(free)} are free here. Take "
                 "fewer games or smaller armies."
             )
         self._name = armies.name

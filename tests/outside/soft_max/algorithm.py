@@ -40,7 +40,7 @@ class SoftMaxQConfig(ValueDecompositionConfig):
     """Settings of SoftMaxQ."""
 
     rl_module_class = SoftMaxQRLModule
-    learner_class = SoftMaxQLearner
+    default_learner_class = SoftMaxQLearner
     option_sources = (scaled_loss,)
 
 

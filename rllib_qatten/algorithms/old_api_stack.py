@@ -1,4 +1,4 @@
-"""The doors of RLlib's old API stack: what works here does, the others say which one to take."""
+"""Methods of RLlib's old API stack: what works here, works; the others say what to call instead."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _ACT = (
 _ONE_MODULE = f"a team has one policy, {DEFAULT_MODULE_ID!r}, which acts for all agents"
 
 
-class Doors(Algorithm):
-    """Ways into an algorithm that RLlib's users know."""
+class OldAPIStack(Algorithm):
+    """Calls that users know from the old API stack."""
 
     @override(Algorithm)
     def compute_single_action(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not here: says what is."""
-        raise BadInput(f"compute_single_action is of RLlib's old API stack. Here {_ACT}.")
+        raise BadInput(f"compute_single_action belongs to RLlib's old API stack. Here {_ACT}.")
 
     @override(Algorithm)
     def compute_actions(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not here: says what is."""
-        raise BadInput(f"compute_actions is of RLlib's old API stack. Here {_ACT}.")
+        raise BadInput(f"compute_actions belongs to RLlib's old API stack. Here {_ACT}.")
 
     @override(Algorithm)
     def get_policy(self, policy_id: str = DEFAULT_MODULE_ID) -> NoReturn:
         """Not here: says what is."""
         raise BadInput(
-            "get_policy is of RLlib's old API stack. algorithm.get_module() is the network, "
+            "get_policy belongs to RLlib's old API stack. algorithm.get_module() is the network, "
             f"algorithm.get_weights() and set_weights() are its weights. To act, {_ACT}."
         )
 
@@ -49,7 +49,7 @@ class Doors(Algorithm):
         """The agent network, as env runners have it.
 
         Raises:
-            BadInput: For another policy than the one there is.
+            BadInput: For any policy but the single one.
         """
         if module_id != DEFAULT_MODULE_ID:
             raise BadInput(f"There is no module {module_id!r}: {_ONE_MODULE}.")
@@ -57,14 +57,14 @@ class Doors(Algorithm):
 
     @override(Algorithm)
     def set_weights(self, weights: dict[str, dict[str, Any]]) -> None:
-        """Takes what `get_weights` of an algorithm of the same sizes gave, targets included.
+        """Sets what `get_weights` of an algorithm of the same sizes returned, targets included.
 
         Raises:
-            BadInput: If there are weights of another policy.
+            BadInput: If there are weights of any other policy.
         """
         if set(weights) != {DEFAULT_MODULE_ID}:
             raise BadInput(f"Weights are of {', '.join(map(repr, weights))}: {_ONE_MODULE}.")
-        # RLlib's own ends at its new env runners, which have no `set_weights`.
+        # RLlib's own fails with its new env runners, which have no `set_weights`.
         learner = {COMPONENT_RL_MODULE: weights}
         self.set_state({COMPONENT_LEARNER_GROUP: {COMPONENT_LEARNER: learner}})
 
