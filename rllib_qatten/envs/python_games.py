@@ -267,8 +267,8 @@ class PythonGames:
             self._said_endless = True
             say(
                 f"{self._name} has played {steps} steps of a game that has not ended, and only "
-                "whole games are learned from. Let it end (terminateds or truncateds['__all__']), or set "
-                "max_episode_steps, after which games are truncated."
+                "whole games are learned from. Let it end (terminateds or truncateds['__all__']), or "
+                "set max_episode_steps, after which games are truncated."
             )
         return False
 

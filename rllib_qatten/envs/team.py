@@ -139,8 +139,8 @@ class TeamStep:
         final: The view right after the step, the last one of games that ended.
         view: The view to act on next; where a game ended, the first one of the next game.
         dropped: [G] bool, games that an engine fault ended, also truncated: this step was not
-            played, `final` is the view before it, and the game is no result. None: no game
-            was dropped.
+            played, `final` is the view before it, and the game is no result. None if no
+            game was dropped.
     """
 
     rewards: np.ndarray

@@ -73,7 +73,7 @@ def test_bare_install(examined, tmp_path):
         in lines
     )
     place = tmp_path / "StarCraftII"
-    assert f"engine sc2 game missing SC2PATH is not set and {place} is no folder" in lines
+    assert f"engine sc2 game missing SC2PATH is not set and {place} is not a folder" in lines
     smax, sc2_ = lines.index("For engine smax:"), lines.index("For engine sc2:")
     assert lines[smax + 1] == "pip install 'rllib-qatten[smax]'"
     assert lines[sc2_ + 1 : sc2_ + 3] == [
@@ -128,7 +128,7 @@ def test_sc2path_that_points_nowhere(examined, tmp_path, monkeypatch):
     code, lines = examined(GOOD, site)
     assert code == 1
     place = tmp_path / "nowhere"
-    assert f"engine sc2 game missing SC2PATH is '{place}', which is no folder" in lines
+    assert f"engine sc2 game missing SC2PATH is '{place}', which is not a folder" in lines
     assert f"engine sc2 smac ok 1.0.0 in {site / 'smac'}" in lines
     (place / "Versions").mkdir(parents=True)
     _, lines = examined({}, site)

@@ -276,8 +276,8 @@ BROKEN = {
     CrashingStep: "step({'unit_0': 2, 'unit_1': 2}) raised IndexError: list index out of range; "
     "fix step(), which gets an action for every agent in the game",
     Leaver: "agent 'unit_1' has no observation after step 1 and has not left: return one at every "
-    "step (for a dead agent, zeros and one legal action), or set its terminateds entry to True when "
-    "it leaves",
+    "step (for a dead agent, zeros and one legal action), or set its terminateds entry to True "
+    "when it leaves",
     Stranger: "observations have keys that are not agents after step 1, 'unit_7': add them to "
     "possible_agents or leave them out",
     WrongShape: "agent 'unit_1' observed shape (4,) after step 1, but its space says (3,): return "
