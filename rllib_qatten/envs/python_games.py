@@ -266,9 +266,9 @@ class PythonGames:
         if steps >= ENDLESS_STEPS and not self._said_endless:
             self._said_endless = True
             say(
-                f"{self._name} has played {steps} steps of a game that has not ended, and only "
-                "whole games are learned from. Let it end (terminateds or truncateds['__all__']), or "
-                "set max_episode_steps, after which games are truncated."
+                f"{self._name} has played {steps} steps of a game without an end, and only "
+                "whole games are learned from. Let it end (terminateds or truncateds['__all__']) "
+                "or set max_episode_steps, after which games are truncated."
             )
         return False
 
