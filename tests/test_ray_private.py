@@ -5,6 +5,7 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from tests.ray_private import signature, used
 
 ALGORITHM = "ray.rllib.algorithms.algorithm:Algorithm"
+MANAGER = "ray.air.execution._internal.actor_manager:RayActorManager"
 #: Private name -> its signature in the tested release, and why no public way serves.
 PRIVATE = {
     "._local_tuner": (
@@ -26,6 +27,10 @@ PRIVATE = {
     "._worker_manager": (
         "",
         "The public calls leave out the errors of env runners that have ended.",
+    ),
+    "._tracked_actor": (
+        "",
+        "Whose calls are forgotten.",
     ),
     "._translate_special_keys": (
         "",
@@ -50,6 +55,22 @@ PRIVATE = {
     "ray._private.ray_logging:global_worker_stdstream_dispatcher": (
         "WorkerStandardStreamDispatcher",
         "Of the workers' lines only ours are passed on.",
+    ),
+    "ray.air.execution._internal:RayActorManager": (
+        "resource_manager",
+        "Tune keeps the result of every call as long as a trial runs.",
+    ),
+    f"{MANAGER}._actor_task_events": (
+        "attribute",
+        "The calls that are still awaited.",
+    ),
+    f"{MANAGER}._actor_task_resolved": (
+        "self, tracked_actor_task, result",
+        "The moment at which a call is answered.",
+    ),
+    f"{MANAGER}._tracked_actors_to_task_futures": (
+        "attribute",
+        "All calls that were ever made.",
     ),
     "ray.rllib.algorithms.algorithm:Algorithm._env_id": (
         "attribute",

@@ -19,7 +19,11 @@ from ray.util.debug import log_once
 from rllib_qatten.algorithms.documented import documented
 from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.recipes import RECIPES
-from rllib_qatten.algorithms.refusals import check_learner_connectors, check_rllib_settings
+from rllib_qatten.algorithms.refusals import (
+    check_env,
+    check_learner_connectors,
+    check_rllib_settings,
+)
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
@@ -244,6 +248,8 @@ class ValueDecompositionConfig(LayeredConfig):
     def validate(self) -> None:
         """Checks every range; errors name the key, the value and what is accepted."""
         check_rllib_settings(self)
+        if self.env is not None:  # which settings alone may lack
+            check_env(self.env)
         # Avoids RLlib's advice to leave the new API stack, the only one that this runs on.
         log_once(f"{self.name}_on_new_api_stack")
         super().validate()

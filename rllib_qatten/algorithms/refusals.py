@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
+import gymnasium as gym
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.connectors.connector_v2 import ConnectorV2
@@ -195,6 +196,32 @@ def _check_evaluation(config: Any) -> None:
                 f"with what was learned: {key} would have no effect. It may set "
                 f"{', '.join(sorted(PLAYING))}, and callbacks."
             )
+
+
+def check_env(env: Any) -> None:
+    """Refuses what RLlib cannot make games of.
+
+    Raises:
+        ValueError: If it is neither a class nor a name, with how to hand it over.
+    """
+    if isinstance(env, str | type):
+        return
+    if env is None:
+        why = "there is none: environment(MyEnv, env_config={...})"
+    elif isinstance(env, gym.Env) or hasattr(env, "reset"):
+        kind = type(env).__name__
+        why = f"this is one, and every env runner makes its own: give its class, {kind}"
+    elif callable(env):
+        name = getattr(env, "__name__", "").strip("<>") or "make_env"
+        why = (
+            f"to make it by a function, register that by a name, ray.tune.register_env('my_env', "
+            f"{name}), and give the name, environment('my_env')"
+        )
+    else:
+        why = f"got {reprlib.repr(env)}"
+    raise ValueError(
+        f"env must be a class, a registered name or a path, 'my_package.my_module:MyEnv'; {why}."
+    )
 
 
 def check_gpus(config: Any) -> None:

@@ -33,7 +33,7 @@ from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
-from rllib_qatten.algorithms.refusals import check_gpus
+from rllib_qatten.algorithms.refusals import check_env, check_gpus
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
@@ -69,6 +69,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, Resu
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
+        check_env(config.env)
         check_gpus(config)
         self.replay = config.build_replay()
         self._updates_done = 0

@@ -222,7 +222,7 @@ class ResumableAlgorithm(Algorithm):
         if component is not None:
             super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
             return
-        if self.trial_id == "default":  # not one of Tune's trials: `rllib train` prints this itself
+        if not self._storage:  # not one of Tune's trials: `rllib train` prints this itself
             say(f"{path}: {checkpoint.UNPICKLES}")
         with checkpoint.on_this_machine(path, filesystem) as folder:
             about = checkpoint.verify(folder, self.config.name)

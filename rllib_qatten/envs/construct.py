@@ -10,7 +10,6 @@ from typing import Any
 
 from pettingzoo import ParallelEnv
 
-from rllib_qatten.envs.team import TeamContractError
 from rllib_qatten.errors import BadInput, EngineFailed, one_of
 from rllib_qatten.messages import say
 
@@ -45,7 +44,7 @@ def construct(
         # Standard output is the command's: results for other programs may go there.
         with contextlib.redirect_stdout(printed):
             return make(**env_config) if by_keyword else make(env_config)
-    except (BadInput, TeamContractError, EngineFailed):
+    except (BadInput, EngineFailed):
         raise
     except SystemExit as error:
         raise BadInput(

@@ -26,6 +26,8 @@ LONG_CALL_S = 60.0
 ENDLESS_STEPS = 10_000
 #: Faults of one game's env, with no game played to its end between them, before it is given up.
 FAULTS_IN_A_ROW = 10
+#: What a step returns whose env raised and was made anew; None is what many a broken env returns.
+LOST: Any = object()
 
 
 @dataclass(frozen=True)
@@ -233,11 +235,11 @@ class PythonGames:
             self.first[g] = began
             return began
 
-    def step(self, g: int, sent: dict[Any, int]) -> Any | None:
+    def step(self, g: int, sent: dict[Any, int]) -> Any:
         """Plays one step of game g.
 
         Returns:
-            What its env returns; None if it raised and was recreated: the game is lost.
+            What its env returns; `LOST` if it raised and was made anew: the game is lost.
 
         Raises:
             EnvFailed: See `reset`.
@@ -252,7 +254,7 @@ class PythonGames:
                 self.states[g] = env.state()
         except (Exception, SystemExit) as error:
             self._failed(g, error, f"step {steps} of a game")
-            return None
+            return LOST
         finally:
             watch.call = None
         self.last[g] = (sent, played)
@@ -279,9 +281,9 @@ class PythonGames:
         self._watch.call = None
         if self._make is None or not self._rules.restart_failed:
             raise EnvFailed(
-                f"{self._raised(error, where)}. With "
-                "fault_tolerance(restart_failed_sub_environments=True) its game would be dropped, "
-                "the env recreated, and training would continue."
+                f"{self._raised(error, where)}. In training, "
+                "fault_tolerance(restart_failed_sub_environments=True) drops such a game, "
+                "recreates the env and continues."
             ) from error
         self._count(g, error, where)
         with contextlib.suppress(Exception):  # a broken env may fail to close

@@ -20,7 +20,7 @@ from rllib_qatten.envs.answers import (
     step_faults,
 )
 from rllib_qatten.envs.declared import Declared, declare, saves_games
-from rllib_qatten.envs.python_games import EnvRules, PythonGames
+from rllib_qatten.envs.python_games import LOST, EnvRules, PythonGames
 from rllib_qatten.envs.spaces import mask_key, plain_space, reader
 from rllib_qatten.envs.team import (
     ACTION_MASK,
@@ -140,7 +140,7 @@ class PythonTeams(TeamVector):
                 del sent[agent]
             answer = self._games.step(g, sent)
             answers.append(answer)
-            if answer is None:
+            if answer is LOST:
                 came.append((0.0, False, True, False, True))
                 for name, array in vars(final).items():
                     array[g] = getattr(self._view, name)[g]

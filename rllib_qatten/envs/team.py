@@ -15,6 +15,7 @@ import numpy as np
 
 from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.battles.battle import Battle
+from rllib_qatten.errors import BadInput
 
 #: Keys of a masked observation: RLlib's and PettingZoo's for the observation, and the mask's.
 OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
@@ -29,7 +30,7 @@ DROPPED = "dropped"
 ALIVE = "alive"
 
 
-class TeamContractError(ValueError):
+class TeamContractError(BadInput):
     """An environment breaks the team contract."""
 
     @classmethod

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector
+from rllib_qatten.errors import EnvFailed
 from rllib_qatten.evaluation.estimate import Estimate, or_none
 from rllib_qatten.evaluation.team_policy import TeamPolicy
-from rllib_qatten.rollout.episode import Recorder, TeamEpisode
+from rllib_qatten.rollout.episode import Recorder, TeamEpisode, not_finite
 from rllib_qatten.rollout.quotas import play_shares
 
 
@@ -108,6 +109,10 @@ def evaluate(
         episodes: How many games.
         seed: Seed of the games; the same seed gives the same games.
         on_games: Called with the number of games that just ended.
+
+    Raises:
+        EnvFailed: If an environment raises, or gives NaN or infinity.
+        TeamContractError: If one breaks its contract.
     """
     recorder = Recorder(teams.spec, teams.num_games)
     view = teams.reset(seed)
@@ -121,6 +126,12 @@ def evaluate(
         actions = policy.act(view.observations, view.legal_actions)
         step = teams.step(actions)
         ended = recorder.record(actions, step)
+        for episode in ended:
+            if where := not_finite(episode):
+                raise EnvFailed(
+                    f"The environment {teams.spec.engine} gave NaN or infinity {where}: its scores "
+                    "would mean nothing."
+                )
         policy.reset(step.done)
         view = step.view
         dropped += int(step.dropped.sum())

@@ -107,7 +107,7 @@ def _saved_settings(checkpoint: Path) -> dict[str, Any]:
     except Exception as error:  # pickles of other versions raise anything
         raise BadInput(
             f"--resume {checkpoint}: {file.name} cannot be read here: {type(error).__name__}: "
-            f"{error}"
+            f"{error}. Continue with the code and the packages that it was saved with."
         ) from error
 
 

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.execution import tune_controller
 from ray.tune.schedulers import TrialScheduler
 
+from rllib_qatten.experiment.actor_manager import ForgetfulActorManager
 from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
 from rllib_qatten.experiment.experiment import Experiment
+
+# Tune has no option for it.
+tune_controller.RayActorManager = ForgetfulActorManager
 
 
 @dataclasses.dataclass(frozen=True)

@@ -108,15 +108,21 @@ def assert_finite(episode: TeamEpisode, engine: str) -> None:
     Raises:
         FloatingPointError: If it holds NaN or infinity, naming the array and the step.
     """
+    if where := not_finite(episode):
+        raise FloatingPointError(
+            f"The environment {engine} gave NaN or infinity {where}. Training stops before it is "
+            "learned from; the last checkpoint is intact."
+        )
+
+
+def not_finite(episode: TeamEpisode) -> str | None:
+    """Where an episode holds NaN or infinity first, in words; None if nowhere."""
     for name in ("rewards", "observations", "state"):
         array = getattr(episode, name)
         bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
         if bad.any():
-            raise FloatingPointError(
-                f"The environment {engine} gave NaN or infinity in its {name} at step "
-                f"{int(bad.argmax())} of a game. Training stops before it is learned from; the "
-                "last checkpoint is intact."
-            )
+            return f"in its {name} at step {int(bad.argmax())} of a game"
+    return None
 
 
 def action_dtype(n_actions: int) -> type[np.unsignedinteger]:

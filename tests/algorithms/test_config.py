@@ -9,6 +9,7 @@ from ray.tune.search.variant_generator import generate_variants
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.envs.small_games import TwoStepGame
 from rllib_qatten.mixers import PRESETS
 
 
@@ -294,3 +295,27 @@ def test_a_config_takes_no_attribute_that_is_no_setting():
     config = QattenConfig()
     config["lr"] = 0.2
     assert config.training(recipe="smax").lr == 0.2
+
+
+def make_env(config):
+    return TwoStepGame(config)
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        (make_env, r"register_env\('my_env', make_env\), and give the name"),
+        (lambda config: TwoStepGame(config), r"register_env\('my_env', lambda\)"),
+        (TwoStepGame({}), "this is one, .*: give its class, TwoStepGame"),
+        (3, "a class, a registered name or a path.*; got 3"),
+    ],
+)
+def test_an_env_is_a_class_or_a_name(env, says):
+    with pytest.raises(ValueError, match=f"(?s)env must be .*{says}"):
+        QMIXConfig().environment(env).build_algo()
+
+
+def test_without_an_env_nothing_is_built():
+    QMIXConfig().validate()
+    with pytest.raises(ValueError, match=r"env must be a class.* there is none"):
+        QMIXConfig().build_algo()

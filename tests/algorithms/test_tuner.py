@@ -79,3 +79,29 @@ def test_a_config_is_searched_scheduled_and_restored(tmp_path):
     assert algorithm.config.lr == [[0, 1e-3], [100, 1e-4]]
     assert algorithm.get_config() is algorithm.config
     algorithm.stop()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_tune_run_searches_an_envs_settings(tmp_path):
+    payoffs = [[[1.0, 1.0], [1.0, 1.0]], [[3.0, 3.0], [3.0, 3.0]]]
+    config = (
+        QattenConfig()
+        .environment("matrix_game", env_config={"payoff": tune.grid_search(payoffs)})
+        .training(train_batch_size_episodes=4, hidden_size=8, updates_per_episode=0.1)
+        .reporting(min_sample_timesteps_per_iteration=20)
+        .evaluation(evaluation_duration=2)
+    )
+    found = tune.run(
+        "Qatten",
+        config=config.to_dict(),
+        stop={"training_iteration": 1},
+        storage_path=str(tmp_path),
+        verbose=0,
+    )
+    returns = {
+        trial.config["env_config"]["payoff"][0][0]: trial.last_result["evaluation"]["env_runners"][
+            "episode_return_mean"
+        ]
+        for trial in found.trials
+    }
+    assert returns == {1.0: 1.0, 3.0: 3.0}

@@ -118,8 +118,8 @@ def test_without_leave_to_restart_the_error_names_env_step_and_cause():
     with pytest.raises(EnvFailed) as caught:
         list(play(teams, view, 3))
     assert str(caught.value).startswith(
-        "scripted battle raised ConnectionError('simulator lost') in step 2 of a game. With "
-        "fault_tolerance(restart_failed_sub_environments=True)"
+        "scripted battle raised ConnectionError('simulator lost') in step 2 of a game. In "
+        "training, fault_tolerance(restart_failed_sub_environments=True)"
     )
     assert isinstance(caught.value.__cause__, ConnectionError)
 

@@ -109,6 +109,7 @@ def trials(folder):
     ]
 
 
+@pytest.mark.slow
 def test_asha_is_killed_restored_and_finishes(tmp_path):
     output = killed_and_restored(tmp_path, ASHA, lines=3)
     found = trials(tmp_path)

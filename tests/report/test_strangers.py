@@ -95,6 +95,7 @@ def test_numbers_beyond_all_measure_are_named_once(tmp_path):
     for row in results:
         row["gradient_norm"] = 1e30
         row["a"] = row["b"] = row["c"] = 10**400
+        row["trial_id"] = "6e260_00000"  # one of Tune's, which Python takes for a number
     write(tmp_path, results)
     [run], warnings = read_all([tmp_path])
     assert "gradient_norm" not in run.columns
