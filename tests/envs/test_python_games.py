@@ -224,19 +224,19 @@ def test_a_game_without_an_end_is_told_of_once(monkeypatch, capsys):
 
 @pytest.mark.parametrize("where", ["step", "reset"])
 def test_a_call_that_does_not_come_back_is_named(where, monkeypatch, capsys):
-    monkeypatch.setattr(python_games, "LONG_CALL_S", 0.1)
+    monkeypatch.setattr(python_games, "LONG_CALL_S", 0.4)
 
     class Slow(ScriptedBattle):
         slow = False
 
         def reset(self, **kwargs):
             if self.slow and where == "reset":
-                time.sleep(0.5)
+                time.sleep(2.0)
             return super().reset(**kwargs)
 
         def step(self, action_dict):
             if self.slow and where == "step" and self.t == 1:
-                time.sleep(0.5)
+                time.sleep(2.0)
             return super().step(action_dict)
 
     teams = make_teams(Slow, {}, 1)
@@ -246,7 +246,7 @@ def test_a_call_that_does_not_come_back_is_named(where, monkeypatch, capsys):
     Slow.slow = True
     list(play(teams, teams.reset(), 2))
     said = capsys.readouterr().err.splitlines()
-    assert 1 < len(said) < 4  # after 0.1, 0.2 and 0.4 seconds
+    assert 1 < len(said) < 4  # after 0.4, 0.8 and 1.6 seconds
     call = {"step": "step() of scripted battle (game 0, step 2)"}.get(
         where, "reset() of scripted battle (game 0)"
     )
