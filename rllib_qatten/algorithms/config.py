@@ -217,7 +217,7 @@ class ValueDecompositionConfig(LayeredConfig):
             importance_exponent: Beta of prioritized replay, how far the loss corrects for that: a
                 number, or a schedule [[0, 0.4], [1000000, 1.0]] over env steps.
             checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
-                continues as if it had never stopped; only a run's newest checkpoint keeps them.
+                continues as if it had never stopped; only a run's newest two checkpoints keep them.
             hidden_size: Width of the agent network.
             layer_norm: Whether to normalize the agent network's hidden layers before their ReLU.
             orthogonal_init: Whether the agent network starts with orthogonal weights.

@@ -201,13 +201,15 @@ def not_saved(path: str | Path, error: OSError) -> CheckpointError:
     )
 
 
-def forget_replays(filesystem: pyarrow.fs.FileSystem, trial: str, newest: str) -> None:
-    """Removes the replay from all of a trial's checkpoints except the newest, to save space."""
-    folders = filesystem.get_file_info(pyarrow.fs.FileSelector(trial))
-    for folder in folders:
-        if not folder.base_name.startswith("checkpoint_") or folder.path == newest:
-            continue
-        file = f"{folder.path}/{REPLAY}"
+def forget_replays(filesystem: pyarrow.fs.FileSystem, trial: str) -> None:
+    """Removes the replay from a trial's checkpoints except the newest two, to save space.
+
+    After a crash Tune may know only of the last but one.
+    """
+    entries = filesystem.get_file_info(pyarrow.fs.FileSelector(trial))
+    folders = [entry.path for entry in entries if entry.base_name.startswith("checkpoint_")]
+    for folder in sorted(folders)[:-2]:
+        file = f"{folder}/{REPLAY}"
         if filesystem.get_file_info(file).is_file:
             filesystem.delete_file(file)
 

@@ -234,7 +234,7 @@ class ResumableAlgorithm(Algorithm):
             super().restore_from_path(folder, **kwargs)
         if not episodes and self._played[NUM_EPISODES_LIFETIME]:
             say(
-                "The checkpoint holds no replay (only a run's newest one does, and none with "
+                "The checkpoint holds no replay (only a run's newest two do, and none with "
                 "checkpoint_replay_buffer: false): the replay fills up again."
             )
 
@@ -273,9 +273,7 @@ class ResumableAlgorithm(Algorithm):
             raise checkpoint.not_saved(storage.trial_fs_path, error) from error
         if storage:
             with contextlib.suppress(OSError):  # a leftover large file is no reason to stop
-                checkpoint.forget_replays(
-                    storage.storage_filesystem, storage.trial_fs_path, result.checkpoint.path
-                )
+                checkpoint.forget_replays(storage.storage_filesystem, storage.trial_fs_path)
         return result
 
 

@@ -20,7 +20,7 @@ from rllib_qatten import machine
 if TYPE_CHECKING:
     from rllib_qatten.envs.battles.engine import Finding
 
-#: Who needs a finding, other than an engine.
+#: What needs a finding, other than an engine.
 ALL, EXTRAS = "every engine", "extras"
 #: Extras for more than training; engines check their own requirements.
 OPTIONAL = ("report", "export", "envs", "optuna", "wandb", "mlflow")
@@ -39,10 +39,10 @@ def doctor() -> None:
     for of, findings in found.items():
         for finding in findings:
             table.add_row(of, finding.name, _state(finding), finding.found)
-    # In a file, lines must not depend on a terminal's width.
+    # In a file, lines must not depend on the terminal's width.
     Console(width=None if sys.stdout.isatty() else 1000, highlight=False).print(table)
     for of, findings in found.items():
-        if fixes := [finding.mend for finding in findings if finding.mend]:
+        if fixes := [finding.fix for finding in findings if finding.fix]:
             typer.echo(f"\nFor {of}:")
             for fix in dict.fromkeys(fixes):
                 typer.echo(f"  {fix}")
@@ -66,7 +66,7 @@ def _good(findings: list[Finding]) -> bool:
 
 
 def playable(found: dict[str, list[Finding]]) -> list[str]:
-    """The engines with which training is possible."""
+    """The engines that can be trained with."""
     engines = [of for of, findings in found.items() if of not in (ALL, EXTRAS) and _good(findings)]
     return engines if _good(found[ALL]) else []
 
@@ -78,11 +78,11 @@ def _without(found: dict[str, list[Finding]]) -> str:
 
 
 def examine() -> dict[str, list[Finding]]:
-    """Checks everything: who needs it -> what was found. Each engine checks its own needs."""
+    """Checks everything: what needs it -> what was found. Each engine checks its own needs."""
     from rllib_qatten.envs.battles.smac import ENGINES
 
     found = {ALL: [*_base(), *_machine()]}
-    # The one without StarCraft II first, since everybody can use it.
+    # The one without StarCraft II first, since everyone can use it.
     for name, engine in reversed(ENGINES.items()):
         found[f"engine {name}"] = list(engine.findings())
     return found | {EXTRAS: list(_extras())}
@@ -124,7 +124,7 @@ def _pip(name: str) -> str:
 
 
 def _machine() -> Iterator[Finding]:
-    """Memory and disk space, compared to what the replay of a battle takes."""
+    """Memory and disk space, compared to what a full replay takes."""
     from rllib_qatten.envs.battles.armies import Armies
     from rllib_qatten.envs.battles.engine import Finding
     from rllib_qatten.envs.battles.smax import battle_bytes

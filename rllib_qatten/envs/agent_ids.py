@@ -1,4 +1,4 @@
-"""The agents' ids and their one order, which weights, checkpoints and results go by."""
+"""The agents' ids and their order, which weights, checkpoints and results rely on."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ AgentID = str | int | tuple
 
 
 def in_order(ids: Collection[Any]) -> tuple[AgentID, ...]:
-    """Ids as they come; those of a set, which has no order of its own, sorted.
+    """The ids in the order given; those of a set, which has no order of its own, sorted.
 
-    Numbers within names count as numbers: "a2" is before "a10".
+    Numbers within names sort as numbers: "a2" comes before "a10".
 
     Raises:
         ValueError: If one is neither a string nor a whole number nor a tuple of these.
@@ -29,7 +29,7 @@ def in_order(ids: Collection[Any]) -> tuple[AgentID, ...]:
 def check_same_order(
     trained: Iterable[Any], here: Iterable[Any], error: type[ValueError] = ValueError
 ) -> None:
-    """Makes sure that weights meet the agents they were trained for, place by place.
+    """Makes sure that weights are used for the agents they were trained for, place by place.
 
     Args:
         trained: The ids that the weights were trained with.
@@ -37,19 +37,19 @@ def check_same_order(
         error: What to raise.
 
     Raises:
-        ValueError: If the agents are the same and their order is not. Agents of other names take
-            their places in order, with a message.
+        ValueError: If the agents are the same but their order is not. Agents with other names take
+            the places in order, with a message.
     """
     trained, here = list(trained), list(here)
     if trained == here:
         return
     if len(trained) != len(here):
-        return  # the shapes do not fit either, and whoever compares those says more
+        return  # the shapes do not fit either, and their check says more
     if set(trained) == set(here):
         raise error(
             f"The weights were trained for the agents {trained}, in this order; here the order is "
-            f"{here}. Every agent would play another's part. Set possible_agents to the list "
-            f"{trained}; a set, or RLlib's _agent_ids, has another order in every process."
+            f"{here}. Agents would play each other's parts. Set possible_agents to the list "
+            f"{trained}; a set, or RLlib's _agent_ids, has a different order in every process."
         )
     say(f"The weights were trained for the agents {trained} and now act for {here}, in this order.")
 

@@ -1,4 +1,4 @@
-"""What an environment answers to `reset` and `step`: who is there, and all that can be wrong."""
+"""What an environment answers to `reset` and `step`: who is there, and what can be wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def flagged(*flags: Mapping[AgentID, bool]) -> set[AgentID]:
 
 
 def away_after_reset(declared: Declared, observations: Mapping[AgentID, Any]) -> set[AgentID]:
-    """The agents that are not in the game from its beginning: they join with an observation."""
+    """The agents that are not in the game after a reset: they join with an observation."""
     return {agent for agent in declared.spec.agents if agent not in observations}
 
 
@@ -36,7 +36,7 @@ def away_after_step(
     """The agents that are not in the game after a step.
 
     An agent leaves when its own terminateds or truncateds entry is true, and is back, or joins,
-    with its next observation. With the game's end all leave; what they last saw stays.
+    with its next observation. When the game ends, all leave; what they last saw stays.
 
     Args:
         away: Who was not in the game before the step.
@@ -62,7 +62,7 @@ def reset_faults(declared: Declared, env: MultiAgentEnv, answer: Any) -> Iterato
         return
     away = away_after_reset(declared, observations)
     if len(away) == declared.spec.n_agents:
-        yield f"no agent has an observation {where}: return those of all agents that are there"
+        yield f"no agent has an observation {where}: return one for each agent in the game"
         return
     yield from _view_faults(declared, env, observations, infos, away, where)
 
@@ -80,10 +80,10 @@ def step_faults(
     Args:
         declared: What the env declares.
         env: The env, for its state.
-        answer: What came.
+        answer: What step() returned.
         away: The agents that were not in the game and got no action.
         step: The game's step, counted from 1.
-        team_reward: How different rewards become one.
+        team_reward: How different rewards are combined into one.
     """
     if not isinstance(answer, tuple) or len(answer) != 5:
         yield (
@@ -96,8 +96,8 @@ def step_faults(
     for name, flags in (("terminateds", terminateds), ("truncateds", truncateds)):
         if not isinstance(flags, Mapping) or ALL not in flags:
             yield (
-                f"step()'s {name} lack '__all__' {where}: return a dict with it, set to whether "
-                "the game is over"
+                f"step()'s {name} lack '__all__' {where}: return a dict that has it, set to "
+                "whether the game is over"
             )
             return
         if wrong := next((k for k, flag in flags.items() if not _is_flag(flag)), None):
@@ -123,10 +123,10 @@ def step_faults(
 def notes(
     declared: Declared, env: MultiAgentEnv, observations: Mapping, infos: Mapping
 ) -> Iterator[tuple[str, str]]:
-    """What can be trained on and is likely a slip, in an answer without faults.
+    """Likely slips, which training can live with, in an answer without faults.
 
     Yields:
-        A key, the same for all of a kind, and the note.
+        A key, the same for all notes of a kind, and the note.
     """
     for agent, space in zip(declared.spec.agents, declared.observation_spaces, strict=True):
         if agent not in observations:
@@ -136,14 +136,14 @@ def notes(
             for unread in seen.keys() - {key, ACTION_MASK}:
                 yield (
                     f"{agent!r} {unread!r}",
-                    f"agent {agent!r} brings {unread!r} beside {key!r} and 'action_mask', which "
-                    f"its observation space does not have and nobody reads: put it into {key!r}",
+                    f"agent {agent!r} returns {unread!r} beside {key!r} and 'action_mask', which "
+                    f"is not in its observation space and is not read: put it into {key!r}",
                 )
             if ACTION_MASK in (infos.get(agent) or {}):
                 yield (
                     f"{agent!r} masks",
                     f"agent {agent!r} has an 'action_mask' in its observation and another in its "
-                    "infos, which nobody reads",
+                    "infos, which is not read",
                 )
             seen = seen[key]
         for stray in strays(plain_space(space), seen):
@@ -154,7 +154,7 @@ def notes(
 
 
 def legal_actions(declared: Declared, i: int, observations: Mapping, infos: Mapping) -> np.ndarray:
-    """[A of agent i] bool, from its observation or its infos; all where it says nothing."""
+    """[A of agent i] bool, from its observation or its infos; all of them if neither has a mask."""
     agent = declared.spec.agents[i]
     if mask_key(declared.observation_spaces[i]) is not None:
         return np.asarray(observations[agent][ACTION_MASK]).astype(bool)
@@ -163,10 +163,10 @@ def legal_actions(declared: Declared, i: int, observations: Mapping, infos: Mapp
 
 
 def _dict_faults(declared: Declared, where: str, **parts: Any) -> Iterator[str]:
-    """Parts of an answer that are no dicts by agent, or hold what is no agent."""
+    """Parts of an answer that are not dicts by agent, or have keys that are not agents."""
     for name, part in parts.items():
         if not isinstance(part, Mapping):
-            empty = ", empty if there is nothing to tell" if name == "infos" else ""
+            empty = ", empty if there is nothing to report" if name == "infos" else ""
             yield f"{name} are {kind_of(part)} {where}: return a dict by agent{empty}"
             continue
         others = {ALL} if name in ("terminateds", "truncateds") else set()
@@ -174,12 +174,12 @@ def _dict_faults(declared: Declared, where: str, **parts: Any) -> Iterator[str]:
         unknown = sorted(repr(k) for k in part if k not in declared.spec.agents and k not in others)
         advice = "add them to possible_agents or leave them out"
         if name == "infos":
-            advice = f"put what concerns the whole team in infos['{COMMON}']"
+            advice = f"put what concerns the whole team into infos['{COMMON}']"
             for agent in {*declared.spec.agents, COMMON} & part.keys():
                 if part[agent] is not None and not isinstance(part[agent], Mapping):
                     yield f"infos[{agent!r}] is {kind_of(part[agent])} {where}: make it a dict"
         if unknown:
-            yield f"{name} hold {', '.join(unknown)} {where}, which are no agents: {advice}"
+            yield f"{name} have keys that are not agents {where}, {', '.join(unknown)}: {advice}"
 
 
 def _view_faults(
@@ -198,7 +198,7 @@ def _view_faults(
         if agent not in observations:
             yield (
                 f"agent {agent!r} has no observation {where} and has not left: return one at every "
-                "step, for a dead agent zeros and one legal action, or set its terminateds entry "
+                "step (for a dead agent, zeros and one legal action), or set its terminateds entry "
                 "to True when it leaves"
             )
             continue
@@ -221,10 +221,10 @@ def _observation_faults(declared: Declared, i: int, seen: Any, where: str) -> It
     key, hint = mask_key(space), ""
     if key is not None:
         if not isinstance(seen, Mapping) or not {key, ACTION_MASK} <= seen.keys():
-            brought = sorted(map(str, seen)) if isinstance(seen, Mapping) else kind_of(seen)
+            returned = sorted(map(str, seen)) if isinstance(seen, Mapping) else kind_of(seen)
             yield (
-                f"agent {agent!r} declares {key!r} and 'action_mask' but {where} brought "
-                f"{brought}: return a dict of both"
+                f"agent {agent!r} declares {key!r} and 'action_mask' but {where} returned "
+                f"{returned}: return a dict with both"
             )
             return
         seen = seen[key]
@@ -251,23 +251,23 @@ def _mask_faults(
         array = np.empty((), object)
     if array.dtype.kind not in "biuf":
         yield (
-            f"agent {agent!r} has {kind_of(mask)} for an action_mask {where}: give it an array of "
-            f"{n} entries, 1 for a legal action and 0 for others"
+            f"agent {agent!r} has {kind_of(mask)} as its action_mask {where}: return an array of "
+            f"{n} entries, 1 for a legal action and 0 for the others"
         )
     elif array.shape != (n,):
         yield (
-            f"agent {agent!r} has an action_mask of shape {array.shape} {where}, its action "
-            f"space has {n} actions: give the mask one entry an action"
+            f"agent {agent!r} has an action_mask of shape {array.shape} {where}, but its "
+            f"action space has {n} actions: give the mask one entry per action"
         )
     elif not ((array == 0) | (array == 1)).all():
         yield (
             f"agent {agent!r} has the action_mask {array.tolist()} {where}: make its entries 1 for "
-            "a legal action and 0 for others"
+            "a legal action and 0 for the others"
         )
     elif not array.any() and not last:
         yield (
-            f"agent {agent!r} has no legal action in its action_mask {where}: leave one, for a "
-            "dead agent a no-op"
+            f"agent {agent!r} has no legal action in its action_mask {where}: leave one, such "
+            "as a no-op for a dead agent"
         )
 
 
@@ -296,13 +296,13 @@ def _reward_faults(
     values = {agent: values[agent] for agent in played}
     if team_reward == "equal" and len(set(values.values())) > 1:
         yield (
-            f"the agents got different rewards {where}, {values}, but a team has one: give all the "
-            "same, or set team_reward: sum or mean in the config"
+            f"the agents got different rewards {where}, {values}, but a team has one: give all "
+            "the same, or set team_reward: sum or mean in the config"
         )
 
 
 def _is_flag(flag: Any) -> bool:
-    """Whether it is True or False, or NumPy's of these, or 0 or 1."""
+    """Whether it is True or False, or NumPy's version of these, or 0 or 1."""
     if isinstance(flag, np.ndarray):
         return flag.shape in ((), (1,)) and flag.dtype.kind in "biu"
     return isinstance(flag, bool | np.bool_ | int | np.integer)

@@ -26,27 +26,27 @@ from rllib_qatten.envs.spaces import bulk, plain_space
 from rllib_qatten.envs.team import TeamContractError, engine_name_of
 from rllib_qatten.messages import say
 
-#: Steps of random games that the checker looks at, if they take no longer than so many seconds.
+#: How many steps of random games the checker plays, and how many seconds it takes at most.
 STEPS, SECONDS = 200, 5.0
 
-#: In each process once: its env runners may check the same env.
+#: Once per process: several of its env runners may check the same env.
 say_once = functools.cache(say)
 
 
 def check_env(env: Any, *, team_reward: str = "equal", seed: int = 0) -> None:
-    """Plays random games and checks every part of the team contract on the way.
+    """Plays random games and checks every part of the team contract along the way.
 
-    What can be trained on and is likely a slip, such as an observation beyond its bounds, is only
-    said, on standard error.
+    What training can live with but is likely a slip, such as an observation out of its bounds, is
+    only reported, on standard error.
 
     Args:
         env: A `MultiAgentEnv`, a PettingZoo `ParallelEnv`, or a gymnasium env with Tuple spaces; it
-            is reset, played and left in mid-game.
-        team_reward: How different rewards are joined; only "equal" makes them a fault.
+            is reset, played and left in the middle of a game.
+        team_reward: How the agents' rewards are combined; different ones are a fault under "equal".
         seed: Of the reset and of the random legal actions.
 
     Raises:
-        TeamContractError: With all that was found wrong, agent by agent, and how to mend it.
+        TeamContractError: With everything that is wrong, agent by agent, and how to fix it.
     """
     team = as_team_env(env)
     check_games(team, declare(team), team_reward=team_reward, seed=seed)
@@ -60,7 +60,7 @@ def check_games(
     seed: int = 0,
     tell: Callable[[str], None] = say_once,
 ) -> None:
-    """As `check_env`, of an env whose declaration was read.
+    """Like `check_env`, for an env whose declaration has been read.
 
     Args:
         env: The env.
@@ -85,22 +85,22 @@ def check_games(
 
 
 def _sizes(declared: Declared) -> Iterator[str]:
-    """A word about large observations; of agents with the same space, about the first."""
-    told = []
+    """Notes on large observations, one for all agents with the same space."""
+    noted: list[Any] = []
     for agent, space in zip(declared.spec.agents, declared.observation_spaces, strict=True):
         plain = plain_space(space)
-        if plain not in told and (size := bulk(plain)):
-            told.append(plain)
-            yield f"agent {agent!r}'s observation is {size}; the replay keeps it of every step"
+        if plain not in noted and (size := bulk(plain)):
+            noted.append(plain)
+            yield f"agent {agent!r}'s observation is {size}; the replay keeps one for every step"
     if declared.state_space is not None and (size := bulk(declared.state_space)):
-        yield f"the state is {size}; the replay keeps it of every step"
+        yield f"the state is {size}; the replay keeps one for every step"
 
 
 class _RandomGames:
-    """Random games of an env, one after the other.
+    """Random games of an env, one after another.
 
     Attributes:
-        notes: What is likely a slip, the first of each kind.
+        notes: Likely slips, the first of each kind.
     """
 
     def __init__(self, env: MultiAgentEnv, declared: Declared, team_reward: str, seed: int) -> None:
@@ -113,7 +113,7 @@ class _RandomGames:
         self._away: set[AgentID] = set()
 
     def play(self) -> Iterator[str]:
-        """Plays one step, beginning a game if need be, and yields what is wrong with it."""
+        """Plays one step, starting a game if needed, and yields what is wrong with it."""
         if self._over:
             yield from (faults := list(self._begin()))
             if faults:
@@ -128,8 +128,8 @@ class _RandomGames:
             answer = self._env.step(dict(sent))
         except (Exception, SystemExit) as error:
             yield (
-                f"step({sent}) raised {_named(error)}; fix step(), which gets an action of every "
-                "agent that is in the game"
+                f"step({sent}) raised {_named(error)}; fix step(), which gets an action for "
+                "every agent in the game"
             )
             return
         faults = list(
@@ -144,7 +144,7 @@ class _RandomGames:
         self._look(observations, infos)
 
     def absent(self) -> Iterator[str]:
-        """Agents that were never there."""
+        """Agents that were never in a game."""
         for agent in self._declared.spec.agents:
             if agent not in self._met:
                 yield (
@@ -178,7 +178,7 @@ class _RandomGames:
 
 
 def _named(error: BaseException) -> str:
-    """An error with its kind; `sys.exit()` by that name."""
+    """An error with its type; `sys.exit()` by that name."""
     if isinstance(error, SystemExit):
         return f"SystemExit (sys.exit({error.code!r}))"
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Makes an env from its class or function and `env_config`, however its constructor is written."""
+"""Creates an env from a class or function and `env_config`, however its constructor is written."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from pettingzoo import ParallelEnv
 from rllib_qatten.errors import BadInput, EngineFailed, one_of
 from rllib_qatten.messages import say
 
-#: Names of a parameter that is the whole `env_config`, whatever its keys are.
+#: Names of a parameter that takes the whole `env_config`, whatever its keys are.
 WHOLE = ("config", "env_config")
-#: Of what a constructor prints, so many characters are repeated.
+#: How many characters of a constructor's output are repeated.
 PRINTED = 200
 
 
 def construct(
     make: Callable[..., Any], env_config: dict[str, Any], by_keyword: bool | None = None
 ) -> Any:
-    """Calls a user's class or function, with `env_config` as RLlib does it or as its keywords.
+    """Calls a class or function with `env_config` as RLlib passes it, or as keyword arguments.
 
     Args:
         make: The class or function.
         env_config: Its settings.
-        by_keyword: Whether its parameters are the settings' keys. None looks at it: those of a
-            `ParallelEnv` class are, as PettingZoo has it, and those of one that takes no config.
+        by_keyword: Whether its parameters are the settings' keys. None decides by its signature:
+            yes for a `ParallelEnv` class, as is usual in PettingZoo, and for one that takes no
+            config.
 
     Raises:
-        BadInput: If it raises or calls `sys.exit`, with what came and what was asked for.
+        BadInput: If it raises or calls `sys.exit`, with the error and the settings.
     """
     name = getattr(make, "__qualname__", None) or repr(make)
     if by_keyword is None:
@@ -47,19 +48,20 @@ def construct(
         raise
     except SystemExit as error:
         raise BadInput(
-            f"{name} called sys.exit({error.code!r}) when it was made with env_config "
-            f"{dict(env_config)!r}: let it raise an error that says what is missing instead."
+            f"{name} called sys.exit({error.code!r}) when it was created with env_config "
+            f"{dict(env_config)!r}: let it raise an error that says what is missing."
         ) from error
     except Exception as error:  # a user's constructor may raise anything
         hint = "" if by_keyword else _hint(make)
         raise BadInput(
-            f"{name} raised {type(error).__name__}: {error}, when it was made with env_config "
+            f"{name} raised {type(error).__name__}: {error}, when it was created with env_config "
             f"{dict(env_config)!r}{hint}."
         ) from error
     finally:
         if text := " ".join(printed.getvalue().split()):
             say(
-                f"{name} printed, when it was made: {text[:PRINTED]}{'...' * (len(text) > PRINTED)}"
+                f"{name} printed when it was created: {text[:PRINTED]}"
+                + "..." * (len(text) > PRINTED)
             )
 
 
@@ -81,7 +83,7 @@ def _by_keyword(make: Callable[..., Any], env_config: Mapping[str, Any]) -> bool
     if first.kind != first.POSITIONAL_OR_KEYWORD or first.name in WHOLE:
         return False
     if first.name in env_config:
-        return getattr(make, "__name__", "") != "<lambda>"  # one made for RLlib
+        return getattr(make, "__name__", "") != "<lambda>"  # one written for RLlib
     whole = first.default is None or first.default is first.empty
     return not whole and not isinstance(first.default, Mapping)
 
@@ -104,13 +106,13 @@ def _check_keywords(name: str, make: Callable[..., Any], env_config: Mapping[str
 def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter] | None:
     try:
         return list(inspect.signature(make).parameters.values())
-    except (TypeError, ValueError):  # a builtin, which does not say
+    except (TypeError, ValueError):  # a builtin without a signature
         return None
 
 
 def _hint(make: Callable[..., Any]) -> str:
-    """What RLlib calls a constructor with, for one that takes more."""
+    """What RLlib passes to a constructor, for one that takes more."""
     parameters = _parameters(make)
     if parameters is None or len(parameters) == 1:
         return ""
-    return f"; it takes {inspect.signature(make)}, and env_config came as its first argument"
+    return f"; it takes {inspect.signature(make)}, and env_config was passed as its first argument"

@@ -1,7 +1,7 @@
-"""What an environment declares of its team, taken only where it is what the contract means.
+"""What an environment declares about its team, used only where it means what the contract means.
 
-An env is somebody's own class: `state` may be an array, `engine` a physics engine. What is plainly
-something else is left alone; what may be meant for the contract and does not keep it is a fault.
+An env is a user's class: `state` may be an array, `engine` a physics engine. What is plainly
+something else is left alone; what may be meant for the contract but breaks it is a fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rllib_qatten.envs.agent_ids import AgentID, in_order
 from rllib_qatten.envs.spaces import has_fixed_length, mask_key, plain_space
 from rllib_qatten.envs.team import ACTION_MASK, TeamContractError, TeamSpec, engine_name_of
 
-#: How to mend possible_agents.
+#: How to fix possible_agents.
 AGENTS_FIX = "set it in __init__ to the list of all agents"
 
 
@@ -50,10 +50,10 @@ class Declared:
 
 
 def declare(env: MultiAgentEnv) -> Declared:
-    """Reads an env's declaration; to be called before its first reset, which may change names.
+    """Reads an env's declaration; call it before the first reset, which may change names.
 
     Raises:
-        TeamContractError: With all faults in it, agent by agent, and how to mend them.
+        TeamContractError: With all faults in it, agent by agent, and how to fix them.
     """
     agents, faults = _agents(env)
     spaces, actions = {}, {}
@@ -90,7 +90,7 @@ def declare(env: MultiAgentEnv) -> Declared:
 
 
 def attribute(env: Any, name: str) -> Any:
-    """An env's attribute; None where it is missing, or a property that cannot answer yet."""
+    """An env's attribute; None if it is missing, or a property that fails."""
     try:
         return getattr(env, name, None)
     except Exception:  # a user's property may raise anything
@@ -98,14 +98,14 @@ def attribute(env: Any, name: str) -> Any:
 
 
 def takes(method: Any, *names: str) -> bool:
-    """Whether it can be called with so many arguments by place, and no more are needed."""
+    """Whether it can be called with these positional arguments and needs no others."""
     if not callable(method):
         return False
     try:
         inspect.signature(method).bind(*names)
     except TypeError:
         return False
-    except ValueError:  # a builtin, which does not say
+    except ValueError:  # a builtin without a signature
         return True
     return True
 
@@ -116,7 +116,7 @@ def saves_games(env: Any) -> bool:
 
 
 def vectorizes(env: Any) -> bool:
-    """Whether the env brings its own vector of teams, by a `vectorize(num_games)`."""
+    """Whether the env provides its own vector of teams, by a `vectorize(num_games)`."""
     method = attribute(env, "vectorize")
     if not takes(method, "num_games"):
         return False
@@ -127,7 +127,7 @@ def space_of(env: Any, agent: AgentID, of: str) -> Any:
     """An agent's space, by any of the ways in which RLlib lets an env declare it."""
     try:
         return getattr(env, f"get_{of}_space")(agent)
-    except Exception:  # a KeyError most often, but the method may be the user's own
+    except Exception:  # usually a KeyError, but the method may be the user's
         return None
 
 
@@ -135,9 +135,7 @@ def _agents(env: Any) -> tuple[tuple[AgentID, ...], list[str]]:
     """The agents, in order, and what is wrong with them."""
     ids = attribute(env, "possible_agents")
     if ids is None or (isinstance(ids, Collection) and not len(ids)):
-        return (), [
-            "possible_agents is missing or empty: set it in __init__ to the list of all agents"
-        ]
+        return (), [f"possible_agents is missing or empty: {AGENTS_FIX}"]
     if isinstance(ids, str | bytes) or not isinstance(ids, Collection | np.ndarray):
         return (), [f"possible_agents is {ids!r}: {AGENTS_FIX}"]
     unordered = attribute(env, "_agent_ids")
@@ -153,7 +151,7 @@ def _agents(env: Any) -> tuple[tuple[AgentID, ...], list[str]]:
 
 
 def _left_to_rllib(cls: type) -> bool:
-    """Whether no class of the user's sets the agents, so that RLlib lists them from a set."""
+    """Whether no user class sets the agents, so that RLlib lists them from a set."""
     for base in cls.__mro__[: cls.__mro__.index(MultiAgentEnv)]:
         for name, value in vars(base).items():
             if name in ("agents", "possible_agents"):
@@ -197,13 +195,13 @@ def _observation_faults(agent: AgentID, space: gym.Space, actions: Any) -> Itera
                 advice = "return the team's global state from a method state(), and leave it out"
             yield (
                 f"agent {agent!r} has {unread!r} in its observation space beside {key!r} and "
-                f"'action_mask', where nobody reads it: {advice}"
+                f"'action_mask', where it is not read: {advice}"
             )
         shape = space[ACTION_MASK].shape
         if isinstance(actions, gym.spaces.Discrete) and shape != (actions.n,):
             yield (
                 f"agent {agent!r} declares an 'action_mask' of shape {shape} for {actions.n} "
-                f"actions: give it one entry an action, MultiBinary({actions.n})"
+                f"actions: give it one entry per action, MultiBinary({actions.n})"
             )
     plain = plain_space(space)
     if not has_fixed_length(plain):
@@ -219,15 +217,17 @@ def _state_faults(env: Any) -> Iterator[str]:
     state, space = attribute(env, "state"), attribute(env, "state_space")
     if not takes(state):
         if isinstance(space, gym.Space):
-            has = "no state()" if state is None else f"a state that is no method: {_short(state)}"
+            has = (
+                "no state()" if state is None else f"a state that is not a method: {_short(state)}"
+            )
             yield (
-                f"it has a state_space but {has}: write a method state() that returns the team's "
-                "global state, or name the space otherwise"
+                f"it has a state_space but {has}: add a method state() that returns the team's "
+                "global state, or rename the space"
             )
     elif not isinstance(space, gym.Space) or not has_fixed_length(space):
         yield (
             f"it has a state() but its state_space is {_short(space)}: set state_space to the "
-            "space of what state() returns, or name the method otherwise if it is not the team's "
+            "space of what state() returns, or rename the method if it does not return the team's "
             "global state"
         )
 
@@ -237,7 +237,7 @@ def _state_space(env: Any) -> gym.Space | None:
 
 
 def _name_faults(env: Any, n_agents: int, state_space: gym.Space | None) -> Iterator[str]:
-    """Faults in what an env may declare, if it can be meant for the contract."""
+    """Faults in optional declarations that may be meant for the contract."""
     features, types = attribute(env, "unit_features"), attribute(env, "unit_types")
     state_size = None if state_space is None else gym.spaces.flatdim(state_space)
     if _like_slice(features):
@@ -246,29 +246,27 @@ def _name_faults(env: Any, n_agents: int, state_space: gym.Space | None) -> Iter
         elif not _is_slice_of(features, state_size, n_agents):
             yield (
                 f"unit_features is {features!r}: it must be slice(start, stop) within the state's "
-                f"{state_size} entries, with equally many features for each of the {n_agents} "
-                "agents"
+                f"{state_size} entries, with the same number of features for each of the "
+                f"{n_agents} agents"
             )
     if isinstance(types, Sequence | np.ndarray | Mapping | Real):
         if not _is_row(types, n_agents):
             yield (
-                f"unit_types is {types!r}: it must be a whole number for each of the {n_agents} "
-                "agents, the same for agents of one type, or None if types change from game to game"
+                f"unit_types is {types!r}: it must hold one whole number per agent, the same for "
+                "agents of one type, or be None if types change from game to game"
             )
     battle, limit = attribute(env, "is_battle"), attribute(env, "episode_limit")
     if battle is not None and not isinstance(battle, bool | np.bool_):
         yield (
-            f"is_battle is {_short(battle)}: set it to True if games are won or lost, to False if "
-            "not, or name it otherwise"
+            f"is_battle is {_short(battle)}: set it to True if games are won or lost and to "
+            "False if not, or rename it"
         )
     if isinstance(limit, Real) and not _is_limit(limit):
-        yield (
-            f"episode_limit is {limit!r}: set it to the longest game's number of steps, or to None"
-        )
+        yield (f"episode_limit is {limit!r}: set it to the longest game's number of steps, or None")
 
 
 def _like_slice(value: Any) -> bool:
-    """Whether it may be meant as a slice; arrays and methods of that name are the user's own."""
+    """Whether it may be meant as a slice; arrays and methods of that name are left alone."""
     if isinstance(value, slice | range):
         return True
     return (
@@ -290,7 +288,7 @@ def _is_slice_of(part: Any, size: int, n_agents: int) -> bool:
 
 
 def _is_row(types: Any, n_agents: int) -> bool:
-    """Whether it is a row of whole numbers, one an agent."""
+    """Whether it is a row of whole numbers, one per agent."""
     if not isinstance(types, Sequence | np.ndarray) or np.shape(types) != (n_agents,):
         return False
     return all(isinstance(kind, Integral) for kind in types)

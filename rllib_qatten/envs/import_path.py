@@ -1,4 +1,4 @@
-"""Imports what an experiment names by its path, `my_package.my_module:MyEnv`."""
+"""Imports what an experiment names by path, `my_package.my_module:MyEnv`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.errors import one_of
 
-#: Packages of environments that the extra `envs` brings.
+#: Packages of environments that the extra `envs` installs.
 EXTRA_ENVS = ("mpe2", "lbforaging", "rware")
 
 
 def load_module(name: str) -> ModuleType:
-    """Imports a module from the current directory, PYTHONPATH, or what is installed.
+    """Imports a module from the current directory, PYTHONPATH or the installed packages.
 
     Raises:
-        ModuleNotFoundError: If there is none, or if it needs one that is missing.
-        ValueError: If it fails while it is imported, with its own error.
+        ModuleNotFoundError: If it does not exist, or needs one that is missing.
+        ValueError: If importing it raises, with that error.
     """
     if not {"", os.getcwd()} & set(sys.path):
-        # A console script has its own folder there in place of the user's.
+        # A console script has its own folder there instead of the user's.
         sys.path.insert(0, os.getcwd())
     importlib.invalidate_caches()
     try:
@@ -41,8 +41,8 @@ def load_module(name: str) -> ModuleType:
                 f"The module {name!r} imports {missing!r}, which is not installed."
             ) from error
         raise ModuleNotFoundError(
-            f"No module {missing!r} in {os.getcwd()}, in PYTHONPATH or among what is "
-            f"installed.{_nearest_module(missing)}"
+            f"No module {missing!r} in {os.getcwd()}, in PYTHONPATH or among the "
+            f"installed packages.{_nearest_module(missing)}"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ValueError(
@@ -56,11 +56,11 @@ def load_attribute(path: str) -> Any:
 
     Raises:
         ModuleNotFoundError: See `load_module`.
-        ValueError: If the module has no such name, with the nearest one, or it can't be called.
+        ValueError: If the module has no such name (suggesting the nearest), or it is not callable.
     """
     module_name, _, name = path.partition(":")
     if not module_name or not name:
-        raise ValueError(f"{path!r} is no path of a class: write my_package.my_module:MyEnv.")
+        raise ValueError(f"{path!r} is not the path of a class: write my_package.my_module:MyEnv.")
     module = load_module(module_name)
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if _is_own(value, module)]
@@ -79,18 +79,18 @@ def load_env(path: str) -> Any:
 
     Raises:
         ModuleNotFoundError: See `load_module`.
-        ValueError: As `load_attribute`, or if it is anything else that can be called: a file of
-            settings must not run `subprocess:run`.
+        ValueError: As `load_attribute`, or for any other callable: a file of settings must not run
+            `subprocess:run`.
     """
     module = path.partition(":")[0]
     if module.partition(".")[0] in sys.stdlib_module_names:
-        raise ValueError(f"{path} is a part of Python, and no environment.")
+        raise ValueError(f"{path} is part of Python, not an environment.")
     found = load_attribute(path)
     if isinstance(found, type):
         if issubclass(found, MultiAgentEnv | ParallelEnv | AECEnv | gym.Env):
             return found
         reason = (
-            "is a class, but no environment: subclass "
+            "is a class, but not an environment: subclass "
             "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv"
         )
     elif not isinstance(found, FunctionType):
@@ -99,9 +99,7 @@ def load_env(path: str) -> Any:
             "env_config and returns an env"
         )
     elif found.__module__ != module:
-        reason = (
-            f"is a function of another module: name it there, {found.__module__}:{found.__name__}"
-        )
+        reason = f"is defined in another module: write {found.__module__}:{found.__name__}"
     else:
         return found
     raise ValueError(f"{path} {reason}.")
@@ -121,9 +119,9 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def _nearest_module(name: str) -> str:
-    """A hint at where a missing module is, or at one beside it."""
+    """A hint: where a missing module comes from, or the module with the nearest name."""
     if name in EXTRA_ENVS:
-        return " It comes with the extra 'envs': pip install 'rllib-qatten[envs]'."
+        return " It is part of the extra 'envs': pip install 'rllib-qatten[envs]'."
     parent, dot, last = name.rpartition(".")
     folders = getattr(sys.modules[parent], "__path__", ()) if parent else None
     beside = [module.name for module in pkgutil.iter_modules(folders)]

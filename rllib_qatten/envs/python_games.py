@@ -1,4 +1,4 @@
-"""Python environments that raise, hang or never end: named, mended where it is allowed, seen."""
+"""Python environments that raise, hang or never end: reported, and restarted where allowed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rllib_qatten.envs.team import TeamContractError
 from rllib_qatten.errors import EngineFailed, EnvFailed
 from rllib_qatten.messages import say
 
-#: Seconds after which a call is said to take long; said again whenever they have doubled.
+#: Seconds after which a slow call is reported; reported again each time they have doubled.
 LONG_CALL_S = 60.0
-#: Steps after which a game is said to have no end.
+#: Steps after which a game without an end is reported.
 ENDLESS_STEPS = 10_000
-#: Faults of one game's env in a row, no game played to its end between them, before it is given up.
+#: Faults of one game's env, with no game played to its end between them, before it is given up.
 FAULTS_IN_A_ROW = 10
 #: What a step returns whose env raised and was made anew; None is what many a broken env returns.
 LOST: Any = object()
@@ -35,10 +35,10 @@ class EnvRules:
     """How a vector treats Python environments.
 
     Attributes:
-        restart_failed: An env that raises is made anew and its game dropped; else that is an error.
+        restart_failed: An env that raises is recreated and its game dropped; else that is an error.
         max_episode_steps: Steps after which a game is truncated.
-        hang_timeout_s: Seconds in one call after which the process ends itself, so that whoever
-            started it can start another; None waits for ever.
+        hang_timeout_s: Seconds in one call after which the process ends itself, so that whatever
+            started it can start another; None waits forever.
     """
 
     restart_failed: bool = False
@@ -47,9 +47,9 @@ class EnvRules:
 
 
 class CallWatch:
-    """Says when a call into somebody else's code doesn't come back.
+    """Reports calls into a user's code that don't return.
 
-    A thread looks every second; a call costs no more than taking its time.
+    A thread checks every second; a call costs no more than reading the clock.
 
     Args:
         hang_timeout_s: See `EnvRules`.
@@ -62,7 +62,7 @@ class CallWatch:
         """See class."""
         self._hang_timeout_s = hang_timeout_s
         self.call: tuple[str, tuple[Any, ...], float] | None = None
-        self._told: tuple[tuple[Any, ...], float] | None = None
+        self._reported: tuple[tuple[Any, ...], float] | None = None
         period = min(1.0, LONG_CALL_S / 4, (hang_timeout_s or 60.0) / 4)
         threading.Thread(
             target=_look_again, args=(weakref.ref(self), period), daemon=True, name="call watch"
@@ -78,7 +78,7 @@ class CallWatch:
             self.call = None
 
     def look(self) -> None:
-        """Says what takes long; ends the process if it is told to."""
+        """Reports a slow call; ends the process after `hang_timeout_s`."""
         call = self.call
         if call is None:
             return
@@ -86,14 +86,14 @@ class CallWatch:
         seconds = time.monotonic() - since
         if self._hang_timeout_s and seconds >= self._hang_timeout_s:
             say(
-                f"{what.format(*args)} hasn't come back for {seconds:.0f} s (sample_timeout_s, in "
-                "evaluation evaluation_sample_timeout_s): this env runner ends, its games are lost."
+                f"{what.format(*args)} hasn't returned for {seconds:.0f} s (sample_timeout_s, in "
+                "evaluation evaluation_sample_timeout_s): this env runner ends; its games are lost."
             )
             os._exit(1)
-        after = self._told[1] if self._told and self._told[0] is call else LONG_CALL_S
+        after = self._reported[1] if self._reported and self._reported[0] is call else LONG_CALL_S
         if seconds >= after:
-            say(f"{what.format(*args)} hasn't come back for {seconds:.0f} s.")
-            self._told = (call, 2 * after)
+            say(f"{what.format(*args)} hasn't returned for {seconds:.0f} s.")
+            self._reported = (call, 2 * after)
 
 
 def _look_again(watch: weakref.ref[CallWatch], period: float) -> None:
@@ -117,10 +117,10 @@ def checked(
     Args:
         env: The env.
         check: Plays it and raises `TeamContractError`.
-        make: Makes another, where one that raised meanwhile may be made anew.
-        rules: Whether it may.
+        make: Creates another, where an env that raised may be recreated.
+        rules: Whether it may be.
     """
-    watch = CallWatch()  # many calls in one: told, not ended
+    watch = CallWatch()  # many calls in one: reported, not ended
     for attempt in range(1, FAULTS_IN_A_ROW + 1):
         raised: list[BaseException] = []
         name = type(env.unwrapped).__name__
@@ -137,19 +137,19 @@ def checked(
         finally:
             for call, before in own.items():
                 vars(env).pop(call) if before is None else setattr(env, call, before)
-        if _worth_telling(attempt):
-            say(f"{name} raised {raised[0]!r} in its check and is made anew (fault {attempt}).")
+        if _worth_reporting(attempt):
+            say(f"{name} raised {raised[0]!r} in its check and is recreated (fault {attempt}).")
         env = make()
     raise AssertionError("not reached")
 
 
-def _worth_telling(fault: int) -> bool:
-    """Not hundreds of lines."""
+def _worth_reporting(fault: int) -> bool:
+    """Keeps the log from filling with hundreds of lines."""
     return fault <= 3 or fault.bit_count() == 1
 
 
 def _noting(call: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
-    """The same call, which keeps what it raises."""
+    """The same call, which records what it raises."""
 
     @functools.wraps(call)
     def called(*args: Any, **kwargs: Any) -> Any:
@@ -165,17 +165,17 @@ def _noting(call: Callable[..., Any], raised: list[BaseException]) -> Callable[.
 
 
 class PythonGames:
-    """The envs of a vector of teams, one a game.
+    """The envs of a vector of teams, one per game.
 
     Args:
-        envs: Changed in place where one is made anew.
-        name: What messages call them.
+        envs: Changed in place when one is recreated.
+        name: Their name in messages.
         has_state: Whether they have a `state()`.
-        make: Makes one more; needed to make one anew.
-        rules: What to do with faults and games without an end.
+        make: Creates one more; needed to recreate one.
+        rules: What to do about faults and games without an end.
 
     Attributes:
-        restarts: Envs made anew so far.
+        restarts: Envs recreated so far.
         steps: [G], steps of the games under way.
         first: [G], what the last reset returned.
         last: [G], the actions of the last step and what it returned.
@@ -205,16 +205,16 @@ class PythonGames:
         self._seeds: np.random.Generator | None = None
 
     def seed(self, seed: int) -> None:
-        """Seeds those that are made anew later."""
+        """Seeds those that are recreated later."""
         self._seeds = np.random.default_rng([seed, 1])
 
     def reset(self, g: int, seed: int | None = None) -> Any:
-        """Starts game g anew; what its env returns.
+        """Starts game g; returns what its env returns.
 
         Raises:
-            EnvFailed: If it raises and isn't to be made anew, or does so again and again.
+            EnvFailed: If it raises and may not be recreated, or raises again and again.
         """
-        if self.steps[g]:  # else a fault broke off the game before
+        if self.steps[g]:  # otherwise a fault broke off the previous game
             self._faults[g] = 0
         while True:
             if g in self._unseeded and self._seeds is not None:
@@ -261,32 +261,32 @@ class PythonGames:
         return played
 
     def out_of_steps(self, g: int) -> bool:
-        """Whether game g must be truncated now; one that seems to have no end is told of."""
+        """Whether game g must be truncated now; reports one that seems to have no end."""
         limit, steps = self._rules.max_episode_steps, self.steps[g]
         if limit is not None:
             return steps >= limit
         if steps >= ENDLESS_STEPS and not self._said_endless:
             self._said_endless = True
             say(
-                f"{self._name} has played {steps} steps of a game without an end, and only whole "
-                "games are learned from. Let it end (terminateds or truncateds['__all__']), or set "
-                "max_episode_steps, after which a game is truncated."
+                f"{self._name} has played {steps} steps of a game without an end, and only "
+                "whole games are learned from. Let it end (terminateds or truncateds['__all__']) "
+                "or set max_episode_steps, after which games are truncated."
             )
         return False
 
     def _failed(self, g: int, error: BaseException, where: str) -> None:
-        """Makes an env anew, or raises what happened."""
+        """Recreates an env, or raises what happened."""
         if isinstance(error, TeamContractError | EngineFailed):
             raise error
         self._watch.call = None
         if self._make is None or not self._rules.restart_failed:
             raise EnvFailed(
                 f"{self._raised(error, where)}. In training, "
-                "fault_tolerance(restart_failed_sub_environments=True) drops such a game, makes "
-                "the env anew and goes on."
+                "fault_tolerance(restart_failed_sub_environments=True) drops such a game, "
+                "recreates the env and continues."
             ) from error
         self._count(g, error, where)
-        with contextlib.suppress(Exception):  # what is broken may not close
+        with contextlib.suppress(Exception):  # a broken env may fail to close
             self._envs[g].close()
         self.steps[g] = 0
         self._unseeded.add(g)
@@ -304,13 +304,13 @@ class PythonGames:
         if self._faults[g] >= FAULTS_IN_A_ROW:
             raise EnvFailed(
                 f"{self._raised(error, where)}, the last of {self._faults[g]} faults in a row "
-                "without a game played to its end: the env is not made anew once more."
+                "without a game played to its end: the env is not recreated again."
             ) from error
         if isinstance(error, StepFailedRecreateEnvError):
-            return  # RLlib's promise: not a word
-        if _worth_telling(self.restarts):
+            return  # RLlib promises to log nothing for it
+        if _worth_reporting(self.restarts):
             say(
-                f"{self._raised(error, where)}. The game is dropped and the env made anew "
+                f"{self._raised(error, where)}. The game is dropped and the env recreated "
                 f"(fault {self.restarts} here)."
             )
 

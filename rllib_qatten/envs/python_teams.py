@@ -38,21 +38,21 @@ OWN, WHOLE = "get_state", "pickle"
 
 
 class PythonTeams(TeamVector):
-    """Python environments played one after the other, written straight into arrays.
+    """Python environments stepped one after another, written straight into arrays.
 
-    Observations of different sizes are padded, numbers of actions masked. An agent that is not in
-    the game, because it left before the end (its own terminateds or truncateds entry was true) or
+    Observations of different sizes are padded, different numbers of actions masked. An agent that
+    is not in the game, because it left early (its own terminateds or truncateds entry was true) or
     joins later (with its first observation), stays in the arrays: its observation is zero, it is
-    not alive, action 0 is its only legal one, and the env is not sent it. With an observation it is
-    there again.
+    not alive, its only legal action is 0, and no action of it is sent to the env. It returns with
+    its next observation.
 
     Args:
         envs: One `MultiAgentEnv` per game, all of the same kind.
         team_reward: How the agents' rewards become the team's: "equal" (those that played must
-            agree), "sum" or "mean" (over all N agents, those without one count as 0).
-        make: Makes one more env; needed for `EnvRules.restart_failed`.
+            agree), "sum" or "mean" (over all N agents; a missing reward counts as 0).
+        make: Creates one more env; needed for `EnvRules.restart_failed`.
         rules: What happens to envs that raise or hang, and to games without an end.
-        declared: What the first env declares, read before its first reset; by default read here.
+        declared: What the first env declares, read before its first reset; read here by default.
 
     Raises:
         TeamContractError: If the envs differ in agents or sizes.
@@ -80,9 +80,9 @@ class PythonTeams(TeamVector):
         for env in self._envs[1:]:
             _check_alike(self._declared, declare(env), env)
         lengths, n_actions = self._declared.lengths, self._declared.n_actions
-        #: Of each agent: its id; the key of its observation beside the mask, if it has one; the
-        #: observation's shape, if it is a Box; what reads it; its observation while it is away; its
-        #: mask where nothing says more; its mask while it is away.
+        #: For each agent: its id; the key of its observation beside the mask, if it has one; the
+        #: observation's shape, if it is a Box; its reader; its observation while it is away; its
+        #: mask if the env gives none; its mask while it is away.
         self._agents = [
             (
                 agent,
@@ -97,9 +97,9 @@ class PythonTeams(TeamVector):
                 spec.agents, self._declared.observation_spaces, lengths, n_actions, strict=True
             )
         ]
-        #: Agents of each game that are not in it.
+        #: The agents that are not in each game.
         self._away: list[set[AgentID]] = [set() for _ in self._envs]
-        #: Where the arrays hold something: bool [N, O] and [N, A]; the rest is padding.
+        #: Which entries are not padding: bool [N, O] and [N, A].
         self._observed = np.arange(spec.observation_size) < np.array(lengths)[:, None]
         self._existing = np.arange(spec.n_actions) < np.array(n_actions)[:, None]
         self._no_padding, self._no_mask_padding = len(set(lengths)) == 1, len(set(n_actions)) == 1
@@ -111,7 +111,7 @@ class PythonTeams(TeamVector):
         """See base class; each game gets a seed of its own, drawn from `seed`.
 
         Raises:
-            TeamContractError: If an env broke the contract that it kept when it was checked.
+            TeamContractError: If an env breaks the contract that it kept when it was checked.
         """
         view = TeamView.blank(self.spec, self.num_games)
         seeds: list[int | None] = [None] * self.num_games
@@ -128,7 +128,7 @@ class PythonTeams(TeamVector):
         """See base class.
 
         Raises:
-            TeamContractError: If an env broke the contract that it kept when it was checked.
+            TeamContractError: If an env breaks the contract that it kept when it was checked.
         """
         final = TeamView.blank(self.spec, self.num_games)
         came: list[tuple[float, bool, bool, bool, bool]] = []
@@ -170,11 +170,11 @@ class PythonTeams(TeamVector):
 
     @property
     def envs(self) -> list[MultiAgentEnv]:
-        """See base class; the name that RLlib's own vectors have."""
+        """See base class; the name that RLlib's own vectors use."""
         return self._envs
 
     def render(self) -> Any:
-        """The picture of the first game, as RLlib's example of rendering takes it."""
+        """The picture of the first game, as RLlib's rendering example expects it."""
         return self._envs[0].render()
 
     def reset_result(self, g: int) -> tuple[Any, Any] | None:
@@ -186,7 +186,7 @@ class PythonTeams(TeamVector):
         return self._games.last[g]
 
     def get_state(self) -> list[Any] | None:
-        """Of each game: who is away, its steps, and the env's own state, or the env, pickled."""
+        """For each game: who is away, its steps, and the env's own state or the pickled env."""
         states = []
         for env, away, steps in zip(self._envs, self._away, self._games.steps, strict=True):
             saved = _saved(env)
@@ -198,10 +198,12 @@ class PythonTeams(TeamVector):
     def set_state(self, state: list[Any]) -> None:
         """See base class."""
         if len(state) != self.num_games:
-            raise ValueError(f"{len(state)} games were saved and {self.num_games} are played here.")
+            raise ValueError(
+                f"{len(state)} games were saved, but {self.num_games} are played here."
+            )
         for g, game in enumerate(state):
             if game.keys() - {OWN, WHOLE} != {"away", "steps"}:
-                raise ValueError("The games were saved by another version of this package.")
+                raise ValueError("The games were saved by a different version of this package.")
             self._away[g], self._games.steps[g] = set(game["away"]), game["steps"]
             if OWN in game:
                 self._envs[g].set_state(pickle.loads(game[OWN]))
@@ -215,20 +217,20 @@ class PythonTeams(TeamVector):
             _close(env)
 
     def _begin(self, view: TeamView, g: int, answer: Any) -> None:
-        """Writes what a game's reset answered."""
+        """Writes what a game's reset returned."""
         try:
             observations, infos = answer
             self._away[g] = away_after_reset(self._declared, observations)
             self._write(view, g, observations, infos)
             if len(self._away[g]) == self.spec.n_agents or not view.legal_actions[g].any(-1).all():
-                raise ValueError("nobody is there, or somebody has no legal action")
+                raise ValueError("no agent is there, or one has no legal action")
         except Exception as error:
             raise self._broken(g, answer, None, error) from error
 
     def _take(
         self, view: TeamView, g: int, answer: Any, sent: Mapping[AgentID, int]
     ) -> tuple[float, bool, bool, bool]:
-        """Writes what a game's step answered; its reward, terminated, truncated and won."""
+        """Writes what a game's step returned; returns its reward, terminated, truncated and won."""
         observations, rewards, terminateds, truncateds, infos = answer
         reward = self._join(rewards, sent)
         terminated, truncated = bool(terminateds[ALL]), bool(truncateds[ALL])
@@ -237,7 +239,7 @@ class PythonTeams(TeamVector):
         if away or len(terminateds) > 1 or len(truncateds) > 1:
             away = away_after_step(away, observations, terminateds, truncateds)
             if len(away) == self.spec.n_agents and not (terminated or truncated):
-                raise ValueError("all agents have left the game, which goes on")
+                raise ValueError("all agents have left the game, which has not ended")
             self._away[g] = away
         self._write(view, g, observations, infos)
         won = COMMON in infos and bool(infos[COMMON].get(BATTLE_WON, False))
@@ -246,7 +248,7 @@ class PythonTeams(TeamVector):
     def _broken(
         self, g: int, answer: Any, away: set[AgentID] | None, error: Exception | None = None
     ) -> TeamContractError:
-        """The checker's words for an answer that could not be read: of a step, or of a reset."""
+        """The checker's message for an answer of a step or reset that could not be read."""
         env, step, declared = self._envs[g], self._games.steps[g], self._declared
         if away is None:
             faults = list(reset_faults(declared, env, answer))
@@ -256,7 +258,7 @@ class PythonTeams(TeamVector):
         return TeamContractError.during(env, f"in step {step} of game {g}", *faults)
 
     def _write(self, view: TeamView, g: int, observations: Mapping, infos: Mapping) -> None:
-        # All agents are written at once: one numpy call an agent would cost more than many envs.
+        # All agents are written at once: a NumPy call per agent would cost more than many envs do.
         parts: list[np.ndarray] = []
         masks: list[Any] = []
         alive: list[bool] = []
@@ -309,10 +311,10 @@ class PythonTeams(TeamVector):
             view.state[g] = state.reshape(-1)
 
     def _refuse_strangers(self, observations: Mapping) -> None:
-        """Agents that are away may be shown at a game's end; others nobody knows."""
+        """Agents that are away may appear at a game's end; unknown ones may not."""
         unknown = observations.keys() - set(self.spec.agents)
         if unknown:
-            raise ValueError(f"{unknown} are no agents")
+            raise ValueError(f"{unknown} are not agents")
 
     def _join(self, rewards: Mapping[AgentID, Any], sent: Mapping[AgentID, int]) -> float:
         """The team's reward."""
@@ -325,13 +327,13 @@ class PythonTeams(TeamVector):
         first = mine[0]
         if any(reward != first for reward in mine):
             if any(reward != reward for reward in mine):
-                return float("nan")  # the env runner says so, with the step
+                return float("nan")  # the env runner reports it, with the step
             raise ValueError("the agents got different rewards")
         return float(first)
 
 
 def _check_alike(first: Declared, other: Declared, env: MultiAgentEnv) -> None:
-    """Refuses games that cannot be rows of the same arrays."""
+    """Refuses games that do not fit into the same arrays."""
     for name in ("agents", "n_actions", "observation_size", "state_size", "unit_features"):
         here, there = getattr(first.spec, name), getattr(other.spec, name)
         if name == "agents":
@@ -339,25 +341,25 @@ def _check_alike(first: Declared, other: Declared, env: MultiAgentEnv) -> None:
         if here != there:
             raise TeamContractError.of(
                 env,
-                f"two games made with the same env_config have different {name}, {here} and "
-                f"{there}: let settings alone decide",
+                f"two games created with the same env_config have different {name}, {here} and "
+                f"{there}: let only the settings decide",
             )
 
 
 def _saved(env: MultiAgentEnv) -> dict[str, bytes] | None:
-    """What an env needs to go on in another process; None if it cannot say."""
+    """What an env needs to continue in another process; None if it cannot be saved."""
     try:
         if saves_games(env):
             state = env.get_state()
             return None if state is None else {OWN: pickle.dumps(state)}
         pickled = pickle.dumps(env)
-    except Exception:  # an env that holds a process or a socket raises anything
+    except Exception:  # an env that holds a process or a socket may raise anything
         return None
-    # EzPickle keeps an env's arguments, of gymnasium and PettingZoo alike, and no game.
+    # The EzPickle of gymnasium and of PettingZoo keeps an env's arguments, but not its game.
     return None if b"_ezpickle_args" in pickled else {WHOLE: pickled}
 
 
 def _close(env: MultiAgentEnv) -> None:
-    """Closes an env, unless `close` is something of its own."""
+    """Closes an env, unless its `close` is something else."""
     if callable(env.close):
         env.close()

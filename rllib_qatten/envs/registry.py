@@ -42,8 +42,8 @@ def env_creator(
 
     Args:
         env: A name registered with Tune; a path, "my_package.my_module:MyEnv"; or a class or
-            function. It gets the config, as RLlib has it; a `ParallelEnv` class, and one that
-            takes no config, gets the config's keys as arguments; see `construct`.
+            function. It gets the config, as in RLlib; a `ParallelEnv` class, and one that takes no
+            config, gets the config's keys as arguments; see `construct`.
 
     Raises:
         ValueError: For a name that isn't registered, with the nearest one.
@@ -69,7 +69,7 @@ def env_creator(
 
 
 def _create(make: Callable[..., Any], env_config: dict[str, Any]) -> MultiAgentEnv:
-    # Our own say themselves what is wrong with their settings.
+    # The package's own envs report faulty settings themselves.
     made = make(env_config) if make in ENVS.values() else construct(make, env_config)
     return as_team_env(made)
 
@@ -83,16 +83,16 @@ def make_teams(
 ) -> TeamVector:
     """Makes a vector of `num_games` teams.
 
-    An env with a `vectorize(num_games)` brings its own vector; others are checked and looped over.
+    An env with a `vectorize(num_games)` provides its own vector; others are checked and looped.
 
     Raises:
-        ValueError: If the env is unknown or breaks the team contract, or for `max_episode_steps`
-            where games have an end of their own.
+        ValueError: If the env is unknown or breaks the team contract, or if
+            `max_episode_steps` is given for games that end by themselves.
     """
     rules = rules or EnvRules()
     create = env_creator(env)
     make = functools.partial(create, env_config)
-    watch = CallWatch()  # many calls in one: told, not ended
+    watch = CallWatch()  # many calls in one: reported, not ended
     with watch.during(f"The constructor of the env {env}"):
         first = make()
     if vectorizes(first):
@@ -103,7 +103,7 @@ def make_teams(
             )
         return _vector(first, num_games)
     declared = declare(first)
-    # One env runner tells of what is odd, not each of many.
+    # One env runner reports what is odd, not every one.
     quiet = getattr(env_config, "worker_index", 0) > 1
     check = functools.partial(
         check_games,
@@ -118,7 +118,7 @@ def make_teams(
 
 
 def _vector(env: Any, num_games: int) -> TeamVector:
-    """The vector of teams that an env brings.
+    """The vector of teams that an env provides.
 
     Raises:
         TeamContractError: If it is something else.
@@ -128,6 +128,6 @@ def _vector(env: Any, num_games: int) -> TeamVector:
         raise TeamContractError.of(
             env,
             f"its vectorize(num_games) returned {kind_of(teams)}, not a rllib_qatten.envs."
-            "TeamVector: return one, or name the method otherwise",
+            "TeamVector: return one, or rename the method",
         )
     return teams

@@ -37,11 +37,11 @@ class _StateGame(MultiAgentEnv):
         return state
 
     def get_state(self) -> int:
-        """The state a game under way is in; nothing else is remembered."""
+        """The state of the current game, which is all there is to save."""
         return self._now
 
     def set_state(self, state: int) -> None:
-        """Goes on from a saved state."""
+        """Continues from a saved state."""
         self._now = state
 
     def reset(
@@ -69,7 +69,7 @@ class MatrixGame(_StateGame):
     """One step, one state, a payoff for every joint action.
 
     Args:
-        config: `payoff`, nested lists with one axis per agent; default is the 3x3 game of the
+        config: `payoff`, nested lists with one axis per agent; the default is the 3x3 game of the
             QTRAN paper (Son et al. 2019, Table 1).
     """
 
@@ -77,7 +77,7 @@ class MatrixGame(_StateGame):
         """See class.
 
         Raises:
-            ValueError: If the payoff is no full array of numbers with an axis per agent.
+            ValueError: If the payoff is not a full array of numbers with one axis per agent.
         """
         config = config or {}
         for key in config:
@@ -112,7 +112,7 @@ class TwoStepGame(_StateGame):
         """See class; takes no settings.
 
         Raises:
-            ValueError: If there are settings.
+            ValueError: If any are given.
         """
         if config:
             raise ValueError(f"The env 'two_step_game' has no settings; got env_config {config!r}.")

@@ -1,6 +1,7 @@
-"""Observation spaces: which have a fixed length, and what does not fit one.
+"""Observation spaces: which ones have a fixed length, and which values do not fit.
 
-Gymnasium flattens: a Discrete is one-hot, a Dict or Tuple its parts in a row, an image its pixels.
+Flattened as by gymnasium: a Discrete is one-hot, a Dict or Tuple its parts in a row, an image its
+pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from rllib_qatten.envs.team import ACTION_MASK, OBSERVATION_KEYS
 
-#: A longer observation, or state, is worth a word about its size.
+#: Longer observations and states get a note about their size.
 LONG = 5_000
 
 
@@ -44,8 +45,8 @@ def has_fixed_length(space: Any) -> bool:
 def reader(space: gym.Space) -> Callable[[Any, list[np.ndarray]], None]:
     """A function that appends a value's parts to a list, to be joined into what gymnasium flattens.
 
-    It raises an error, of whatever kind, for what does not fit the space; `misfits` says why. Parts
-    are joined once for a whole team: a call of gymnasium's a part would cost more than many envs.
+    It raises an error of some kind for what does not fit the space; `misfits` says why. Parts are
+    joined once for a whole team: one gymnasium call per part would cost more than many envs do.
     """
     if isinstance(space, gym.spaces.Dict):
         return _reader_of_parts(space.spaces.items())
@@ -56,7 +57,7 @@ def reader(space: gym.Space) -> Callable[[Any, list[np.ndarray]], None]:
 
         def read_discrete(value: Any, parts: list[np.ndarray]) -> None:
             place = operator.index(value) - start
-            if not 0 <= place < n:  # gymnasium, too, would count -1 from the end
+            if not 0 <= place < n:  # an index of -1 would count from the end
                 raise ValueError(value)
             parts.append(one_hot[place])
 
@@ -94,20 +95,20 @@ def misfits(space: gym.Space, value: Any, at: str = "") -> Iterator[tuple[str, s
     """Why gymnasium could not flatten a value of the space, or no network could take it.
 
     Yields:
-        What the value is, and what the space says or what to do about it.
+        What the value is, and what the space says or how to fix it.
     """
     if isinstance(space, gym.spaces.Dict):
         if not isinstance(value, Mapping):
-            yield kind_of(value) + at, f", its space says a dict of {sorted(space.spaces)}"
+            yield kind_of(value) + at, f", but its space says a dict of {sorted(space.spaces)}"
             return
         for key, part in space.spaces.items():
             if key in value:
                 yield from misfits(part, value[key], f"{at}[{key!r}]" if at else f" in [{key!r}]")
             else:
-                yield f"a dict without {key!r}" + at, ", its space says that it is there"
+                yield f"a dict without {key!r}" + at, ", but its space has it"
     elif isinstance(space, gym.spaces.Tuple):
         if not isinstance(value, Sequence | np.ndarray) or len(value) != len(space.spaces):
-            yield kind_of(value) + at, f", its space says a tuple of {len(space.spaces)}"
+            yield kind_of(value) + at, f", but its space says a tuple of {len(space.spaces)}"
             return
         for i, part in enumerate(space.spaces):
             yield from misfits(part, value[i], f"{at}[{i}]" if at else f" in [{i}]")
@@ -116,20 +117,23 @@ def misfits(space: gym.Space, value: Any, at: str = "") -> Iterator[tuple[str, s
     elif isinstance(space, gym.spaces.Discrete):
         first, n = int(space.start), int(space.n)
         if not _is_whole(value) or not 0 <= int(value) - first < n:
-            yield f"{value!r}" + at, f", its space says a whole number {first} to {first + n - 1}"
+            yield (
+                f"{value!r}" + at,
+                f", but its space says a whole number {first} to {first + n - 1}",
+            )
     elif not space.contains(value):
-        yield f"{value!r}" + at, f", its space says {space}"
+        yield f"{value!r}" + at, f", but its space says {space}"
 
 
 def strays(space: gym.Space, value: Any, at: str = "") -> Iterator[str]:
-    """What a value that fits has beyond its space: bounds that it breaks, keys that nobody reads.
+    """What is odd about a value that fits: entries out of bounds, and keys that are not read.
 
     Yields:
         What the value is, as in "values from 0 to 7 where its space says 0 to 1".
     """
     if isinstance(space, gym.spaces.Dict):
         for key in value.keys() - space.spaces.keys():
-            yield f"{key!r}{at}, which its space does not have and nobody reads"
+            yield f"{key!r}{at}, which is not in its space and is not read"
         for key, part in space.spaces.items():
             yield from strays(part, value[key], f"{at}[{key!r}]" if at else f" in [{key!r}]")
     elif isinstance(space, gym.spaces.Tuple):
@@ -147,14 +151,12 @@ def strays(space: gym.Space, value: Any, at: str = "") -> Iterator[str]:
 
 
 def bulk(space: gym.Space) -> str | None:
-    """A word about the size of an image or another long observation; None for common ones."""
+    """A note on the size of an image or another long observation; None for common ones."""
     length = gym.spaces.flatdim(space)
     image = _image(space)
     if image is None and length <= LONG:
         return None
-    kind = (
-        f"an image {image}, no convolution looks at it and no pixel is scaled: it" if image else ""
-    )
+    kind = f"an image {image}, which is used without convolutions or scaling: it" if image else ""
     return f"{kind or 'long: it'} counts as {length} numbers, {length * 4 / 1024:.0f} KiB"
 
 
@@ -173,16 +175,16 @@ def _array_misfits(space: gym.Space, value: Any, at: str) -> Iterator[tuple[str,
     except ValueError:  # lists in lists of different lengths
         array = np.empty((), object)
     if array.dtype.kind not in "biuf":
-        yield kind_of(value) + at, f", its space says numbers of shape {space.shape}"
+        yield kind_of(value) + at, f", but its space says numbers of shape {space.shape}"
     elif array.shape != space.shape:
-        yield f"shape {array.shape}" + at, f", its space says {space.shape}"
+        yield f"shape {array.shape}" + at, f", but its space says {space.shape}"
     elif not np.isfinite(array).all():
         yield (
             "NaN or infinity" + at,
             ": networks need finite numbers; look for a division by zero",
         )
     elif not isinstance(space, gym.spaces.Box) and not space.contains(value):
-        yield f"{value!r}" + at, f", its space says {space}"
+        yield f"{value!r}" + at, f", but its space says {space}"
 
 
 def _is_whole(value: Any) -> bool:
@@ -192,7 +194,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def kind_of(value: Any) -> str:
-    """A value's kind, in words."""
+    """A value's type, with its article."""
     if value is None:
         return "None"
     name = type(value).__name__

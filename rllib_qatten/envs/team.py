@@ -1,4 +1,4 @@
-"""The team contract: what a team sees and gets, as arrays, for many games at once.
+"""The team contract: a team's observations and rewards, as arrays, for many games at once.
 
 Letters: G games, N agents, A actions, O observation length, S state length, U unit-feature length.
 """
@@ -17,14 +17,14 @@ from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.errors import BadInput
 
-#: Keys of a masked observation: RLlib's and PettingZoo's name of the observation, and the mask's.
+#: Keys of a masked observation: RLlib's and PettingZoo's for the observation, and the mask's.
 OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
 OBSERVATION_KEYS = (OBSERVATIONS, "observation")
 #: Key of the infos that concern the whole team (RLlib's convention for MultiAgentEnv).
 COMMON = "__common__"
 #: Key in the common infos: did the team win the battle that ended with this step?
 BATTLE_WON = "battle_won"
-#: Key in the common infos: did a fault of the engine end the game, so that it is no result?
+#: Key in the common infos: did an engine fault end the game, so that it does not count as a result?
 DROPPED = "dropped"
 #: Key in an agent's infos: is its unit alive? Absent means yes.
 ALIVE = "alive"
@@ -37,17 +37,17 @@ class TeamContractError(BadInput):
     def of(cls, env: object, *faults: str) -> TeamContractError:
         """The error that lists an environment's faults."""
         lines = "\n".join(f"  - {fault}" for fault in faults)
-        return cls(f"{engine_name_of(env)} is no team environment:\n{lines}")
+        return cls(f"{engine_name_of(env)} is not a team environment:\n{lines}")
 
     @classmethod
     def during(cls, env: object, when: str, *faults: str) -> TeamContractError:
-        """The error that lists what an environment has broken in the middle of its games."""
+        """The error that lists the faults of an environment in the middle of its games."""
         lines = "\n".join(f"  - {fault}" for fault in faults)
         return cls(f"{engine_name_of(env)} broke the team contract {when}:\n{lines}")
 
 
 def engine_name_of(env: object) -> str:
-    """What an env says plays its games; its class where `engine` is something of its own."""
+    """The engine that an env names; its class if `engine` is something else."""
     inner = getattr(env, "unwrapped", env)
     name = getattr(inner, "engine", None)
     return name if isinstance(name, str) and name else type(inner).__name__
@@ -65,8 +65,8 @@ class TeamSpec:
         state_source: "env" if the env has a `state()`, "observations" if they are concatenated.
         unit_features: Where the state holds one row of U features per agent, as a slice that
             reshapes to [N, U]; None if the env declares none.
-        unit_types: The type of each agent's unit, a number that alike agents share, where it is
-            the same in every game; else None.
+        unit_types: The type of each agent's unit, as a number shared by agents of one type, if it
+            is the same in every game; else None.
         is_battle: Whether games are won or lost, so that a win rate makes sense.
         engine: Name and version of what plays the game, for results and checkpoints.
         episode_limit: Longest game in steps, if known.
@@ -98,7 +98,7 @@ class TeamSpec:
 
 @dataclass
 class TeamView:
-    """What the teams of G games see at one time.
+    """What the teams of G games see at one step.
 
     Attributes:
         observations: [G, N, O] float32, shorter observations padded with zeros.
@@ -114,7 +114,7 @@ class TeamView:
 
     @classmethod
     def blank(cls, spec: TeamSpec, num_games: int) -> TeamView:
-        """All zeros, everybody alive."""
+        """All zeros, with all agents alive."""
         n = spec.n_agents
         return cls(
             np.zeros((num_games, n, spec.observation_size), np.float32),
@@ -124,23 +124,24 @@ class TeamView:
         )
 
     def copy(self) -> TeamView:
-        """The same in arrays of its own."""
+        """A copy with its own arrays."""
         return TeamView(**{name: array.copy() for name, array in vars(self).items()})
 
 
 @dataclass
 class TeamStep:
-    """What one step of G games brought.
+    """The outcome of one step of G games.
 
     Attributes:
         rewards: [G] float32, one team reward per game.
-        terminated: [G] bool, the game came to its own end: no value beyond.
-        truncated: [G] bool, the game was cut off (time limit): its value goes on.
+        terminated: [G] bool, the game ended by itself: no value beyond.
+        truncated: [G] bool, the game was cut off (time limit): targets bootstrap from its end.
         won: [G] bool, games that ended with this step in victory.
         final: The view right after the step, the last one of games that ended.
         view: The view to act on next; where a game ended, the first one of the next game.
-        dropped: [G] bool, games that a fault of the engine ended, truncated too: this step was not
-            played, `final` is the view before it, and the game is no result. None is none.
+        dropped: [G] bool, games that an engine fault ended, also truncated: this step was not
+            played, `final` is the view before it, and the game is no result. None if no
+            game was dropped.
     """
 
     rewards: np.ndarray
@@ -189,18 +190,18 @@ class TeamVector(ABC):
     """G games of one team environment, played in lockstep as arrays.
 
     A game that ends is reset within the same step. Python environments are looped over
-    (`PythonTeams`); an engine that is batched by nature subclasses this and never makes
-    per-agent dicts.
+    (`PythonTeams`); a batched engine subclasses this and never creates per-agent
+    dicts.
 
     Attributes:
         spec: The team's sizes and names.
         num_games: G.
-        game_restarts: Faults so far after which a game's process was started anew.
-        drawable: Whether `battle` says where units stood.
-        replay_ending: Ending of the files that `save_replay` gives, such as ".SC2Replay"; None if
+        game_restarts: Faults so far after which a game's process was restarted.
+        drawable: Whether `battle` gives the units' positions.
+        replay_ending: File suffix of what `save_replay` returns, such as ".SC2Replay"; None if
             the engine saves none.
-        before_resets: Called with a step before games that it ended begin anew, by a vector whose
-            envs can be looked at; `view` is not there yet.
+        before_resets: Called with a step before the games that it ended are reset, by a vector with
+            accessible envs; `view` is not set yet.
     """
 
     drawable: ClassVar[bool] = False
@@ -215,7 +216,7 @@ class TeamVector(ABC):
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> TeamView:
-        """Starts all games anew; with a seed, reproducibly."""
+        """Restarts all games; with a seed, reproducibly."""
 
     @abstractmethod
     def step(self, actions: np.ndarray) -> TeamStep:
@@ -226,59 +227,59 @@ class TeamVector(ABC):
         """
 
     def get_state(self) -> Any | None:
-        """All that the games under way depend on, picklable; None if that cannot be saved."""
+        """Everything that the current games depend on, picklable; None if it cannot be saved."""
         return None
 
     def set_state(self, state: Any) -> None:
-        """Goes on with saved games, of a vector made with the same arguments.
+        """Continues saved games, of a vector created with the same arguments.
 
         Raises:
-            ValueError: If they are not such games.
+            ValueError: If they do not fit.
         """
-        raise ValueError(f"{type(self).__name__} cannot go on with saved games.")
+        raise ValueError(f"{type(self).__name__} cannot continue saved games.")
 
     def battle(self, state: np.ndarray, actions: np.ndarray) -> Battle:
-        """What a drawing shows of one game, where the vector is `drawable`.
+        """What a drawing shows of one game, if the vector is `drawable`.
 
         Args:
-            state: [T+1, S] what the game's states were.
+            state: [T+1, S] the game's states.
             actions: [T, N] int, the joint actions.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say where units stand.")
+        raise NotImplementedError(f"{type(self).__name__} does not give the units' positions.")
 
     def save_replay(self) -> bytes:
-        """The engine's own replay of the first game, where there is a `replay_ending`.
+        """The engine's own replay of the first game, if there is a `replay_ending`.
 
         Raises:
-            EngineFailed: If the engine saved none.
+            EngineFailed: If the engine could not save one.
         """
         raise NotImplementedError(f"{type(self).__name__} saves no replays.")
 
     def close(self) -> None:  # noqa: B027 - most vectors hold nothing
-        """Frees what the games hold; may be called twice."""
+        """Releases what the games hold; may be called twice."""
 
     @property
     def envs(self) -> Sequence[Any]:
-        """The games' own environments, where each has one.
+        """The games' own environments, if each has one.
 
         Raises:
             AttributeError: If they have none, saying what to do instead.
         """
         raise AttributeError(
-            f"{self.spec.engine} plays all games at once: no env of one game is there to be "
-            "changed. Change env_config and make the games anew: env_runner.config.environment("
+            f"{self.spec.engine} plays all games at once, so there is no env of one game to "
+            "change. Change env_config and recreate the games: env_runner.config.environment("
             "env_config={...}); env_runner.make_env()."
         )
 
     def reset_result(self, g: int) -> tuple[Any, Any] | None:
-        """What game g's env returned from its last reset: observations and infos of agents.
+        """What game g's env returned from its last reset: the agents' observations and infos.
 
-        None where games are arrays, which have no more than their views.
+        None if games are arrays, which have nothing beyond their views.
         """
         return None
 
     def step_result(self, g: int) -> tuple[Any, Any] | None:
-        """The actions that were sent to game g's env last, and what its step returned; or None."""
+        """The last actions sent to game g's env and what its step returned; or None."""
         return None
 
     @property

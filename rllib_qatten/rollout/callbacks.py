@@ -34,10 +34,10 @@ CREATED, START, STEP, END = (
 
 
 class EpisodeCallbacks:
-    """Keeps a `TeamGame` per game and tells the callbacks of it.
+    """Keeps a `TeamGame` per game and reports it to the callbacks.
 
-    Games that don't count, because an exact evaluation has enough of its slot, are passed over in
-    silence; of one that a fault ended, no callback hears again.
+    Games that don't count, because an exact evaluation has enough of its slot, are not
+    reported, nor is the end of one that a fault ended.
 
     Args:
         runner: Whose env, module and metrics the callbacks get.
@@ -52,27 +52,27 @@ class EpisodeCallbacks:
         self._sent = np.zeros((0, 0), np.int64)
         self._left: np.ndarray | None = None
         self._ended: list[TeamGame | None] = []
-        self._told = False
+        self._reported = False
 
     def __bool__(self) -> bool:
         """Whether anybody listens."""
         return bool(self._heard)
 
     def environment_created(self, env: TeamVector, context: Any) -> None:
-        """Tells of games that were made; listens to them from then on."""
+        """Reports newly created games, and listens to them from then on."""
         self._games = [None] * env.num_games
         if self:
             env.before_resets = self._stepped
         self._call("on_environment_created", env=env.unwrapped, env_context=context)
 
     def before_begin(self, slots: int | None) -> None:
-        """Tells that all games are about to start anew, or the first `slots` that count."""
+        """Reports that all games are about to restart, or the first `slots`, which count."""
         self._games = [None] * len(self._games)
         for g in range(len(self._games))[:slots]:
             self._create(g)
 
     def begun(self, view: TeamView) -> None:
-        """Tells that all games have started."""
+        """Reports that all games have started."""
         for g in range(len(self._games)):
             self._start(g, view)
 
@@ -84,11 +84,11 @@ class EpisodeCallbacks:
             left: [G] int, games of each slot that still count; None if all do.
         """
         # A copy: steps are put together later, and the last actions of ended games are cleared.
-        self._sent, self._left, self._told = actions.copy(), left, False
+        self._sent, self._left, self._reported = actions.copy(), left, False
 
     def after_step(self, step: TeamStep) -> None:
-        """Tells of a step that was played, and of the games that began after it."""
-        if not self._told:
+        """Reports a step, and the games that started after it."""
+        if not self._reported:
             self._stepped(step)
         for g in np.flatnonzero(step.done).tolist():
             self._start(g, step.view)
@@ -107,7 +107,7 @@ class EpisodeCallbacks:
             return None
 
     def set_state(self, state: bytes | None, view: TeamView) -> None:
-        """Goes on with saved games; where there are none, each begins with its next step."""
+        """Continues saved games; if there are none, each begins with its next step."""
         if state is not None:
             self._games = pickle.loads(state)
             return
@@ -122,8 +122,8 @@ class EpisodeCallbacks:
         )
 
     def _stepped(self, step: TeamStep) -> None:
-        """Before ended games begin anew: their envs are as the last step left them."""
-        self._told = True
+        """Before ended games are reset: their envs are as the last step left them."""
+        self._reported = True
         self._ended = []
         for g, game in enumerate(self._games):
             done, dropped = bool(step.done[g]), bool(step.dropped[g])

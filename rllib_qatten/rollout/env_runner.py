@@ -79,7 +79,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         May be called again after a change of `config.env_config`.
 
         Raises:
-            ValueError: If the team is then of other sizes than its policy.
+            ValueError: If the team's sizes then differ from its policy's.
         """
         config, before = self.config, self.env.spec if self.env is not None else None
         if self.env is not None:
@@ -90,7 +90,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         remote_timeout = (
             config.evaluation_sample_timeout_s if config.in_evaluation else config.sample_timeout_s
         )
-        # RLlib starts the whole env runner anew: all of its games are lost, and a minute.
+        # RLlib would restart the whole env runner and lose all of its games, and a minute.
         restarts = bool(self.worker_index) and config.restart_failed_env_runners
         rules = EnvRules(
             restart_failed=restarts or config.restart_failed_sub_environments,
@@ -109,7 +109,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         # RLlib's own list: on_sample_end, which it calls itself, is to reach the same objects.
         callbacks = EpisodeCallbacks(self, self._callbacks)
         self.games.play_in(self.env, callbacks)
-        self._restarts_told = 0
+        self._restarts_reported = 0
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             for thread in os.listdir("/proc/self/task"):  # the engine has started its own
@@ -131,14 +131,14 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         }
 
     def set_games(self, state: dict[str, Any] | None, env_steps: int) -> bool:
-        """Goes on with saved games, or, where they do not fit, with new ones.
+        """Continues saved games, or starts new ones if they do not fit.
 
         Args:
             state: What `get_games` of the runner with this index gave; None if there was none.
             env_steps: Steps that were played for training, for a runner that was not there.
 
         Returns:
-            False if games under way start anew.
+            False if the current games are restarted.
         """
         self.num_env_steps_sampled_lifetime = state["env_steps"] if state else env_steps
         if state:
@@ -169,9 +169,9 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     def sample(self, **kwargs: Any) -> Sequence[TeamEpisode | Failure]:
         """Plays until enough games have ended.
 
-        In training, games go on from call to call and `num_episodes` is a minimum. In evaluation
-        all games start anew and exactly `num_episodes` are played, each slot its fixed share: to
-        take the first that end would favour short games.
+        In training, games continue from call to call and `num_episodes` is a minimum. In evaluation
+        all games restart and exactly `num_episodes` are played, each slot its fixed share: to
+        take the first that end would favor short games.
 
         Args:
             **kwargs: See base class.
@@ -233,7 +233,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     def _play_on(
         self, num_timesteps: int, num_episodes: int, epsilon: float | None
     ) -> tuple[int, list[TeamEpisode]]:
-        """All games go on until so many steps were played or so many games ended."""
+        """Continues all games until this many steps are played and this many games have ended."""
         episodes: list[TeamEpisode] = []
         steps = 0
         finished = 0
@@ -278,8 +278,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             if episode.won is not None:
                 mean(keys.WIN_RATE, float(episode.won))
         self._finished = []
-        restarts = self.env.game_restarts - self._restarts_told
-        self._restarts_told += restarts
+        restarts = self.env.game_restarts - self._restarts_reported
+        self._restarts_reported += restarts
         self.metrics.log_value(keys.GAME_RESTARTS, restarts, reduce="sum")
         self.metrics.log_value(keys.GAMES_DROPPED, self.games.dropped, reduce="sum")
         self.games.dropped = 0

@@ -207,7 +207,7 @@ class Recorder:
         return {"t": self._t.copy(), "arrays": arrays}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on with saved games."""
+        """Continues saved games."""
         self._t[:] = state["t"]
         entries = int(self._t.max()) + 1
         if entries > self._arrays["rewards"].shape[1]:
@@ -229,7 +229,7 @@ class Recorder:
         return TeamEpisode(**parts, terminated=terminated, won=won_or_not, dropped=dropped)
 
     def _reserve(self, entries: int) -> None:
-        """Makes room for games of so many entries, keeping what was written."""
+        """Makes room for games of this many entries, keeping what was written."""
         games = len(self._games)
         for name, (shape, dtype) in entry_types(self._spec).items():
             array: np.ndarray = np.empty((games, entries, *shape), dtype)

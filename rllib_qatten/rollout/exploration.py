@@ -19,7 +19,7 @@ class EpsilonSchedule:
         name: What is scheduled, for the message.
 
     Raises:
-        ValueError: If that is not what came, or an epsilon is no probability.
+        ValueError: If that is not what came, or an epsilon is not a probability.
     """
 
     def __init__(self, schedule: float | Sequence[Sequence[float]], name: str = "epsilon") -> None:
@@ -41,7 +41,7 @@ class EpsilonSchedule:
             )
 
     def __call__(self, env_steps: int) -> float:
-        """Epsilon after so many env steps."""
+        """Epsilon after this many env steps."""
         return float(np.interp(env_steps, self._steps, self._values))
 
 

@@ -24,7 +24,7 @@ RESTART_S = 1.0
 class Failure:
     """Why a remote env runner cannot play, in the place of its episodes.
 
-    What it raised, RLlib would only log, and start the runner again for ever.
+    What it raised, RLlib would only log, and restart the runner forever.
 
     Args:
         error: What was raised.
@@ -70,10 +70,10 @@ class StopsForEvaluation(RLlibCallback):
 class Silence:
     """Ends training when no env runner has brought a game for too long.
 
-    RLlib goes on asking, without a word, when all runners hang or are gone for good.
+    RLlib keeps asking silently when all runners hang or are gone for good.
 
     Args:
-        sample_timeout_s: Seconds that a round waits for runners; None waits for ever.
+        sample_timeout_s: Seconds that a round waits for runners; None waits forever.
     """
 
     def __init__(self, sample_timeout_s: float | None) -> None:
@@ -106,12 +106,12 @@ class Silence:
                 f"No env runner has brought a game for {now - self._since:.0f} s; {alive} of "
                 f"{group.num_remote_env_runners()} are alive. If a round of games takes longer "
                 f"than sample_timeout_s: {self._timeout_s:g}, raise it; else see above why they "
-                "ended or hang (max_num_env_runner_restarts says how often each is started anew)."
+                "ended or hang (max_num_env_runner_restarts says how often each is restarted)."
             )
 
 
 def _wait_for_one(group: EnvRunnerGroup) -> None:
-    """Gives env runners that are started anew a second; without one RLlib would ask at once.
+    """Gives restarting env runners a second; without one RLlib would ask at once.
 
     Raises:
         EngineFailed: If none of them is.
@@ -124,7 +124,7 @@ def _wait_for_one(group: EnvRunnerGroup) -> None:
     gone = [ping for ping in pings if isinstance(ping.get(), ActorDiedError)]
     if len(gone) == group.num_remote_env_runners():
         raise EngineFailed(
-            f"All env runners ({len(gone)}) have ended, and none is started anew: see above why "
+            f"All env runners ({len(gone)}) have ended, and none is restarted: see above why "
             "they ended (restart_failed_env_runners and max_num_env_runner_restarts say whether "
             "and how often each is)."
         )

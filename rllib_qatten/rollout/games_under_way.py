@@ -39,7 +39,7 @@ class GamesUnderWay:
         self.begun = False
 
     def begin(self, hidden: torch.Tensor, slots: int | None = None) -> None:
-        """Starts all games anew.
+        """Restarts all games.
 
         Args:
             hidden: [N, H], what an agent remembers at first.
@@ -121,7 +121,7 @@ class GamesUnderWay:
         }
 
     def set_exploration(self, state: dict[str, Any]) -> None:
-        """Goes on drawing where saved games did."""
+        """Continues the draws of saved games."""
         self._rng.bit_generator.state = state["exploration"]
 
     def go_on(self, games: dict[str, Any] | None) -> bool:

@@ -11,8 +11,8 @@ from ray.rllib.utils.metrics.stats import ItemSeriesStats
 class PooledMean(ItemSeriesStats):
     """A mean that keeps its items until the end.
 
-    RLlib's own mean averages the runners' means, which is no win rate when one runner finished more
-    games than another.
+    RLlib's own mean averages the runners' means, which is not the win rate if one runner finished
+    more games than another.
     """
 
     stats_cls_identifier = "pooled_mean"

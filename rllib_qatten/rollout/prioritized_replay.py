@@ -72,7 +72,7 @@ class PrioritizedReplay(EpisodeReplay):
         """See base class."""
         if batch_size > len(self):
             raise ValueError(
-                f"A batch of {batch_size} episodes needs as many in the replay: it holds "
+                f"A batch of {batch_size} episodes needs that many in the replay: it holds "
                 f"{len(self)}."
             )
         p = self.probabilities
@@ -90,7 +90,7 @@ class PrioritizedReplay(EpisodeReplay):
         """See base class; episodes that have made room meanwhile are passed over.
 
         Raises:
-            ValueError: If a priority is negative or no number.
+            ValueError: If a priority is negative or not a number.
         """
         if not (np.isfinite(priorities).all() and (priorities >= 0).all()):
             raise ValueError(f"Priorities must be finite and not negative; got {priorities}.")
@@ -122,7 +122,7 @@ class PrioritizedReplay(EpisodeReplay):
 
 
 def check_priority_exponent(alpha: float) -> None:
-    """Refuses what is no exponent of priorities.
+    """Refuses what is not an exponent of priorities.
 
     Raises:
         ValueError: If it is not above 0.

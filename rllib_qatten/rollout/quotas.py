@@ -1,4 +1,4 @@
-"""An exact number of games, played in lockstep without favouring short ones."""
+"""An exact number of games, played in lockstep without favoring short ones."""
 
 from __future__ import annotations
 

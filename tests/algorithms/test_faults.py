@@ -168,11 +168,11 @@ def until_restarted(algorithm, seconds=60):
         result = algorithm.train()
         if result["fault_tolerance"]["num_remote_worker_restarts"]:
             return result
-    raise AssertionError("no env runner was started anew")
+    raise AssertionError("no env runner was restarted")
 
 
 @pytest.mark.slow
-def test_a_runner_that_hangs_is_started_anew(tmp_path):
+def test_a_runner_that_hangs_is_restarted(tmp_path):
     Recreated.seen.clear()
     once = str(tmp_path / "hung")
     algorithm = build(

@@ -335,7 +335,7 @@ def test_an_env_that_breaks_the_contract_gets_the_checkers_message(invoke, monke
     monkeypatch.setattr(MatrixGame, "possible_agents", property(lambda self: [], lambda *a: None))
     result = invoke(GAME.replace("two_step_game", "matrix_game"))
     assert result.exit_code == 2
-    assert "MatrixGame is no team environment" in result.output
+    assert "MatrixGame is not a team environment" in result.output
     assert "possible_agents is missing or empty" in result.output
 
 

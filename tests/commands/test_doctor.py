@@ -73,7 +73,7 @@ def test_bare_install(examined, tmp_path):
         in lines
     )
     place = tmp_path / "StarCraftII"
-    assert f"engine sc2 game missing SC2PATH is not set and {place} is no folder" in lines
+    assert f"engine sc2 game missing SC2PATH is not set and {place} is not a folder" in lines
     smax, sc2_ = lines.index("For engine smax:"), lines.index("For engine sc2:")
     assert lines[smax + 1] == "pip install 'rllib-qatten[smax]'"
     assert lines[sc2_ + 1 : sc2_ + 3] == [
@@ -119,7 +119,7 @@ def test_the_other_smac_is_told_apart_without_importing_it(examined, tmp_path, m
     assert "smac" not in sys.modules
     # What a user reads who asks for it, and for neither.
     problem = next(p for p in sc2_install.problems("3m") if "another project" in p.what)
-    assert problem.mend.startswith("pip uninstall -y smac")
+    assert problem.fix.startswith("pip uninstall -y smac")
 
 
 def test_sc2path_that_points_nowhere(examined, tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_sc2path_that_points_nowhere(examined, tmp_path, monkeypatch):
     code, lines = examined(GOOD, site)
     assert code == 1
     place = tmp_path / "nowhere"
-    assert f"engine sc2 game missing SC2PATH is '{place}', which is no folder" in lines
+    assert f"engine sc2 game missing SC2PATH is '{place}', which is not a folder" in lines
     assert f"engine sc2 smac ok 1.0.0 in {site / 'smac'}" in lines
     (place / "Versions").mkdir(parents=True)
     _, lines = examined({}, site)
@@ -159,7 +159,9 @@ def test_good_install(examined, tmp_path, monkeypatch):
     code, lines = examined(GOOD | SMAX, site)
     assert code == 0
     assert f"engine sc2 game ok build 75689 in {game} (SC2PATH)" in lines
-    (played,) = (line for line in lines if line.startswith("engine sc2 a game ok 3m began after "))
+    (played,) = (
+        line for line in lines if line.startswith("engine sc2 a game ok 3m started after ")
+    )
     assert played.endswith(" s, sc2 (StarCraft II 4.10.0 build 75689, smac 1.0.0)")
     assert {line["event"] for line in fake_sc2.ledger(site)} == {"launch", "begin"}
     assert_nothing_left(site)
@@ -201,11 +203,11 @@ def not_a_version(versions):
 def test_a_game_that_could_not_start_is_not_ready(examined, tmp_path, monkeypatch, spoil):
     site, game = fake_sc2.install(tmp_path)
     monkeypatch.setenv("SC2PATH", str(game))
-    what, mend = spoil(game / "Versions")
+    what, fix = spoil(game / "Versions")
     code, lines = examined(GOOD | SMAX, site)
     assert code == 0
     assert any(line.startswith("engine sc2 game missing ") and what in line for line in lines)
-    assert mend in lines
+    assert fix in lines
     assert lines[-1] == "Ready to train with engine smax."
     # Asked for by name, it says the same at once.
     assert what in next(sc2_install.problems("3m")).what
@@ -218,7 +220,7 @@ def test_a_game_that_does_not_begin_is_not_ready(examined, tmp_path, monkeypatch
     code, lines = examined(GOOD, site)
     assert code == 1
     assert (
-        "engine sc2 a game missing 3m does not begin: ConnectionError: websocket closed." in lines
+        "engine sc2 a game missing 3m does not start: ConnectionError: websocket closed." in lines
     )
     assert_nothing_left(site)
 

@@ -231,9 +231,9 @@ def nan_observations():
 BROKEN = {
     object: "it is an object, not a MultiAgentEnv: subclass "
     "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv",
-    gym.Env: "it is a gymnasium environment for one agent: for a team its observation_space and "
-    "action_space are Tuples, one entry an agent; they are None and None. A team of your own is "
-    "best a MultiAgentEnv: subclass it",
+    gym.Env: "it is a gymnasium environment for one agent: a team needs Tuples for "
+    "observation_space and action_space, one entry per agent; they are None and None. For a team "
+    "of your own, subclass MultiAgentEnv",
     NoAgents: "possible_agents is missing or empty: set it in __init__ to the list of all agents",
     TwiceNamed: "possible_agents names an agent twice, ['unit_0', 'unit_0']: name each once",
     NoSpace: "agent 'unit_1' has no entry in observation_spaces: add its space",
@@ -247,14 +247,14 @@ BROKEN = {
     NamelessObservation: "agent 'unit_0' has an observation space with 'action_mask' beside "
     "['view']: name the observation 'observations'",
     ShortMaskSpace: "agent 'unit_0' declares an 'action_mask' of shape (3,) for 4 actions: give it "
-    "one entry an action, MultiBinary(4)",
+    "one entry per action, MultiBinary(4)",
     NoStateSpace: "it has a state() but its state_space is None: set state_space to the space of "
-    "what state() returns, or name the method otherwise if it is not the team's global state",
+    "what state() returns, or rename the method if it does not return the team's global state",
     OddUnitFeatures: "unit_features is slice(0, 3, None): it must be slice(start, stop) within the "
-    "state's 5 entries, with equally many features for each of the 2 agents",
+    "state's 5 entries, with the same number of features for each of the 2 agents",
     **{
-        broken: f"unit_types is {said}: it must be a whole number for each of the 2 agents, the "
-        "same for agents of one type, or None if types change from game to game"
+        broken: f"unit_types is {said}: it must hold one whole number per agent, the "
+        "same for agents of one type, or be None if types change from game to game"
         for broken, said in (
             (OddUnitTypes, "('stalker', 'zealot')"),
             (FewUnitTypes, "(1,)"),
@@ -263,10 +263,10 @@ BROKEN = {
     },
     FeaturesWithoutState: "it declares unit_features, a slice of the state, but has no state(): "
     "add one",
-    SpaceWithoutState: "it has a state_space but no state(): write a method state() that returns "
-    "the team's global state, or name the space otherwise",
-    ShortState: "state() returned shape (4,) after reset(), its space says (5,): return that or "
-    "correct state_space",
+    SpaceWithoutState: "it has a state_space but no state(): add a method state() that returns "
+    "the team's global state, or rename the space",
+    ShortState: "state() returned shape (4,) after reset(), but its space says (5,): return "
+    "that or correct state_space",
     OldReset: "reset() returned a dict: return (observations, infos)",
     SeedlessReset: "reset() raised TypeError: SeedlessReset.reset() got an unexpected keyword "
     "argument 'seed'; fix reset(), which gets seed and options",
@@ -274,39 +274,39 @@ BROKEN = {
     OldStep: "step() returned a tuple of 4: return (observations, rewards, terminateds, "
     "truncateds, infos)",
     CrashingStep: "step({'unit_0': 2, 'unit_1': 2}) raised IndexError: list index out of range; "
-    "fix step(), which gets an action of every agent that is in the game",
+    "fix step(), which gets an action for every agent in the game",
     Leaver: "agent 'unit_1' has no observation after step 1 and has not left: return one at every "
-    "step, for a dead agent zeros and one legal action, or set its terminateds entry to True when "
-    "it leaves",
-    Stranger: "observations hold 'unit_7' after step 1, which are no agents: add them to "
+    "step (for a dead agent, zeros and one legal action), or set its terminateds entry to True "
+    "when it leaves",
+    Stranger: "observations have keys that are not agents after step 1, 'unit_7': add them to "
     "possible_agents or leave them out",
-    WrongShape: "agent 'unit_1' observed shape (4,) after step 1, its space says (3,): return that "
-    "or correct observation_spaces",
-    UndeclaredMask: "agent 'unit_0' observed a dict after reset(), its space says numbers of shape "
-    "(3,): return that or correct observation_spaces (for a mask, declare a Dict of 'observations' "
-    "and 'action_mask')",
+    WrongShape: "agent 'unit_1' observed shape (4,) after step 1, but its space says (3,): return "
+    "that or correct observation_spaces",
+    UndeclaredMask: "agent 'unit_0' observed a dict after reset(), but its space says numbers of "
+    "shape (3,): return that or correct observation_spaces (for a mask, declare a Dict of "
+    "'observations' and 'action_mask')",
     nan_observations: "agent 'unit_0' observed NaN or infinity after step 2: networks need finite "
     "numbers; look for a division by zero",
-    Maskless: "agent 'unit_0' declares 'observations' and 'action_mask' but after reset() brought "
-    "['observations']: return a dict of both",
-    LongMask: "agent 'unit_0' has an action_mask of shape (5,) after reset(), its action space has "
-    "4 actions: give the mask one entry an action",
+    Maskless: "agent 'unit_0' declares 'observations' and 'action_mask' but after reset() returned "
+    "['observations']: return a dict with both",
+    LongMask: "agent 'unit_0' has an action_mask of shape (5,) after reset(), but its action space "
+    "has 4 actions: give the mask one entry per action",
     NoLegalAction: "agent 'unit_0' has no legal action in its action_mask after step 1: leave one, "
-    "for a dead agent a no-op",
+    "such as a no-op for a dead agent",
     Unrewarded: "agent 'unit_1' has no entry in rewards after step 1: give every agent the team's "
     "reward",
     NoneRewarded: "agent 'unit_1' got the reward None after step 1: return a finite number",
     nan_rewards: "agent 'unit_0' got the reward nan after step 2: return a finite number",
     UnlikeRewards: "the agents got different rewards after step 1, {'unit_0': 1.0, 'unit_1': 3.0}, "
     "but a team has one: give all the same, or set team_reward: sum or mean in the config",
-    NoEnd: "step()'s terminateds lack '__all__' after step 1: return a dict with it, set to "
-    "whether the game is over",
-    BoolEnd: "step()'s truncateds lack '__all__' after step 1: return a dict with it, set to "
-    "whether the game is over",
+    NoEnd: "step()'s terminateds lack '__all__' after step 1: return a dict that has it, set "
+    "to whether the game is over",
+    BoolEnd: "step()'s truncateds lack '__all__' after step 1: return a dict that has it, set "
+    "to whether the game is over",
     AllLeave: "all agents have left after step 1, but neither terminateds nor truncateds set "
     "'__all__': set it to True when the last agent leaves",
-    StrangeInfo: "infos hold 'battle_won' after step 1, which are no agents: put what "
-    "concerns the whole team in infos['__common__']",
+    StrangeInfo: "infos have keys that are not agents after step 1, 'battle_won': put what "
+    "concerns the whole team into infos['__common__']",
 }
 
 
@@ -315,7 +315,7 @@ def test_says_what_is_wrong_where_and_the_fix(broken):
     with pytest.raises(TeamContractError) as error:
         check_env(broken())
     title, *faults = str(error.value).splitlines()
-    assert title.endswith(" is no team environment:")
+    assert title.endswith(" is not a team environment:")
     assert faults == [f"  - {BROKEN[broken]}"]
 
 

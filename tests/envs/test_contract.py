@@ -292,8 +292,12 @@ def defaults(cells=3, limit=5):
 @pytest.mark.parametrize(
     ("make", "config", "says"),
     [
-        (exits, {"x": 1}, r"exits called sys.exit\(3\) when it was made with env_config {'x': 1}"),
-        (fails, {}, "fails raised KeyError: 'cells', when it was made"),
+        (
+            exits,
+            {"x": 1},
+            r"exits called sys.exit\(3\) when it was created with env_config {'x': 1}",
+        ),
+        (fails, {}, "fails raised KeyError: 'cells', when it was created"),
         (no_config, {"x": 1}, "no_config takes no settings, but env_config is {'x': 1}"),
         (keywords, {"cell": 1}, "Unknown env_config key of keywords: 'cell'.*Did you mean 'cells'"),
     ],
@@ -314,4 +318,4 @@ def test_what_a_constructor_prints_stays_off_the_output(capsys):
     env_creator(prints)({})
     out, err = capsys.readouterr()
     assert out == ""
-    assert "prints printed, when it was made: loading" in err
+    assert "prints printed when it was created: loading" in err

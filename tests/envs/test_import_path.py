@@ -68,10 +68,10 @@ def test_the_python_path_goes_before_what_is_installed(folder, monkeypatch):
     ("path", "error", "says"),
     [
         ("own_packag.games:MyEnv", ModuleNotFoundError,
-         "No module 'own_packag' in {folder}, in PYTHONPATH or among what is installed. "
+         "No module 'own_packag' in {folder}, in PYTHONPATH or among the installed packages. "
          "Did you mean 'own_package'?"),
         ("own_package.game:MyEnv", ModuleNotFoundError,
-         "No module 'own_package.game' in {folder}, in PYTHONPATH or among what is installed. "
+         "No module 'own_package.game' in {folder}, in PYTHONPATH or among the installed packages. "
          "Did you mean 'own_package.games'?"),
         ("own_package.needy:MyEnv", ModuleNotFoundError,
          "The module 'own_package.needy' imports 'not_installed_anywhere', "
@@ -86,17 +86,17 @@ def test_the_python_path_goes_before_what_is_installed(folder, monkeypatch):
          "own_package.games:LIMIT is a int: name a MultiAgentEnv class, a ParallelEnv class, or a "
          "function that takes env_config and returns an env."),
         ("own_package.games:", ValueError,
-         "'own_package.games:' is no path of a class: write my_package.my_module:MyEnv."),
+         "'own_package.games:' is not the path of a class: write my_package.my_module:MyEnv."),
         ("own_package.games:Nothing", ValueError,
-         "own_package.games:Nothing is a class, but no environment: subclass "
+         "own_package.games:Nothing is a class, but not an environment: subclass "
          "ray.rllib.env.multi_agent_env.MultiAgentEnv or pettingzoo.ParallelEnv."),
         ("own_package.games:borrowed", ValueError,
-         "own_package.games:borrowed is a function of another module: name it there, "
+         "own_package.games:borrowed is defined in another module: write "
          "shlex:quote."),
         ("own_package.games:half", ValueError,
          "own_package.games:half is a partial: name an environment's class, or a function that "
          "takes env_config and returns an env."),
-        *((path, ValueError, f"{path} is a part of Python, and no environment.")
+        *((path, ValueError, f"{path} is part of Python, not an environment.")
           for path in ("subprocess:run", "os:system", "subprocess:Popen", "builtins:exec")),
     ],
 )  # fmt: skip

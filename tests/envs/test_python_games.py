@@ -150,10 +150,10 @@ def test_faults_between_games_that_end_are_no_row(capsys):
     ended = sum(int(step.terminated[0]) for step in steps)
     assert dropped == teams.game_restarts == 30
     assert ended == 30
-    assert 3 < capsys.readouterr().err.count("made anew") < 10  # hundreds would bury the rest
+    assert 3 < capsys.readouterr().err.count("recreated") < 10  # hundreds would bury the rest
 
 
-def test_rllibs_error_for_it_is_not_worth_a_word(capsys):
+def test_rllibs_error_for_it_is_not_worth_a_message(capsys):
     teams, view = frail(at=(2,), error=StepFailedRecreateEnvError("again"))
     assert any(step.dropped.any() for step in play(teams, view, 2))
     assert teams.game_restarts == 1
@@ -166,7 +166,7 @@ def test_the_check_is_begun_anew_too(where, capsys):
     config = {"where": where, "at": (2, 9), "lengths": [3]}
     teams = make_teams(Frail, config, 2, rules=EnvRules(restart_failed=True))
     assert Frail.made == 4
-    assert capsys.readouterr().err.count("in its check and is made anew") == 2
+    assert capsys.readouterr().err.count("in its check and is recreated") == 2
     assert not {"step", "reset"} & vars(teams.envs[0]).keys()
     Frail.begin()
     with pytest.raises(TeamContractError, match="simulator lost"):
@@ -250,7 +250,7 @@ def test_a_call_that_does_not_come_back_is_named(where, monkeypatch, capsys):
     call = {"step": "step() of scripted battle (game 0, step 2)"}.get(
         where, "reset() of scripted battle (game 0)"
     )
-    assert all(call in line and "hasn't come back for" in line for line in said)
+    assert all(call in line and "hasn't returned for" in line for line in said)
 
 
 def test_the_watch_ends_with_its_vector():
@@ -286,4 +286,4 @@ def test_a_process_that_may_end_does_so():
         [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 1
-    assert "step() of scripted battle (game 1, step 1) hasn't come back" in ended.stderr
+    assert "step() of scripted battle (game 1, step 1) hasn't returned" in ended.stderr

@@ -169,7 +169,7 @@ def test_saved_games_go_on_elsewhere(make):
             np.testing.assert_array_equal(array, getattr(other.final, name))
         np.testing.assert_array_equal(step.rewards, other.rewards)
         np.testing.assert_array_equal(step.done, other.done)
-    with pytest.raises(ValueError, match="2 games were saved and 1 are played here"):
+    with pytest.raises(ValueError, match="2 games were saved, but 1 are played here"):
         PythonTeams([make()]).set_state(first.get_state())
 
 
@@ -250,7 +250,7 @@ def test_what_the_checker_did_not_see_is_said_later(env, says):
 
 
 class Forager(MultiAgentEnv):
-    """Unlike observations and actions; masks in the infos; an observation that is no Box."""
+    """Different observations and actions; masks in the infos; an observation that is not a Box."""
 
     def __init__(self, config=None):
         super().__init__()

@@ -22,7 +22,7 @@ class Trial:
 
 def references():
     gc.collect()
-    return sum(isinstance(thing, ray.ObjectRef) for thing in gc.get_objects())
+    return sum(type(thing) is ray.ObjectRef for thing in gc.get_objects())
 
 
 @pytest.fixture
@@ -40,9 +40,10 @@ def test_calls_that_were_answered_are_forgotten(manager):
         )  # fmt: skip
         while len(results) <= number:
             manager.next(timeout=30)
-        counts.append(references())
+        if number in (5, 39):
+            counts.append(references())
     assert results == list(range(40))
-    assert counts[-1] == counts[5]
+    assert counts[0] == counts[1]
     manager.schedule_actor_task(actor, "train", (40,))
     manager.schedule_actor_task(actor, "fail", on_error=lambda actor, error: failures.append(error))
     while not failures:

@@ -1,4 +1,4 @@
-"""The env `gymnasium`: environments whose spaces are Tuples, one entry an agent (LBF, RWARE)."""
+"""The env `gymnasium`: environments whose spaces are Tuples, one entry per agent (LBF, RWARE)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GymnasiumTeam(MultiAgentEnv):
             raise TeamContractError.of(
                 env,
                 f"its observation_space has {seen} entries and its action_space {len(actions)}: "
-                "give both one entry an agent",
+                "give both one entry per agent",
             )
         self.observation_spaces = self._per_agent(env.observation_space)
         self.action_spaces = self._per_agent(actions)
@@ -39,7 +39,7 @@ class GymnasiumTeam(MultiAgentEnv):
         self.episode_limit = None
         if spec is not None:
             self.engine = engine_name(spec.id, type(env.unwrapped).__module__)
-            # Of gymnasium's own wrapper, or by the names that LBF and RWARE have for it.
+            # From gymnasium's own wrapper, or under the names that LBF and RWARE use.
             self.episode_limit = spec.max_episode_steps or next(
                 filter(None, map(spec.kwargs.get, ("max_episode_steps", "max_steps"))), None
             )
@@ -50,7 +50,7 @@ class GymnasiumTeam(MultiAgentEnv):
         """Starts a new game."""
         answer: Any = self._env.reset(seed=seed, options=options)
         if not isinstance(answer, tuple) or len(answer) != 2:
-            return answer  # which `check_env` and the vector refuse with the reason
+            return answer  # `check_env` and the vector refuse it and say why
         observations, infos = answer
         return self._per_agent(observations), self._infos(infos)
 
@@ -70,37 +70,37 @@ class GymnasiumTeam(MultiAgentEnv):
         )
 
     def close(self) -> None:
-        """Frees what the env holds."""
+        """Releases what the env holds."""
         self._env.close()
 
     def _per_agent(self, values: Any) -> Any:
-        """One entry an agent; what is not such a list stays, to be refused with the reason."""
+        """One entry per agent; anything else is left as it is, to be refused with the reason."""
         try:
             return dict(zip(self.agents, values, strict=True))
         except (TypeError, ValueError):
             return values
 
     def _infos(self, infos: Any) -> Any:
-        """Masks and lives, one entry an agent, as the agents' infos; the rest as the team's."""
+        """Masks and `alive` as the agents' infos, one entry per agent; the rest as the team's."""
         if not infos or not isinstance(infos, dict):
             return infos
         own = {name: infos[name] for name in (ACTION_MASK, ALIVE) if name in infos}
         common = {name: value for name, value in infos.items() if name not in own}
-        told: dict[str, Any] = {COMMON: common} if common else {}
+        given: dict[str, Any] = {COMMON: common} if common else {}
         for name, values in own.items():
             values = self._per_agent(values)
             for agent in self.agents:
-                # An entry of another length is a mask of a wrong shape, for whoever checks.
+                # Another length becomes a mask of the wrong shape, for the check to report.
                 value = values[agent] if isinstance(values, dict) else values
-                told.setdefault(agent, {})[name] = value
-        return told
+                given.setdefault(agent, {})[name] = value
+        return given
 
 
 def make_gymnasium(config: dict[str, Any] | None = None) -> gym.Env:
     """Makes the env `gymnasium`; `as_team_env` wraps it.
 
     Args:
-        config: `id` is gymnasium's, after the module that registers it:
+        config: `id` is gymnasium's, preceded by the module that registers it:
             "lbforaging:Foraging-8x8-2p-3f-v3"; all other keys are arguments of `gymnasium.make`.
 
     Raises:
@@ -112,11 +112,11 @@ def make_gymnasium(config: dict[str, Any] | None = None) -> gym.Env:
     name = config.pop("id", None)
     if not isinstance(name, str):
         raise ValueError(
-            "env_config.id must be a gymnasium id after the module that registers it, as in id: "
-            f"lbforaging:Foraging-8x8-2p-3f-v3; got {name!r}."
+            "env_config.id must be a gymnasium id preceded by the module that registers it, as in "
+            f"id: lbforaging:Foraging-8x8-2p-3f-v3; got {name!r}."
         )
     module, _, name = name.rpartition(":")
     if module:
         load_module(module)
-    # The checker of gymnasium is for one agent: a list of rewards would be a fault.
+    # Gymnasium's checker is for a single agent and would reject a list of rewards.
     return gym.make(name, disable_env_checker=True, **config)

@@ -18,7 +18,7 @@ from rllib_qatten.envs.team import ACTION_MASK, BATTLE_WON, COMMON
 
 
 def as_parallel_env(env: str | Callable | MultiAgentEnv, **env_config: Any) -> ParallelEnv:
-    """Makes an environment of this package, or one of your own, PettingZoo's.
+    """Turns an environment of this package, or your own, into a PettingZoo environment.
 
     Args:
         env: What a YAML's `env` may be ("smac", "my_module:MyEnv"), a class, or an environment.
@@ -26,7 +26,7 @@ def as_parallel_env(env: str | Callable | MultiAgentEnv, **env_config: Any) -> P
 
     Returns:
         A `ParallelEnv`. Masked observations are {"observation": [O], "action_mask": [A]}, infos
-        hold "alive" and, at the end of a battle, "battle_won"; `state()` is [S] where there is one.
+        hold "alive" and, at the end of a battle, "battle_won"; `state()` is [S], if there is one.
 
     Raises:
         ValueError: If there is no such environment.
@@ -78,19 +78,21 @@ class _TeamAsParallel(ParallelEnv):
         observations, rewards, terminateds, truncateds, infos = self._env.step(
             {agent: int(actions[agent]) for agent in self.agents}
         )
-        # Those who acted, and those who come back or join.
-        told = [a for a in self.possible_agents if a in self.agents or a in observations]
+        # Those that acted, and those that come back or join.
+        reported = [a for a in self.possible_agents if a in self.agents or a in observations]
         ended, cut = terminateds["__all__"], truncateds["__all__"]
-        terminated = {a: bool(ended or terminateds.get(a, False)) for a in told}
-        truncated = {a: bool(cut or truncateds.get(a, False)) and not terminated[a] for a in told}
-        own = {agent: dict(infos.get(agent) or {}) for agent in told}
+        terminated = {a: bool(ended or terminateds.get(a, False)) for a in reported}
+        truncated = {
+            a: bool(cut or truncateds.get(a, False)) and not terminated[a] for a in reported
+        }
+        own = {agent: dict(infos.get(agent) or {}) for agent in reported}
         if BATTLE_WON in infos.get(COMMON, {}):
             for info in own.values():
                 info[BATTLE_WON] = infos[COMMON][BATTLE_WON]
-        self.agents = told
+        self.agents = reported
         seen = self._seen(observations)
-        self.agents = [a for a in told if not (terminated[a] or truncated[a])]
-        return seen, {a: float(rewards.get(a, 0.0)) for a in told}, terminated, truncated, own
+        self.agents = [a for a in reported if not (terminated[a] or truncated[a])]
+        return seen, {a: float(rewards.get(a, 0.0)) for a in reported}, terminated, truncated, own
 
     def close(self) -> None:
         self._env.close()

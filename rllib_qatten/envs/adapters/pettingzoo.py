@@ -23,11 +23,11 @@ DECLARED = ("unit_features", "unit_types", "is_battle", "engine", "episode_limit
 class ParallelTeam(MultiAgentEnv):
     """A `ParallelEnv` in RLlib's interface, with its `state()` where it has one.
 
-    Other than RLlib's own wrapper it knows the state, agents that leave early, and a game that ends
-    for some agents by themselves and for others by the clock: that counts as cut off.
+    Unlike RLlib's own wrapper it supports the state, agents that leave early, and games that
+    terminate for some agents and are truncated for others: those count as truncated.
 
     Args:
-        env: The environment; it is reset once to look at its state.
+        env: The environment; it is reset once to get the shape of its state.
         engine: Its name in results; by default PettingZoo's.
     """
 
@@ -36,7 +36,7 @@ class ParallelTeam(MultiAgentEnv):
         super().__init__()
         self._env = env
         inner = env.unwrapped
-        # PettingZoo's usual name of the time limit.
+        # PettingZoo's usual name for the time limit.
         self.episode_limit = attribute(inner, "max_cycles")
         for name in DECLARED:
             if (value := attribute(inner, name)) is not None:
@@ -50,15 +50,15 @@ class ParallelTeam(MultiAgentEnv):
         self._find_state()
 
     def _find_state(self) -> None:
-        """Takes over the env's `state()`, if it has one; else its shape says the space."""
+        """Takes over the env's `state()`, if any; without a `state_space`, its shape gives one."""
         state, space = attribute(self._env, "state"), attribute(self._env, "state_space")
         if takes(state):
             self._env.reset()
             try:
                 shape = np.shape(state())
-            except NotImplementedError:  # PettingZoo's way to have none
+            except NotImplementedError:  # PettingZoo's way of having none
                 return
-            except (Exception, SystemExit):  # `check_env` meets it again and says so
+            except (Exception, SystemExit):  # `check_env` runs into it again and reports it
                 shape = ()
             if space is None:
                 space = gym.spaces.Box(-np.inf, np.inf, shape, np.float32)
@@ -78,17 +78,17 @@ class ParallelTeam(MultiAgentEnv):
         try:
             return self._joined(answer, action_dict.keys())
         except (TypeError, ValueError, AttributeError):
-            return answer  # which `check_env` and the vector refuse with the reason
+            return answer  # `check_env` and the vector refuse it and say why
 
     def _joined(self, answer: Any, acted: Collection[Any]) -> tuple[dict, dict, dict, dict, dict]:
-        """A step's answer with what concerns all."""
+        """A step's answer with the entries that concern all agents."""
         observations, rewards, terminated, truncated, infos = answer
         here = self._env.agents
         over = all(terminated.get(a) or truncated.get(a) for a in here)
         cut = over and any(truncated.values())
         if any(info.get(BATTLE_WON) for info in infos.values() if info):
             infos = {**infos, COMMON: {BATTLE_WON: True}}
-        # Some envs only take an agent off their list.
+        # Some envs only remove an agent from their list.
         gone = {agent: True for agent in acted if agent not in here}
         return (
             observations,
@@ -99,7 +99,7 @@ class ParallelTeam(MultiAgentEnv):
         )
 
     def close(self) -> None:
-        """Frees what the env holds."""
+        """Releases what the env holds."""
         self._env.close()
 
 
@@ -129,12 +129,12 @@ def make_pettingzoo(config: dict[str, Any] | None = None) -> Any:
             kind = (
                 "its agents act one after the other, but a team's agents all act at every step"
                 if hasattr(module, "env")
-                else "it is no PettingZoo environment"
+                else "it is not a PettingZoo environment"
             )
             raise ValueError(f"The module {path!r} has no parallel_env: {kind}.")
         made = construct(module.parallel_env, config, by_keyword=True)
     if not isinstance(made, ParallelEnv):
-        return made  # which `as_team_env` refuses with the reason
+        return made  # `as_team_env` refuses it and says why
     return ParallelTeam(made, engine_name(path, path))
 
 

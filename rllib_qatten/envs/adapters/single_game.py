@@ -22,7 +22,7 @@ from rllib_qatten.envs.team import (
 
 
 class SingleGame(MultiAgentEnv):
-    """The compatibility path: what RLlib's own algorithms and wrappers can play.
+    """The compatibility path, for RLlib's own algorithms and wrappers.
 
     Our env runner calls `vectorize` instead and never sees a per-agent dict.
 
@@ -59,8 +59,8 @@ class SingleGame(MultiAgentEnv):
     ) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Starts a new game.
 
-        The vector begins the next game by itself when one ends, so that only the first reset, one
-        with a seed, or one in mid-game starts anything.
+        The vector starts the next game by itself when one ends, so only the first reset, one with a
+        seed, or one in the middle of a game starts anything.
         """
         if self._view is None or seed is not None or not self._over:
             self._view = self._teams.reset(seed)
@@ -91,7 +91,7 @@ class SingleGame(MultiAgentEnv):
         return self._seen.state[0]
 
     def close(self) -> None:
-        """Frees the game."""
+        """Releases the game."""
         self._teams.close()
 
     def _observations(self) -> dict[Any, Any]:

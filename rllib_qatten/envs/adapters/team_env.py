@@ -1,4 +1,4 @@
-"""Whatever kind of environment a team plays, as a `MultiAgentEnv`."""
+"""Any kind of environment that a team can play, as a `MultiAgentEnv`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rllib_qatten.envs.team import TeamContractError, engine_name_of
 
 TURN_BASED = (
     "its agents act one after the other (PettingZoo's AEC), but a team's agents all act at every "
-    "step: hand over a ParallelEnv, unwrapped, which most modules have as parallel_env(); if the "
-    "game allows it, pettingzoo.utils.aec_to_parallel makes one"
+    "step: pass a ParallelEnv, unwrapped, which most modules offer as parallel_env(); if the game "
+    "allows it, pettingzoo.utils.aec_to_parallel creates one"
 )
 
 
 def as_team_env(env: Any) -> MultiAgentEnv:
-    """Wraps PettingZoo's and gymnasium's environments; a `MultiAgentEnv` stays what it is.
+    """Wraps PettingZoo's and gymnasium's environments; a `MultiAgentEnv` is returned as it is.
 
     Raises:
         TeamContractError: If no team can play it, with the reason.
@@ -43,7 +43,7 @@ def _fault(env: Any) -> str | None:
     """Why no team can play it; None if one can."""
     if isinstance(env, GroupAgentsWrapper):
         return (
-            "it is grouped, by with_agent_groups: hand over the env inside, "
+            "it is grouped, by with_agent_groups: pass the env inside, "
             f"{engine_name_of(env.env)}, ungrouped; all its agents are the team"
         )
     if isinstance(env, AECEnv | turn_based_aec_to_parallel_wrapper | PettingZooEnv):
@@ -59,14 +59,14 @@ def _fault(env: Any) -> str | None:
         )
     if isinstance(env.unwrapped, MultiAgentEnv):
         return (
-            f"it is a MultiAgentEnv in {type(env).__name__}, a wrapper for one agent: hand over "
-            "the env inside"
+            f"it is a MultiAgentEnv in {type(env).__name__}, a wrapper for one agent: pass the "
+            "env inside"
         )
     seen, acted = (getattr(env, f"{of}_space", None) for of in ("observation", "action"))
     if isinstance(seen, gym.spaces.Tuple) and isinstance(acted, gym.spaces.Tuple):
         return None
     return (
-        "it is a gymnasium environment for one agent: for a team its observation_space and "
-        f"action_space are Tuples, one entry an agent; they are {seen} and {acted}. A team "
-        "of your own is best a MultiAgentEnv: subclass it"
+        "it is a gymnasium environment for one agent: a team needs Tuples for "
+        f"observation_space and action_space, one entry per agent; they are {seen} and {acted}. "
+        "For a team of your own, subclass MultiAgentEnv"
     )

@@ -211,7 +211,7 @@ def _unknown(name: str) -> ValueError:
     named = [*SMAC_LIMITS, *NEEDS, "smacv2_5_units"]
     nearest = difflib.get_close_matches(name, named, 2)
     hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
-    return ValueError(f"env_config.map_name {name!r} is no battle on SMAX.{hint} {HOW}")
+    return ValueError(f"env_config.map_name {name!r} is not a battle on SMAX.{hint} {HOW}")
 
 
 def _written(types: tuple[int, ...]) -> str:

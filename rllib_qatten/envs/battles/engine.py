@@ -1,4 +1,4 @@
-"""What the env `smac` and `rllib doctor` ask of an engine that plays battles."""
+"""What the env `smac` and `rllib doctor` need from an engine that plays battles."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Problem:
     """Something that keeps an engine from playing.
 
     Attributes:
-        what: Half a sentence for a message.
-        mend: The command that mends it.
+        what: A clause for a message.
+        fix: The command that fixes it.
     """
 
     what: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class Finding:
     Attributes:
         name: What it is.
         found: What was found.
-        good: Whether that will do.
-        mend: The command that mends it, if one does.
+        good: Whether that is good enough.
+        fix: The command that fixes it, if there is one.
         needed: Whether nothing can be played without it.
     """
 
     name: str
     found: str
     good: bool = True
-    mend: str = ""
+    fix: str = ""
     needed: bool = True
 
 
 class BattleEngine(ABC):
-    """An engine as the env `smac` sees it; what only this engine knows is asked of it.
+    """An engine as the env `smac` sees it; all that is specific to an engine lives here.
 
     Attributes:
         name: As in env_config.engine.
@@ -58,19 +58,19 @@ class BattleEngine(ABC):
         """Makes sure that the engine has this battle.
 
         Raises:
-            ValueError: If it hasn't, naming what it has.
+            ValueError: If it does not, naming the battles that it has.
         """
 
     @abstractmethod
     def problem(self, map_name: Any) -> Problem | None:
-        """What keeps the engine from playing a battle here; nothing is imported or started."""
+        """What keeps the engine from playing a battle here; imports and starts nothing."""
 
     @abstractmethod
     def vectorizer(self, map_name: Any, config: dict[str, Any]) -> Callable[[int], TeamVector]:
-        """What builds the vector of teams for a number of games.
+        """A function that builds the vector of teams for a number of games.
 
         Args:
-            map_name: A battle that `check_battle` let through.
+            map_name: A battle that `check_battle` accepted.
             config: The other keys of env_config, without `engine`.
 
         Raises:
@@ -79,4 +79,4 @@ class BattleEngine(ABC):
 
     @abstractmethod
     def findings(self) -> Iterator[Finding]:
-        """What of all that the engine needs is installed here, for `rllib doctor`."""
+        """What the engine needs and whether it is installed here, for `rllib doctor`."""

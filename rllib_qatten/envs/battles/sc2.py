@@ -149,7 +149,7 @@ class SC2Teams(TeamVector):
         return replay
 
     def close(self) -> None:
-        """Ends all games; a reset would begin new ones."""
+        """Ends all games; a reset would start new ones."""
         for process in self._games.values():
             process.close()
         self._games.clear()

@@ -1,4 +1,4 @@
-"""StarCraft II as an engine of the env `smac`: what it plays, needs, and lacks here."""
+"""StarCraft II as an engine of the env `smac`: what it plays, needs, and is missing here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rllib_qatten.envs.battles.sc2_settings import SC2Settings
 from rllib_qatten.envs.team import TeamVector
 from rllib_qatten.errors import EngineFailed, one_of
 
-#: From here on protobuf refuses StarCraft II's messages, but in pure Python.
+#: From this version on, protobuf accepts StarCraft II's messages in pure Python only.
 PROTOBUF_TOO_NEW = Version("3.21")
 
 
@@ -49,7 +49,7 @@ class SC2Engine(BattleEngine):
         return functools.partial(SC2Teams, SC2Settings.read(map_name, config).checked())
 
     def findings(self) -> Iterator[Finding]:
-        """See base class; the last of them is a game that was started, if all else is there."""
+        """See base class; the last one is a game that was started, if all else is installed."""
         found = list(self._installed())
         yield from found
         if all(finding.good for finding in found if finding.needed):
@@ -81,30 +81,30 @@ class SC2Engine(BattleEngine):
         found = f"{len(every) - len(lacking)} of {len(every)}"
         if not lacking:
             return Finding("maps", found)
-        mend = sc2_install.map_problem(lacking[0])
+        problem = sc2_install.map_problem(lacking[0])
         found += f", without {' '.join(lacking)}"
-        return Finding("maps", found, len(lacking) < len(every), mend.mend if mend else "")
+        return Finding("maps", found, len(lacking) < len(every), problem.fix if problem else "")
 
     def _played(self) -> Finding:
-        """A battle that is begun on a map that is there."""
+        """Starts a battle on an installed map."""
         maps = (name for name in sc2_install.SMAC_MAPS if sc2_install.map_file(name).is_file())
         map_name, start = next(maps), time.monotonic()
         try:
             settings = SC2Settings.read(map_name, {}).checked()
             spec = settings.spec
         except (EngineFailed, ValueError) as error:
-            mend = f"{sc2_install.GET_PYSC2} && {sc2_install.get_package('smac')}"
-            return Finding("smac answers", _one_line(error), False, mend)
+            fix = f"{sc2_install.GET_PYSC2} && {sc2_install.get_package('smac')}"
+            return Finding("smac answers", _one_line(error), False, fix)
         process = settings.start(0)
         try:
             answer = ask(process, LAUNCH_FACTOR * settings.hang_timeout_s, "reset")
         finally:
             words = process.close()
         if isinstance(answer, Lost):
-            found = f"{map_name} does not begin: {answer}. {words}"
+            found = f"{map_name} does not start: {answer}. {words}"
             return Finding("a game", _one_line(found), False)
         took = time.monotonic() - start
-        return Finding("a game", f"{map_name} began after {took:.0f} s, {spec.engine}")
+        return Finding("a game", f"{map_name} started after {took:.0f} s, {spec.engine}")
 
 
 def _one_line(text: object) -> str:
@@ -117,5 +117,5 @@ def _get(there: str | None) -> str:
 
 def _finding(name: str, found: str, problem: Problem | None) -> Finding:
     if problem:
-        return Finding(name, problem.what, False, problem.mend)
+        return Finding(name, problem.what, False, problem.fix)
     return Finding(name, found)

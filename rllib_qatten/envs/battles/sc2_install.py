@@ -125,7 +125,7 @@ def game_problem() -> Problem | None:
     home, folder = os.environ.get("SC2PATH"), game_folder()
     if not folder.is_dir():
         where = f"SC2PATH is {home!r}, which" if home else f"SC2PATH is not set and {folder}"
-        return Problem(f"{where} is no folder", GET_GAME)
+        return Problem(f"{where} is not a folder", GET_GAME)
     if not game_builds():
         program = PLACES[platform.system()][1]
         what = f"{folder} holds no StarCraft II: Versions/Base*/{program} is missing"
@@ -140,7 +140,7 @@ def _version_problem() -> Problem | None:
         if not folder.name.removeprefix("Base").isdigit():
             # pysc2 takes all that begins with Base for a version.
             return Problem(
-                f"{folder} is named like a version of the game and is none",
+                f"{folder} is named like a version of the game, but is not one",
                 f'mv "{folder}" "{folder.parent.parent}"',
             )
     newest, program = max(versions, key=lambda version: int(version[0].name.removeprefix("Base")))

@@ -53,8 +53,8 @@ class SC2Settings:
             published results; False lets targets bootstrap from its end.
         hang_timeout_s: Seconds without an answer after which a game is given up; three times that
             while it launches.
-        full_restart_episodes: A new game process after so many battles; 0 is never.
-        max_game_processes: At most so many games are played at once by one env runner.
+        full_restart_episodes: A new game process after this many battles; 0 means never.
+        max_game_processes: The most games that one env runner plays at once.
     """
 
     package: str

@@ -13,7 +13,7 @@ from rllib_qatten.envs.battles.smax import SMAXEngine
 from rllib_qatten.errors import one_of
 from rllib_qatten.messages import say
 
-#: Those that play battles, in the order in which `engine: auto` tries them.
+#: The engines that play battles, in the order in which `engine: auto` tries them.
 ENGINES: dict[str, BattleEngine] = {engine.name: engine for engine in (SC2Engine(), SMAXEngine())}
 AUTO = "auto"
 
@@ -27,13 +27,13 @@ def _say_fallback(title: str, why: str) -> None:
 
 
 def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
-    """Makes the env `smac`.
+    """Creates the env `smac`.
 
     Args:
-        config: `map_name` (default "3s5z"; see `Armies` for those of SMAX) and `engine`: "sc2" is
-            StarCraft II, "smax" the engine-free re-implementation, "auto" (default) the first of
-            them that has the battle and is installed. For StarCraft II further `SC2Settings` and
-            arguments of SMAC's own env.
+        config: `map_name` (default "3s5z"; for SMAX, see `Armies`) and `engine`: "sc2" is StarCraft
+            II, "smax" the engine-free re-implementation, "auto" (default) the first of them that
+            has the battle and is installed. StarCraft II also takes `SC2Settings` and the arguments
+            of SMAC's own env.
 
     Raises:
         ValueError: For an unknown setting, engine or map, naming what is accepted.
@@ -63,7 +63,7 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
     """The first engine that plays a battle here, and why those before it do not.
 
     Raises:
-        ValueError: If no engine has the battle, or the only one that has is not installed.
+        ValueError: If no engine has the battle, or the only one that has it is not installed.
         ModuleNotFoundError: If several have it and none is installed.
     """
     unfit: list[str] = []
@@ -82,8 +82,8 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
         missing.append((engine, problem))
         unfit.append(problem.what)
     if missing and errors:
-        # Said by the engine that lacks the battle; the one that has it is not here.
-        raise ValueError(f"{errors[0]} Which cannot be played here: {missing[0][1].what}.")
+        # The message of the engine without the battle; the one that has it is not installed.
+        raise ValueError(f"{errors[0]} That cannot be played here: {missing[0][1].what}.")
     if missing:
         raise ModuleNotFoundError(_missing(missing[-1][0], map_name, missing[-1][1]))
     raise ValueError(" ".join(map(str, errors)))
@@ -92,6 +92,6 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
 def _missing(engine: BattleEngine, map_name: Any, problem: Problem) -> str:
     others = [other for other in ENGINES if other != engine.name]
     return (
-        f"engine: {engine.name} cannot play {short_name(map_name)}: {problem.what}. To mend it: "
-        f"{problem.mend}  All that is missing: rllib doctor. Other engines: {', '.join(others)}."
+        f"engine: {engine.name} cannot play {short_name(map_name)}: {problem.what}. To fix it: "
+        f"{problem.fix}  All that is missing: rllib doctor. Other engines: {', '.join(others)}."
     )

@@ -8,7 +8,7 @@ from rllib_qatten.envs import TeamContractError, check_env, env_creator, make_te
 
 
 class Duet(gym.Env):
-    """Two agents of unlike sizes; pays the sum of their actions to each, for three steps."""
+    """Two agents with different sizes; pays the sum of their actions to each, for three steps."""
 
     observation_space = gym.spaces.Tuple([gym.spaces.Box(0, 9, (1,)), gym.spaces.Box(0, 9, (2,))])
     action_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(3)])

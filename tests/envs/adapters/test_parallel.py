@@ -132,7 +132,7 @@ class Spaceless(Rowers):
 @pytest.mark.parametrize(
     ("env", "says"),
     [
-        (Turns, "Turns is no team environment:\n  - its agents act one after the other"),
+        (Turns, "Turns is not a team environment:\n  - its agents act one after the other"),
         (Pilots, "agent 'a' has the action space Box.*finitely many actions.*discretize"),
         (Spaceless, "agent 'b' has no entry in observation_spaces"),
     ],
@@ -150,7 +150,10 @@ def pettingzoo(**config):
     ("config", "says"),
     [
         ({}, "env_config.env must name a PettingZoo module.*got None"),
-        ({"env": "tests.envs"}, "The module 'tests.envs' has no parallel_env: it is no PettingZoo"),
+        (
+            {"env": "tests.envs"},
+            "The module 'tests.envs' has no parallel_env: it is not a PettingZoo",
+        ),
         ({"env": "tests.envs.adapters.test_parallel:Rower"}, "'Rower'.*Did you mean 'Rowers'"),
         ({"env": "tests.envs.adapters.test_parallel:Turns"}, "agents act one after the other"),
         (

@@ -45,7 +45,7 @@ print(json.dumps(seen))
 @pytest.fixture(autouse=True)
 def _installed():
     for problem in sc2_install.problems("MMM"):
-        pytest.skip(f"{problem.what}; {problem.mend}")
+        pytest.skip(f"{problem.what}; {problem.fix}")
 
 
 def teams_of(map_name, games=1, **config):
