@@ -56,7 +56,8 @@ def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
     except (OSError, ValueError) as error:  # a name that no file can have
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"--resume {shown(str(path))}: is not a checkpoint: {error}") from error
+        why = getattr(error, "strerror", None) or error  # without the name once more
+        raise BadInput(f"--resume {shown(str(path))}: is not a checkpoint: {why}") from error
 
 
 def differences(checkpoint: Path, plan: Plan) -> list[str]:

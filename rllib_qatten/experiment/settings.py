@@ -54,15 +54,15 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
     for name, option in options.items():
         kind = plain_kind(option.kind)
         fields[name] = (kind, Field(option.default, description=option.meaning))
-    for name in [*config.keys() - options.keys(), "env"]:
+    for name in dict.fromkeys([*config.keys(), "env"]):
         kind, text = declared.get(name, (Any, ""))
         kind = plain_kind(kind)
-        if name.startswith("_") or CODE.match(name) or kind is None:
+        if name in options or name.startswith("_") or CODE.match(name) or kind is None:
             continue
         if _FRACTIONS.match(name):
             kind |= float
         default = defaults.get(name)
-        if kind is not Any and type(default) in PLAIN:
+        if kind is not Any and type(default) in PLAIN and name != "env":
             kind |= type(default)  # RLlib's defaults need not match their annotations
         fields[name] = (kind, Field(default, description=text or None))
     return create_model(algorithm.__name__, __config__=STRICT, **fields)

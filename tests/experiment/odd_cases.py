@@ -1,5 +1,6 @@
 """Odd experiment files and arguments of `rllib train`, made from a seed."""
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -98,7 +99,7 @@ class Odd:
             return [self.value() for _ in range(r.randint(0, 4))]
         if r.random() < 0.1:
             return {r.choice([k for k in KEYS if not isinstance(k, Raw)]): self.value()}
-        return r.choice(VALUES)
+        return copy.deepcopy(r.choice(VALUES))  # cases change what they hold
 
     def near(self, value):
         """A value of the same kind, which looks right."""
@@ -106,7 +107,7 @@ class Odd:
         kinds = [v for v in VALUES if type(v) is type(value)]
         if isinstance(value, int | float) and type(value) is not bool and abs(value) < 1e100:
             kinds += [value * 10 ** r.randint(1, 15), -value, value / 3, float(value), value + 1]
-        return r.choice(kinds or VALUES)
+        return copy.deepcopy(r.choice(kinds or VALUES))
 
     def changed_value(self, tree):
         place, key = self.random.choice(list(places(tree)))

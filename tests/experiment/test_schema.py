@@ -93,7 +93,8 @@ def test_every_plain_default_is_of_its_kind(algorithm):
     plain = {
         name: value
         for name, value in defaults.items()
-        if name in model.model_fields and type(value) in (bool, int, float, str, list, type(None))
+        if name in model.model_fields.keys() - {"env"}
+        and type(value) in (bool, int, float, str, list, type(None))
     }
     assert len(plain) > 100
     model.model_validate(plain)
