@@ -263,7 +263,7 @@ def test_more_games_than_processes_are_refused_aloud(battles, capfd):
 
 
 def test_games_that_do_not_fit_in_memory_are_refused(battles, monkeypatch):
-    monkeypatch.setattr(sc2.memory, "available", lambda: 1000)
+    monkeypatch.setattr(sc2.machine, "available_memory", lambda: 1000)
     teams = battles(2)
     with pytest.raises(EngineFailed, match=r"2 games .* num_envs_per_env_runner: 1,"):
         teams.reset()

@@ -199,7 +199,7 @@ def test_single_game_is_the_same_battle():
     ("config", "says"),
     [
         ({"map_name": "MMM", "engine": "smax"}, ["MMM", "medivac", "engine: sc2"]),
-        ({"map_name": "MMM"}, ["medivac", "Which cannot be played here: ", "pysc2"]),
+        ({"map_name": "MMM"}, ["medivac", "That cannot be played here: ", "pysc2"]),
         ({"map_name": "9q_vs_3m"}, ["'q'", "m marine"]),
         ({"map_name": "300m_vs_300m"}, ["300m is too large", "1.9 GB", "the limit is 1.0 GB"]),
         ({"map_name": "6s9z_vs_6s10z", "engine": "sc2"}, ["'6s9z_vs_6s10z'", "engine: smax"]),
@@ -217,7 +217,7 @@ def test_refuses(config, says):
 
 
 def test_games_that_do_not_fit_in_memory_are_refused(monkeypatch):
-    monkeypatch.setattr(smax.memory, "available", lambda: 10_000_000)
+    monkeypatch.setattr(smax.machine, "available_memory", lambda: 10_000_000)
     with pytest.raises(ValueError, match=r"32 games of 27m_vs_30m take 0\.\d GB and 0\.0 GB are"):
         SMAXTeams(Armies.read("27m_vs_30m"), 32)
 
