@@ -119,7 +119,7 @@ def not_finite(episode: TeamEpisode) -> str | None:
     """Where an episode holds NaN or infinity first, in words; None if nowhere."""
     for name in ("rewards", "observations", "state"):
         array = getattr(episode, name)
-        bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
+        bad = ~np.isfinite(array).all(tuple(range(1, array.ndim)))
         if bad.any():
             return f"in its {name} at step {int(bad.argmax())} of a game"
     return None

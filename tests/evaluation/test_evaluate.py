@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--set", "lr=3"), "--set lr: only env_config.KEY=VALUE can be set."),
+        (("--set", "lr=3"), "--set lr: only env_config.KEY=VALUE can be set"),
         (("--set", "env_config.agents=3"), "trained with 2 agents, observations of length 3, 4 "
          "actions; the environment scripted_battle"),
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
