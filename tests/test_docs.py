@@ -61,12 +61,12 @@ def test_it_keeps_the_contract(own_folder):
 
 def test_a_fault_is_found_before_ray_starts(own_folder):
     (own_folder / "my_env.py").write_text(blocks("python")[0].replace("float(met))", "None)"))
-    with pytest.raises(BadInput, match=r"Meeting is no team.*\n.*'left' got the reward None"):
+    with pytest.raises(BadInput, match=r"Meeting is not a team.*\n.*'left' got the reward None"):
         check(read(own_folder / "meeting.yaml")[0])
 
 
 def test_in_python(own_folder):
-    [line] = re.findall(r"In Python the class itself does: `(.*)`", OWN_ENV)
+    [line] = re.findall(r"In Python, pass the class itself: `(.*)`", OWN_ENV)
     config = eval(line, {"QMIXConfig": QMIXConfig, "Meeting": load_attribute("my_env:Meeting")})
     assert make_teams(config.env, config.env_config, 1).spec.observation_size == 7
 
