@@ -146,8 +146,10 @@ def signature(what):
     if not callable(found):
         return type(found).__name__
     parameters = inspect.signature(found).parameters.values()
-    # Names and kinds: annotations and defaults may change without harm.
-    return ", ".join(str(p.replace(annotation=p.empty, default=p.empty)) for p in parameters)
+    # Names and kinds: annotations and defaults may change without harm. Ray adds an argument of its
+    # own to methods of actors.
+    plain = [p.replace(annotation=p.empty, default=p.empty) for p in parameters]
+    return ", ".join(str(p) for p in plain if p.name != "_ray_trace_ctx")
 
 
 if __name__ == "__main__":
