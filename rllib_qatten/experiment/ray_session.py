@@ -67,7 +67,7 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
             options |= {"address": "local", "include_dashboard": False}
             options["num_cpus"] = _cpus(cpus)
         stack.callback(ray.shutdown)
-        _start(options)
+        _start(options, request)
         request.listen()
         silence()
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
@@ -88,7 +88,7 @@ def _cpus(need: float) -> int:
     return math.ceil(max(have, need))
 
 
-def _start(options: dict[str, Any]) -> None:
+def _start(options: dict[str, Any], request: StopRequest) -> None:
     """Starts or joins Ray.
 
     Raises:
@@ -98,8 +98,9 @@ def _start(options: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
         ray.init(**options)
-    except SystemExit:  # what Ray turns a SIGTERM into
-        signal.raise_signal(signal.SIGINT)
+    except SystemExit:  # what Ray, while it starts, turns a SIGTERM into
+        request.listen()
+        signal.raise_signal(signal.SIGTERM)
     except Exception as error:  # anything, down to bare `Exception`
         why = _first_line(error.__cause__ or error)
         if cluster_address():
