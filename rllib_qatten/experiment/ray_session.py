@@ -67,7 +67,9 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
             options |= {"address": "local", "include_dashboard": False}
             options["num_cpus"] = _cpus(cpus)
         stack.callback(ray.shutdown)
-        _start(options, request)
+        # Cut short, it would leave processes behind that nobody knows of.
+        with request.deferring():
+            _start(options, request)
         request.listen()
         silence()
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
@@ -98,7 +100,7 @@ def _start(options: dict[str, Any], request: StopRequest) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
         ray.init(**options)
-    except SystemExit:  # what Ray, while it starts, turns a SIGTERM into
+    except SystemExit:  # what Ray, once it is up, turns a SIGTERM into
         request.listen()
         signal.raise_signal(signal.SIGTERM)
     except Exception as error:  # anything, down to bare `Exception`

@@ -83,13 +83,27 @@ class StopRequest:
         finally:
             self._hear = self._interrupt
 
+    @contextlib.contextmanager
+    def deferring(self) -> Iterator[None]:
+        """A context that is not interrupted; a signal meanwhile interrupts at its end."""
+        self._hear = self._defer
+        try:
+            yield
+        finally:
+            self._hear = self._interrupt
+        if self.signum is not None:
+            raise KeyboardInterrupt
+
     def ignore(self) -> None:
         """Ignores signals from here on: everything is ending anyway."""
         self._hear = lambda signum: None
 
-    def _interrupt(self, signum: int) -> None:
+    def _defer(self, signum: int) -> None:
         self.signum = self.signum or signum
         drop_dead_outputs()
+
+    def _interrupt(self, signum: int) -> None:
+        self._defer(signum)
         raise KeyboardInterrupt
 
     def _note(self, signum: int) -> None:
