@@ -65,8 +65,8 @@ def start(folder, experiment, *words):
 
 
 def none_is_left(session):
-    """Whether a session's processes have ended; those of a killed Ray take a moment."""
-    for _ in range(100):
+    """Whether a session's processes have ended; those of a killed Ray take up to a minute."""
+    for _ in range(300):
         command = ["ps", "-s", str(session), "-o", "stat="]
         states = subprocess.run(command, capture_output=True, text=True).stdout.split()
         if all(state.startswith("Z") for state in states):  # ended, but nobody asked
