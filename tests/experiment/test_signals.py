@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pty
-import random
 import re
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from ray.tune.experiment import Trial
 
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
-from tests.checkpoints.resuming import numbers
 from tests.experiment.test_sweeps import none_is_left
 
 GAME = {
@@ -220,42 +218,6 @@ def trained(folder, experiment, *words):
         assert run.end() == 0, run.errors
         assert "Traceback" not in run.errors
         return run.rows
-
-
-def same(rows, others):
-    """Whether two runs have the same numbers in every iteration, but for the clock."""
-    last = {row["training_iteration"]: numbers(row) for row in rows}
-    return last == {row["training_iteration"]: numbers(row) for row in others}
-
-
-def stopped_at_random(folder, experiment, times, seconds, signum=signal.SIGTERM):
-    """Stops and restores a run some times, at random moments; then lets it end."""
-    codes = []
-    for _ in range(times):
-        words = ["--restore"] if list(folder.glob("out/game/experiment_state-*.json")) else []
-        with Run(folder, experiment, *words) as run:
-            # After it took the signal over from Python, whose default is death without a word.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                run.process.wait(random.uniform(2, seconds))
-            run.process.send_signal(signum)
-            codes.append(run.end(90))
-            assert codes[-1] in (0, 128 + signum, -signum), run.errors
-            assert "Traceback" not in run.errors
-    words = ["--restore"] if list(folder.glob("out/game/experiment_state-*.json")) else []
-    return codes, trained(folder, experiment, *words)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_stopped_at_random_times_all_ends_as_if_never_stopped(tmp_path):
-    experiment = changed(updates_per_episode=1.0)
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    straight.mkdir()
-    broken.mkdir()
-    wanted = trained(straight, experiment)
-    codes, found = stopped_at_random(broken, experiment, 6, 25)
-    assert same(found, wanted)
-    assert 143 in codes
 
 
 @pytest.mark.slow
