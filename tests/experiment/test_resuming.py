@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from rllib_qatten import QMIXConfig
+from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
@@ -76,6 +77,7 @@ def test_an_algorithm_of_a_users_own_is_named_by_its_module(plan, tmp_path, monk
         "from rllib_qatten import QMIX\n\n\nclass Mine(QMIX):\n    pass\n\n\nOTHER = print\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(ALGORITHMS, "_registered", dict(ALGORITHMS._registered))  # undone after
     made = plan(run="own_algorithm:Mine")
     assert made.trainable.__name__ == "Mine"
     assert made.metric == "evaluation/env_runners/episode_return_mean"
