@@ -14,7 +14,6 @@ from ray import cloudpickle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import keys
@@ -48,7 +47,7 @@ class Progress(Callback):
         """Prints nothing before the first result.
 
         Args:
-            stopping: The stop criteria, and whether the user wants to stop.
+            stopping: The stop criteria.
             num_trials: If more than one, each line begins with its trial.
         """
         self.trials: list[Trial] = []
@@ -64,14 +63,6 @@ class Progress(Callback):
         """Keeps the trials, the only record of a run that is cut short."""
         self.trials = trials
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """See base class; between events the run may be ended."""
-        self._stopping.look(trials)
-
-    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """See base class; a sweep that is stopping waits for these."""
-        self._stopping.saved(trial)
-
     def get_state(self) -> dict[str, Any]:
         """What a restored sweep needs for its summary."""
         return {"evaluations": self._evaluations}
@@ -83,9 +74,7 @@ class Progress(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any
     ) -> None:
-        """Prints the line; asks for a checkpoint if this result is the last one."""
-        if self._stopping.requested:
-            result[SHOULD_CHECKPOINT] = True
+        """Prints the line."""
         flat: Result = flatten_dict(result)
         self._first.setdefault(trial.trial_id, flat)
         self._add_times(flat, self._previous.get(trial.trial_id), self._first[trial.trial_id])
