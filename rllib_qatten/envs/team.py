@@ -197,6 +197,8 @@ class TeamVector(ABC):
         spec: The team's sizes and names.
         num_games: G.
         game_restarts: Faults so far after which a game's process was restarted.
+        asked_by_all: Games that each env runner of a run asks for, this one and those of its
+            evaluation included; empty if the vector plays on its own.
         drawable: Whether `battle` gives the units' positions.
         replay_ending: File suffix of what `save_replay` returns, such as ".SC2Replay"; None if
             the engine saves none.
@@ -210,6 +212,7 @@ class TeamVector(ABC):
     spec: TeamSpec
     num_games: int
     game_restarts: int = field(default=0, init=False)
+    asked_by_all: Sequence[int] = field(default=(), init=False)
     #: Whether a remote env runner should keep to one core (an engine with its own threads).
     one_core: bool = field(default=False, init=False)
     before_resets: Callable[[TeamStep], None] | None = field(default=None, init=False)
