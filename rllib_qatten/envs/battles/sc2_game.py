@@ -36,6 +36,8 @@ LAST_WORDS = 2000
 SUBREAPER = 36
 #: Where games listen: below the ports that systems give out unasked, above those of Ray's workers.
 PORTS = range(20_000, 32_768)
+#: The Medivac's type bit; Medivacs heal with the actions that attack, counted over their own team.
+MEDIVAC = 2
 #: A wrong setting, not a fault of a game: so fails a program that it makes no sense to.
 MISTAKES = (LookupError, TypeError, AttributeError, NameError, ValueError, AssertionError)
 
@@ -154,6 +156,7 @@ class Game:
         if self._inner.obs_instead_of_state:
             info["state_shape"] = info["n_agents"] * info["obs_shape"]
             info["agent_features"] = None
+        info["entities"] = self._entities(info["obs_shape"])
         from pysc2 import run_configs
         from pysc2.run_configs.lib import VERSIONS
 
@@ -161,6 +164,38 @@ class Game:
         names = [v.game_version for v in VERSIONS.values() if v.build_version == build]
         info["game"] = " ".join(["StarCraft II", *names[-1:], f"build {build}"])
         return info
+
+    def _entities(self, size: int) -> dict[str, Any] | None:
+        """How an observation is made of units, in the words of the team contract.
+
+        None where SMAC does not say, or a team sees no units.
+        """
+        env = self._inner
+        if not hasattr(env, "get_obs_move_feats_size") or not getattr(env, "obs_starcraft", True):
+            return None
+        moves, first = env.get_obs_move_feats_size(), env.n_actions_no_attack
+        (enemies, of_enemy), (allies, of_ally) = (
+            env.get_obs_enemy_feats_size(),
+            env.get_obs_ally_feats_size(),
+        )
+        start = moves + enemies * of_enemy
+        own = start + allies * of_ally
+        parts: dict[str, Any] = {
+            "own": ((0, moves), (own, size)),
+            "enemies": {"start": moves, "count": enemies, "size": of_enemy},
+            "teammates": {"start": start, "count": allies, "size": of_ally},
+            "attacks": first,
+        }
+        if env.obs_last_action:  # at the end of a row; the attacks in it name enemies by number
+            parts["teammates"]["skip"] = (of_ally - (env.n_actions - first), of_ally)
+        if env.map_type in ("MMM", "terran_gen"):
+            place = own + env.obs_own_health * (1 + env.shield_bits_ally) + MEDIVAC
+            # SMACv2's own features before the type bits.
+            place += sum(getattr(env, name, False) for name in ("stochastic_attack",
+                         "stochastic_health"))  # fmt: skip
+            place += 2 * sum(getattr(env, name, False) for name in ("obs_own_pos", "conic_fov"))
+            parts |= {"helps": first, "helper": place}
+        return parts
 
     def reset(self) -> Answer:
         """Begins the next battle; the first time, launches the game."""
