@@ -87,6 +87,12 @@ class Entities(BaseModel):
         """How many numbers the own parts have."""
         return sum(stop - start for start, stop in self.own)
 
+    @property
+    def observation_size(self) -> int:
+        """How many numbers all parts have."""
+        rows = (self.teammates, self.enemies)
+        return self.own_size + sum(part.stop - part.start for part in rows)
+
     def faults(self, observation_size: int, n_agents: int, n_actions: int) -> Iterator[str]:
         """What does not fit a team's sizes O, N and A."""
         rows = {"teammates": self.teammates, "enemies": self.enemies}

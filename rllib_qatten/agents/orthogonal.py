@@ -10,8 +10,8 @@ from rllib_qatten.agents.base import Agent
 def orthogonal_init_(agent: Agent) -> None:
     """Makes weights orthogonal and biases zero, in place (Saxe et al. 2014).
 
-    Layers before a ReLU get the gain sqrt(2), the last ones 1; in a GRU, each gate's two matrices are
-    orthogonal on their own.
+    Layers before a ReLU get the gain sqrt(2), the last ones 1; in a GRU, each gate's two matrices
+    are orthogonal on their own.
     """
     for layer in agent.modules():
         if isinstance(layer, nn.Linear):

@@ -58,7 +58,7 @@ def check_entities(kind: str, entities: Any) -> None:
     if AGENTS[one_of(kind, AGENTS, "agent")].needs_entities and entities is None:
         raise ValueError(
             f"agent: {kind} sees units as a set, and this env does not say which part of an "
-            "observation is whose: give it an attribute entities (see \"Your own environment\" in "
+            'observation is whose: give it an attribute entities (see "Your own environment" in '
             "the docs), or use agent: recurrent."
         )
 

@@ -1,8 +1,8 @@
 """A small network over the rows of seen units: sums per agent, and values per unit.
 
-Of a row x it makes u = relu(W x + b). Most rows are zeros, of units dead or out of sight, and get no
-u. Rows are processed in blocks whose u stays in the processor's cache and is computed again for the
-gradient, since reading it back from memory would take longer.
+Of a row x it makes u = relu(W x + b). Many rows are zeros, of units dead or out of sight, and are
+skipped. Rows are processed in blocks whose u stays in the processor's cache and is computed again
+for the gradient, since reading it back from memory would take longer.
 
 Letters: M agents in all entries, R rows of an agent, K seen rows of all agents, F numbers in a row,
 e width of u.
@@ -125,9 +125,7 @@ class _Summed(torch.autograd.Function):
         weight, bias = ctx.saved_tensors
         to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         for _, rows, u in _embedded(units, weight, bias):
-            mine = torch.ops.aten.threshold_backward(
-                grad.index_select(0, units.owners[rows]), u, 0
-            )
+            mine = torch.ops.aten.threshold_backward(grad.index_select(0, units.owners[rows]), u, 0)
             to_weight.addmm_(mine.T, units.rows[rows])
             to_bias += mine.sum(0)
         return None, to_weight, to_bias
