@@ -20,7 +20,7 @@ class Agent(nn.Module, ABC):
     Attributes:
         input_size: I.
         hidden_size: h.
-        head: The layer that makes utilities, in a subclass that has only one such layer.
+        head: The layer behind hidden states.
         agent_id: Whether inputs hold the agent's id.
         needs_entities: Whether it must know how observations are made of units.
         precision: The dtype of `hidden_states`' matrix products, torch.float32 or torch.bfloat16.
@@ -62,11 +62,6 @@ class Agent(nn.Module, ABC):
         """Utilities [..., N, A] of hidden states [..., N, h] after inputs [..., N, I]."""
         utilities: Tensor = self.head(hidden)
         return utilities
-
-    @property
-    def output_layers(self) -> tuple[nn.Module, ...]:
-        """The layers behind the last ReLU or GRU."""
-        return (self.head,)
 
     def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.

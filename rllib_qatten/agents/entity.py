@@ -12,12 +12,12 @@ from rllib_qatten.agents.base import Agent, normalized
 from rllib_qatten.agents.entities import Entities
 from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.packed_gru import packed_gru
-from rllib_qatten.agents.unit_network import UnitNetwork, Units
+from rllib_qatten.agents.unit_network import UnitNetwork, Units, read_units
 from rllib_qatten.fast_linear import Linear
 
 
 class Seen(NamedTuple):
-    """What the inputs say: `own` [..., own numbers], units, and `helping` [..., 1] or None."""
+    """What inputs [..., I] say: about the agent itself, its units, and whether it helps."""
 
     own: Tensor
     teammates: Units
@@ -28,12 +28,12 @@ class Seen(NamedTuple):
 class EntityAgent(Agent):
     """Sums over units, GRU, a value of each unit: permuting units permutes these values alone.
 
-    A teammate's row x becomes u = relu(W x + b), an enemy's likewise by another W. The encoder adds
-    a linear map of the sums of all u to one of the agent's own part; ReLU and GRU follow. The head
-    values actions that concern nobody. One that concerns a unit is worth <q, u> + v, where q and v
-    are linear in the hidden state: the weights of that action are made of the unit, as in the
-    hyper policy network of Hao et al. (ICLR 2023), out of the u that is summed for the encoder, as
-    in deep sets (Zaheer et al. 2017).
+    A teammate's row x becomes u = relu(W x + b), an enemy's likewise by another W. The encoder sees
+    the agent's own part, the sum of all teammates' u, and that of all enemies' u. An action that
+    concerns nobody is valued by a linear head, as usual; one that concerns a unit is worth
+    <q, u> + v, where q and v are linear in the hidden state. So that action's weights are made of
+    the unit, as in the hyper policy network of Hao et al. (ICLR 2023), but out of the u that is summed
+    for the encoder, as in deep sets (Zaheer et al. 2017).
 
     The agent's last action is told in the row of the unit that it concerned. Inputs hold no ids of
     agents, so no weight depends on how many units there are.
@@ -79,19 +79,14 @@ class EntityAgent(Agent):
         self._entities, self._told = entities, told
         self.actions = EntityActions(entities, n_actions, places)
         n_plain = len(self.actions.plain)
-        self.own = Linear(entities.own_size + told * n_plain, hidden_size)
-        self.teammates = UnitNetwork(entities.teammates, helps, told and helps, hidden_size)
-        self.enemies = UnitNetwork(entities.enemies, attacks, told and attacks, hidden_size)
-        self.merge = Linear(2 * hidden_size, hidden_size, bias=False)
+        self.teammates = UnitNetwork(entities.teammates.used + (told and helps), hidden_size)
+        self.enemies = UnitNetwork(entities.enemies.used + (told and attacks), hidden_size)
+        self.encoder = Linear(entities.own_size + told * n_plain + 2 * hidden_size, hidden_size)
         self.encoder_norm = normalized(layer_norm, hidden_size)
         self.gru = nn.GRUCell(hidden_size, hidden_size)
-        self.head = Linear(hidden_size, n_plain + attacks + helps)
-
-    @property
-    def output_layers(self) -> tuple[nn.Module, ...]:
-        """See base class."""
-        queries = (self.teammates.query, self.enemies.query)
-        return (self.head, *(query for query in queries if query is not None))
+        # For each way to concern a unit a query and the part of its value that no unit changes.
+        self._kinds = attacks + helps
+        self.head = Linear(hidden_size, self._kinds * (hidden_size + 1) + n_plain)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
@@ -127,15 +122,17 @@ class EntityAgent(Agent):
             helped, attacked = self.actions.chosen(last_action, helping)
         return Seen(
             torch.cat(own, -1),
-            self.teammates.read(inputs, helped),
-            self.enemies.read(inputs, attacked),
+            read_units(inputs, entities.teammates, helped),
+            read_units(inputs, entities.enemies, attacked),
             helping,
         )
 
     def _encode(self, seen: Seen) -> Tensor:
-        sums = [self.teammates.summed(seen.teammates), self.enemies.summed(seen.enemies)]
-        together = torch.cat(sums, -1).view(*seen.own.shape[:-1], -1)
-        return torch.relu(self.encoder_norm(self.own(seen.own) + self.merge(together)))
+        own, leading = seen.own, seen.own.shape[:-1]
+        teammates = self.teammates.summed(seen.teammates).view(*leading, -1)
+        enemies = self.enemies.summed(seen.enemies).view(*leading, -1)
+        encoded = self.encoder(torch.cat([own, teammates, enemies], -1))
+        return torch.relu(self.encoder_norm(encoded))
 
     def _unrolled(self, seen: Seen, batch_sizes: list[int]) -> Tensor:
         encoded, gru = self._encode(seen), self.gru
@@ -148,9 +145,13 @@ class EntityAgent(Agent):
 
     def _values(self, hidden: Tensor, seen: Seen) -> Tensor:
         """Utilities [..., N, A] of hidden states [..., N, h]."""
-        return self.actions.in_order(
-            self.head(hidden),
-            self.teammates.valued(hidden, seen.teammates),
-            self.enemies.valued(hidden, seen.enemies),
-            seen.helping,
-        )
+        entities, h = self._entities, self.hidden_size
+        heads: Tensor = self.head(hidden)
+        attack = help_ = None
+        if entities.attacks is not None:
+            attack = self.enemies.valued(heads[..., :h], seen.enemies)
+        if entities.helps is not None:
+            query = heads[..., (self._kinds - 1) * h : self._kinds * h]
+            help_ = self.teammates.valued(query, seen.teammates)
+        values = heads[..., self._kinds * h :]
+        return self.actions.in_order(values, help_, attack, seen.helping)

@@ -2,72 +2,58 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rllib_qatten.agents.entities import Rows
 from rllib_qatten.agents.seen_rows import SeenRows, seen, summed, valued
 from rllib_qatten.fast_linear import Linear
 
-#: Units of some inputs: their seen rows, or u [..., R, h] of all rows.
+#: Rows of units: of those that are seen, or [..., R, F + 1] of all, of which the last number tells
+#: whether the unit is seen.
 Units = SeenRows | Tensor
 
 
-class UnitNetwork(nn.Module):
+def read_units(inputs: Tensor, part: Rows, chosen: Tensor | None) -> Units:
+    """The units' rows in inputs [..., I].
+
+    On a CPU only the rows of seen units are read, see `seen_rows`; elsewhere, in exported graphs,
+    and if inputs need a gradient, all of them.
+
+    Args:
+        inputs: [..., I].
+        part: Where the rows are.
+        chosen: [..., R] what a row is told about the last action, if anything.
+    """
+    rows = inputs[..., part.start : part.stop].reshape(*inputs.shape[:-1], part.count, part.size)
+    plain = inputs.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    if plain and not inputs.requires_grad and not torch.compiler.is_compiling():
+        return seen(rows.flatten(0, -3), part.skip, chosen)
+    there = (rows != 0).any(-1, keepdim=True).to(rows.dtype)
+    parts = [rows] if part.skip is None else [rows[..., : part.skip[0]], rows[..., part.skip[1] :]]
+    if chosen is not None:
+        parts.append(chosen.unsqueeze(-1))
+    return torch.cat([*parts, there], -1)
+
+
+class UnitNetwork(Linear):
     """From a unit's row x to u = relu(W x + b), which is summed, and compared with a query.
 
-    There are two ways to the same numbers. On a CPU only the rows of seen units are processed, see
-    `seen_rows`; elsewhere, and in exported graphs, all rows, and what is not seen is set to zero.
-
-    Letters as in `Agent`; R rows.
-
-    Attributes:
-        embed: From a row to u [h].
-        query: From a hidden state to the query [h]; None if no action concerns these units.
+    Letters as in `Agent`; R rows of F numbers.
     """
 
-    def __init__(self, part: Rows, concerned: bool, chosen: bool, hidden_size: int) -> None:
-        """Builds the layers.
-
-        Args:
-            part: Where the rows are.
-            concerned: Whether there are actions that concern these units.
-            chosen: Whether a row tells whether the agent's last action concerned its unit.
-            hidden_size: h.
-        """
-        super().__init__()
-        self._part = part
-        self.embed = Linear(part.used + chosen, hidden_size)
-        self.query = Linear(hidden_size, hidden_size) if concerned else None
-
-    def read(self, inputs: Tensor, chosen: Tensor | None) -> Units:
-        """The units of inputs [..., I]; `chosen` [..., R] tells whom the last action concerned."""
-        part, skip = self._part, self._part.skip
-        shape = (*inputs.shape[:-1], part.count, part.size)
-        rows = inputs[..., part.start : part.stop].reshape(shape)
-        general = inputs.device.type != "cpu" or torch.is_autocast_enabled("cpu")
-        if not general and not torch.compiler.is_compiling():
-            return seen(rows.flatten(0, -3), skip, chosen)
-        there = (rows != 0).any(-1, keepdim=True).to(rows.dtype)
-        parts = [rows] if skip is None else [rows[..., : skip[0]], rows[..., skip[1] :]]
-        if chosen is not None:
-            parts.append(chosen.unsqueeze(-1))
-        return cast(Tensor, torch.relu(self.embed(torch.cat(parts, -1))) * there)
-
     def summed(self, units: Units) -> Tensor:
-        """The sums of u, [..., h], or [M, h] over all agents in a row."""
+        """The sums of u over all units [..., h], or [M, h] with all agents in a row."""
         if isinstance(units, SeenRows):
-            return summed(units, self.embed.weight, self.embed.bias)
-        return units.sum(-2)
+            return summed(units, self.weight, self.bias)
+        return self._embedded(units).sum(-2)
 
-    def valued(self, hidden: Tensor, units: Units) -> Tensor | None:
-        """The products of u and query [..., R], 0 where no unit is seen; None without a query."""
-        if self.query is None:
-            return None
-        query: Tensor = self.query(hidden)
+    def valued(self, query: Tensor, units: Units) -> Tensor:
+        """The products [..., R] of u and query [..., h]; 0 where no unit is seen."""
         if isinstance(units, SeenRows):
-            of_units = valued(units, query.flatten(0, -2), self.embed.weight, self.embed.bias)
-            return of_units.view(*hidden.shape[:-1], -1)
-        return (units * query.unsqueeze(-2)).sum(-1)
+            products = valued(units, query.flatten(0, -2), self.weight, self.bias)
+            return products.view(*query.shape[:-1], -1)
+        return (self._embedded(units) * query.unsqueeze(-2)).sum(-1)
+
+    def _embedded(self, rows: Tensor) -> Tensor:
+        return torch.relu(self(rows[..., :-1])) * rows[..., -1:]

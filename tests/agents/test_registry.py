@@ -80,7 +80,7 @@ def of_units(network, inputs, sizes, i):
 
     def unit(layer, row, chosen):
         x = torch.cat([row, chosen[None]])
-        return (layer.embed.weight @ x + layer.embed.bias).clamp(min=0) * bool(row.any())
+        return (layer.weight @ x + layer.bias).clamp(min=0) * bool(row.any())
 
     team = [k for k in range(N) if k != i]
     encoded, units = [], []
@@ -95,19 +95,19 @@ def of_units(network, inputs, sizes, i):
             for j in range(3)
         ]
         units.append((helps, of_team, of_enemies))
-        sums = torch.cat([sum(of_team.values()), sum(of_enemies)])
         own = torch.stack([x[6], x[13], *last[:3]])
-        z = network.own.weight @ own + network.own.bias + network.merge.weight @ sums
+        z = torch.cat([own, sum(of_team.values()), sum(of_enemies)])
+        z = network.encoder.weight @ z + network.encoder.bias
         encoded.append(network.encoder_norm(z).clamp(min=0))
     hidden = packed_gru_steps(torch.stack(encoded), sizes, tuple(network.gru.parameters()))
     utilities = []
     for h, (helps, of_team, of_enemies) in zip(hidden, units, strict=True):
-        *plain, attack, help_ = network.head.weight @ h + network.head.bias
+        heads = network.head.weight @ h + network.head.bias
+        ask_enemy, ask_team, (*plain, attack, help_) = heads.split([HIDDEN, HIDDEN, 5])
         if helps:
-            q = network.teammates.query.weight @ h + network.teammates.query.bias
-            values = [q @ of_team[k] + help_ if k != i else help_ for k in range(N)]
+            values = [ask_team @ of_team[k] + help_ if k != i else help_ for k in range(N)]
         else:
-            q = network.enemies.query.weight @ h + network.enemies.query.bias
+            q = ask_enemy
             values = [*(q @ u + attack for u in of_enemies), attack]
         utilities.append(torch.stack([*plain, *values]))
     return torch.stack(utilities)
@@ -287,15 +287,13 @@ def test_groups(sharing):
 def test_orthogonal_init(kind, sharing):
     agent = make(kind, sharing, orthogonal_init=True)
     for network in networks_of(agent):
-        # The last layers and the gates have the gain 1.
-        last = ("head", "query", "gru")
         for name, parameter in network.named_parameters():
             if "bias" in name:
                 assert not parameter.any()
                 continue
             for weight in parameter.chunk(3) if "gru" in name else [parameter]:
                 short = weight if weight.shape[0] <= weight.shape[1] else weight.mT
-                gain = 1.0 if any(part in name for part in last) else 2.0
+                gain = 1.0 if "head" in name or "gru" in name else 2.0  # the rest is before a ReLU
                 expected = gain * torch.eye(len(short), dtype=torch.float64)
                 torch.testing.assert_close(short @ short.mT, expected, atol=1e-6, rtol=0)
     plain = next(networks_of(make(kind, sharing))[0].parameters())
