@@ -32,8 +32,8 @@ class EntityAgent(Agent):
     the agent's own part, the sum of all teammates' u, and that of all enemies' u. An action that
     concerns nobody is valued by a linear head, as usual; one that concerns a unit is worth
     <q, u> + v, where q and v are linear in the hidden state. So that action's weights are made of
-    the unit, as in the hyper policy network of Hao et al. (ICLR 2023), but out of the u that is summed
-    for the encoder, as in deep sets (Zaheer et al. 2017).
+    the unit, as in the hyper policy network of Hao et al. (ICLR 2023), but out of the u that is
+    summed for the encoder, as in deep sets (Zaheer et al. 2017).
 
     The agent's last action is told in the row of the unit that it concerned. Inputs hold no ids of
     agents, so no weight depends on how many units there are.

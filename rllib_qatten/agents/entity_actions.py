@@ -115,7 +115,7 @@ def _orders(entities: Entities, n_actions: int) -> tuple[list[int], list[int], l
         attacked = range(entities.attacks, entities.attacks + entities.enemies.count)
     if entities.helps is not None:
         helped = range(entities.helps, entities.helps + entities.teammates.count + 1)
-    plain = [a for a in range(n_actions) if a not in attacked and a not in helped]
+    plain = entities.plain_actions(n_actions)
     of_enemies = {a: len(plain) + j for j, a in enumerate(attacked)}
     of_team = {a: len(plain) + len(attacked) + k for k, a in enumerate(helped)}
     nobody = {a: place for place, a in enumerate(plain)}

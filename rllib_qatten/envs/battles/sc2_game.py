@@ -36,8 +36,22 @@ LAST_WORDS = 2000
 SUBREAPER = 36
 #: Where games listen: below the ports that systems give out unasked, above those of Ray's workers.
 PORTS = range(20_000, 32_768)
-#: The Medivac's type bit; Medivacs heal with the actions that attack, counted over their own team.
-MEDIVAC = 2
+#: What decides how an observation is made: attributes of SMAC's env, the last ones only SMACv2's.
+ROW_SETTINGS = (
+    "map_type",
+    "n_actions_no_attack",
+    "obs_all_health",
+    "obs_own_health",
+    "obs_last_action",
+    "obs_timestep_number",
+    "shield_bits_ally",
+    "shield_bits_enemy",
+    "unit_type_bits",
+    "stochastic_attack",
+    "stochastic_health",
+    "obs_own_pos",
+    "conic_fov",
+)
 #: A wrong setting, not a fault of a game: so fails a program that it makes no sense to.
 MISTAKES = (LookupError, TypeError, AttributeError, NameError, ValueError, AssertionError)
 
@@ -156,7 +170,7 @@ class Game:
         if self._inner.obs_instead_of_state:
             info["state_shape"] = info["n_agents"] * info["obs_shape"]
             info["agent_features"] = None
-        info["entities"] = self._entities(info["obs_shape"])
+        info["rows"] = self._rows()
         from pysc2 import run_configs
         from pysc2.run_configs.lib import VERSIONS
 
@@ -165,37 +179,16 @@ class Game:
         info["game"] = " ".join(["StarCraft II", *names[-1:], f"build {build}"])
         return info
 
-    def _entities(self, size: int) -> dict[str, Any] | None:
-        """How an observation is made of units, in the words of the team contract.
-
-        None where SMAC does not say, or a team sees no units.
-        """
+    def _rows(self) -> dict[str, Any] | None:
+        """What observations are made of; None where SMAC does not say, or a team sees no units."""
         env = self._inner
         if not hasattr(env, "get_obs_move_feats_size") or not getattr(env, "obs_starcraft", True):
             return None
-        moves, first = env.get_obs_move_feats_size(), env.n_actions_no_attack
-        (enemies, of_enemy), (allies, of_ally) = (
-            env.get_obs_enemy_feats_size(),
-            env.get_obs_ally_feats_size(),
-        )
-        start = moves + enemies * of_enemy
-        own = start + allies * of_ally
-        parts: dict[str, Any] = {
-            "own": ((0, moves), (own, size)),
-            "enemies": {"start": moves, "count": enemies, "size": of_enemy},
-            "teammates": {"start": start, "count": allies, "size": of_ally},
-            "attacks": first,
+        return {name: getattr(env, name, False) for name in ROW_SETTINGS} | {
+            "moves": env.get_obs_move_feats_size(),
+            "enemies": env.get_obs_enemy_feats_size(),
+            "allies": env.get_obs_ally_feats_size(),
         }
-        if env.obs_last_action:  # at the end of a row; the attacks in it name enemies by number
-            parts["teammates"]["skip"] = (of_ally - (env.n_actions - first), of_ally)
-        if env.map_type in ("MMM", "terran_gen"):
-            place = own + env.obs_own_health * (1 + env.shield_bits_ally) + MEDIVAC
-            # SMACv2's own features before the type bits.
-            place += sum(getattr(env, name, False) for name in ("stochastic_attack",
-                         "stochastic_health"))  # fmt: skip
-            place += 2 * sum(getattr(env, name, False) for name in ("obs_own_pos", "conic_fov"))
-            parts |= {"helps": first, "helper": place}
-        return parts
 
     def reset(self) -> Answer:
         """Begins the next battle; the first time, launches the game."""

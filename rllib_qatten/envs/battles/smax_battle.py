@@ -6,6 +6,8 @@ that alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rllib_qatten.agents.entities import Entities, Rows
@@ -27,11 +29,23 @@ FIRST_ATTACK = 5
 
 def unit_rows(allies: int, enemies: int) -> Entities:
     """How an observation is made: rows of teammates, rows of enemies, the agent itself."""
-    skip = (LAST_ATTACK, LAST_ATTACK + 1)
-    teammates = Rows(start=0, count=allies - 1, size=OBSERVED, skip=skip)
-    others = Rows(start=teammates.stop, count=enemies, size=OBSERVED, skip=skip)
-    own = (others.stop, others.stop + UNIT_FEATURES)
-    return Entities(own=(own,), teammates=teammates, enemies=others, attacks=FIRST_ATTACK)
+    layout: dict[str, Any] = {
+        "size": OBSERVED,
+        "skip": (LAST_ATTACK, LAST_ATTACK + 1),
+        "features": (
+            *("health", "x", "y", "last move x", "last move y", "last attack", "cooldown"),
+            *UNITS,
+        ),
+    }
+    teammates = Rows(start=0, count=allies - 1, **layout)
+    others = Rows(start=teammates.stop, count=enemies, **layout)
+    return Entities(
+        own=((others.stop, others.stop + UNIT_FEATURES),),
+        own_features=("health", "map x", "map y", "cooldown", *UNITS),
+        teammates=teammates,
+        enemies=others,
+        attacks=FIRST_ATTACK,
+    )
 
 
 def read_battle(state: np.ndarray, actions: np.ndarray) -> Battle:
