@@ -206,7 +206,8 @@ class ValueDecompositionConfig(LayeredConfig):
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: How the agents' rewards make the team's: "equal" if all get the same one,
                 otherwise "sum" or "mean".
-            agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
+            agent: The agent network: "recurrent" (a GRU), "feed_forward" (no memory), or "entity"
+                (a GRU that sees units as sets, if the env says how observations are made of them).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
             precision: The type of the agent network's matrix products while learning: "float32", or

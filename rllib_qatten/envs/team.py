@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from rllib_qatten.agents.entities import Entities
 from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.errors import BadInput
@@ -70,6 +71,8 @@ class TeamSpec:
         is_battle: Whether games are won or lost, so that a win rate makes sense.
         engine: Name and version of what plays the game, for results and checkpoints.
         episode_limit: Longest game in steps, if known.
+        entities: How an observation is made of units, for an agent that sees them as a set; None if
+            the env declares nothing.
     """
 
     agents: tuple[AgentID, ...]
@@ -82,6 +85,7 @@ class TeamSpec:
     is_battle: bool = False
     engine: str = "python"
     episode_limit: int | None = None
+    entities: Entities | None = None
 
     @property
     def n_agents(self) -> int:
