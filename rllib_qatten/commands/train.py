@@ -79,7 +79,7 @@ def train(
     from rllib_qatten.experiment.examples import file_or_example
     from rllib_qatten.experiment.file import Changes, read
     from rllib_qatten.experiment.launch import train as launch
-    from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
+    from rllib_qatten.experiment.resuming import check_state, checkpoint_to_resume, differences
 
     silence()  # again: importing Ray sets up its loggers
     given = words or []
@@ -93,6 +93,9 @@ def train(
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
+    for plan in plans:
+        if restore and plan.begun:
+            check_state(plan)
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:

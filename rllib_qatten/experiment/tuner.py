@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from ray.train._internal import storage
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.execution import tune_controller
 from ray.tune.logger import TBXLoggerCallback
@@ -15,9 +16,11 @@ from rllib_qatten.experiment.actor_manager import ForgetfulActorManager
 from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.stopping import Stopping
+from rllib_qatten.experiment.whole_copies import upload
 
-# Tune has no option for it.
+# Tune has no options for these.
 tune_controller.RayActorManager = ForgetfulActorManager
+storage._upload_to_fs_path = upload
 
 
 @dataclasses.dataclass(frozen=True)
