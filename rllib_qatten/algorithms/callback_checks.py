@@ -113,7 +113,7 @@ def _check(hook: str, function: Any) -> None:
         raise BadInput(f"{hook} must be a function or a list of them; got {function!r}.")
     if hook == _OLDER:
         return
-    passed = inspect.signature(getattr(RLlibCallback, hook)).parameters.keys()
+    passed = set(inspect.signature(getattr(RLlibCallback, hook)).parameters)
     passed -= {"self", "kwargs", *OLD_ARGUMENTS}
     try:
         taken = inspect.signature(function)
