@@ -21,6 +21,7 @@ from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.refusals import (
     check_env,
+    check_env_config,
     check_learner_connectors,
     check_rllib_settings,
 )
@@ -144,6 +145,7 @@ class ValueDecompositionConfig(LayeredConfig):
         Returns:
             This config.
         """
+        check_env_config(kwargs.get("env_config", {}))
         super().environment(env, **kwargs)
         if max_episode_steps is not NotProvided:
             self.max_episode_steps = max_episode_steps
@@ -251,13 +253,14 @@ class ValueDecompositionConfig(LayeredConfig):
         check_rllib_settings(self)
         if self.env is not None:  # which settings alone may lack
             check_env(self.env)
+        check_env_config(self.env_config)
         # Avoids RLlib's advice to leave the new API stack, the only one that this runs on.
         log_once(f"{self.name}_on_new_api_stack")
-        super().validate()
         for setting, named in self.named_sets.items():
             if (name := getattr(self, setting)) is not None or setting not in self.options:
                 one_of(name, named, setting)
-        check_settings(self)
+        check_settings(self)  # before RLlib, whose messages for some of them mislead
+        super().validate()
         for option in self.options.values():
             option.check(getattr(self, option.name))
         # Building the smallest mixer checks its options.

@@ -11,6 +11,7 @@ import copy
 from abc import ABCMeta
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.utils.annotations import override
 from ray.tune.result import TRIAL_INFO
@@ -55,6 +56,8 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         Raises:
             ValueError: If there is no such setting or no such set, with the nearest one.
         """
+        if isinstance(value, np.generic):  # from a search over an array
+            value = value.item()
         if SET not in self.__dict__:
             super().__setattr__(key, value)
             return
@@ -67,6 +70,8 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
     @override(AlgorithmConfig)
     def __setitem__(self, key: str, value: Any) -> None:
         """Like an attribute; RLlib allows frozen configs to be changed this way."""
+        if isinstance(value, np.generic):
+            value = value.item()
         self._check_key(key)
         super().__setitem__(key, value)
         self._remember(key)

@@ -29,6 +29,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import keys
+from rllib_qatten.algorithms.cluster import say_what_is_lacking
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
@@ -71,6 +72,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, Resu
         """Adds the replay, before callbacks may restore a checkpoint into it."""
         check_env(config.env)
         check_gpus(config)
+        say_what_is_lacking(type(self), config)
         self.replay = config.build_replay()
         self._updates_done = 0
         self._silence = Silence(config.sample_timeout_s)

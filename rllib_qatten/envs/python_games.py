@@ -249,7 +249,7 @@ class PythonGames:
         watch = self._watch
         watch.call = ("step() of {} (game {}, step {})", (self._name, g, steps), time.monotonic())
         try:
-            played = env.step(sent)
+            played = env.step(dict(sent))  # which an env may change
             if self._has_state:
                 self.states[g] = env.state()
         except (Exception, SystemExit) as error:

@@ -49,6 +49,8 @@ class TeamContractError(BadInput):
 
 def engine_name_of(env: object) -> str:
     """The engine that an env names; its class if `engine` is something else."""
+    if isinstance(env, type):
+        return env.__name__
     inner = getattr(env, "unwrapped", env)
     name = getattr(inner, "engine", None)
     return name if isinstance(name, str) and name else type(inner).__name__

@@ -3,6 +3,7 @@
 import copy
 import inspect
 
+import numpy as np
 import pytest
 from ray import cloudpickle, tune
 from ray.tune.search.variant_generator import generate_variants
@@ -30,10 +31,18 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
         ({"num_learners": -1}, "num_learners must be a whole number, 0 or more; got -1"),
         ({"num_learners": 9, "train_batch_size_episodes": 8}, "num_learners is 9.*has 8 episodes"),
         ({"num_learners": 2, "mixer_preset": "paper"}, "reg_over_padding.*num_learners: 2"),
-        ({"lr": -1}, "lr must be positive; got -1"),
-        ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be positive"),
+        ({"lr": -1}, "lr must be a positive number, or a schedule.*; got -1"),
+        ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be a positive number"),
+        ({"lr": [[5, 1e-3], [9, 1e-4]]}, "lr must be a positive number"),
+        ({"lr": [[0, 1e-3]]}, "two or more"),
+        ({"lr": "1e-3"}, "lr must be a positive number.*got '1e-3'"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be a whole number, 1 or more, or None"),
+        ({"evaluation_duration_unit": "games"}, "evaluation_duration_unit: 'games'.*timesteps"),
+        ({"log_level": "LOUD"}, "log_level: 'LOUD'.*DEBUG"),
+        ({"env_config": None}, "env_config must be a dict of the env's settings.*got None"),
+        ({"custom_evaluation_function": "mine"}, "custom_evaluation_function must be a function"),
         ({"grad_clip": -1}, "grad_clip must be positive"),
-        ({"seed": "x"}, "seed must be a whole number, 0 or more; got 'x'"),
+        ({"seed": "x"}, "seed must be a whole number, 0 or more, or None; got 'x'"),
         ({"num_env_runners": -1}, "num_env_runners must be"),
         ({"evaluation_interval": -1}, "evaluation_interval must be"),
         ({"optimizer_name": "adm"}, "'adm'.*'adam'"),
@@ -54,7 +63,7 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
         ({"mask_dead": "no"}, "mask_dead must be true or false; got 'no'"),
         ({"mixer_preset": 3}, "mixer_preset must be a name; got 3|mixer_preset: 3"),
         ({"hidden_size": True}, "hidden_size must be a whole number, 1 or more; got True"),
-        ({"lr": True}, "lr must be positive; got True"),
+        ({"lr": True}, "lr must be a positive number.*got True"),
         ({"gamma": True}, "gamma must lie"),
         ({"standardise_rewards": True}, "'standardise_rewards'.*'standardize_rewards'"),
         ({"hypernet_layers": 3}, "hypernet_layers must be"),
@@ -324,3 +333,14 @@ def test_without_an_env_nothing_is_built():
     QMIXConfig().validate()
     with pytest.raises(ValueError, match=r"env must be a class.* there is none"):
         QMIXConfig().build_algo()
+
+
+def test_numpys_numbers_become_pythons():
+    """As they come from a search over an array."""
+    config = QMIXConfig().environment("two_step_game")
+    config.training(n_step=np.int64(3), returns="n_step", lr=np.float32(0.5))
+    config["double_q"] = np.bool_(False)
+    config.update_from_dict({"hidden_size": np.arange(9)[8]}).validate()
+    values = config.n_step, config.lr, config.double_q, config.hidden_size
+    assert values == (3, 0.5, False, 8)
+    assert list(map(type, values)) == [int, float, bool, int]
