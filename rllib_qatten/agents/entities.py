@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Whole = Annotated[int, Field(strict=True, ge=0, le=2**24)]
+Whole = Annotated[int, Field(strict=True, ge=0, le=2**20)]
 #: A part of an observation or of a row: where it starts and where it stops.
 Span = tuple[Whole, Whole]
 Names = Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=10_000)]

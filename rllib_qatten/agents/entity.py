@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,8 @@ class EntityAgent(Agent):
 
     agent_id = False
     needs_entities = True
+    #: Inputs, their version with the layout, and what was read of them.
+    _latest: ClassVar[tuple[weakref.ref[Tensor] | None, Any, Seen | None]] = (None, None, None)
 
     def __init__(
         self,
@@ -79,14 +82,15 @@ class EntityAgent(Agent):
         self._entities, self._told = entities, told
         self.actions = EntityActions(entities, n_actions, places)
         n_plain = len(self.actions.plain)
-        self.teammates = UnitNetwork(entities.teammates.used + (told and helps), hidden_size)
-        self.enemies = UnitNetwork(entities.enemies.used + (told and attacks), hidden_size)
-        self.encoder = Linear(entities.own_size + told * n_plain + 2 * hidden_size, hidden_size)
+        width = hidden_size
+        self.teammates = UnitNetwork(entities.teammates.used + (told and helps), width)
+        self.enemies = UnitNetwork(entities.enemies.used + (told and attacks), width)
+        self.encoder = Linear(entities.own_size + told * n_plain + 2 * width, hidden_size)
         self.encoder_norm = normalized(layer_norm, hidden_size)
         self.gru = nn.GRUCell(hidden_size, hidden_size)
         # For each way to concern a unit a query and the part of its value that no unit changes.
-        self._kinds = attacks + helps
-        self.head = Linear(hidden_size, self._kinds * (hidden_size + 1) + n_plain)
+        self._parts = [width] * (attacks + helps) + [n_plain + attacks + helps]
+        self.head = Linear(hidden_size, sum(self._parts))
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
@@ -100,7 +104,7 @@ class EntityAgent(Agent):
         """See base class, which would read the units twice."""
         if self.precision != torch.float32:
             return super().forward(inputs, batch_sizes)
-        sizes, seen = self._checked_sizes(inputs, batch_sizes), self._read(inputs)
+        sizes, seen = self._checked_sizes(inputs, batch_sizes), self._read_once(inputs)
         return self._values(self._unrolled(seen, sizes), seen)
 
     def utilities(self, hidden: Tensor, inputs: Tensor) -> Tensor:
@@ -110,6 +114,16 @@ class EntityAgent(Agent):
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
         return self._unrolled(self._read(inputs), batch_sizes)
+
+    def _read_once(self, inputs: Tensor) -> Seen:
+        """`_read`, or what it gave the last time: live and target networks read the same inputs."""
+        key = (inputs._version, self._entities)
+        source, known, seen = EntityAgent._latest
+        if source is None or source() is not inputs or known != key or inputs.requires_grad:
+            seen = self._read(inputs)
+            EntityAgent._latest = (weakref.ref(inputs), key, seen)
+        assert seen is not None
+        return seen
 
     def _read(self, inputs: Tensor) -> Seen:
         entities, helped, attacked, helping = self._entities, None, None, None
@@ -145,13 +159,11 @@ class EntityAgent(Agent):
 
     def _values(self, hidden: Tensor, seen: Seen) -> Tensor:
         """Utilities [..., N, A] of hidden states [..., N, h]."""
-        entities, h = self._entities, self.hidden_size
         heads: Tensor = self.head(hidden)
+        *queries, values = heads.split(self._parts, -1)
         attack = help_ = None
-        if entities.attacks is not None:
-            attack = self.enemies.valued(heads[..., :h], seen.enemies)
-        if entities.helps is not None:
-            query = heads[..., (self._kinds - 1) * h : self._kinds * h]
-            help_ = self.teammates.valued(query, seen.teammates)
-        values = heads[..., self._kinds * h :]
+        if self._entities.attacks is not None:
+            attack = self.enemies.valued(queries[0], seen.enemies)
+        if self._entities.helps is not None:
+            help_ = self.teammates.valued(queries[-1], seen.teammates)
         return self.actions.in_order(values, help_, attack, seen.helping)

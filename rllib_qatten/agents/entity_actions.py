@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rllib_qatten.agents.entities import Entities
@@ -24,7 +25,6 @@ class EntityActions(nn.Module):
     _order: Tensor
     _order_of_helpers: Tensor
     _row_of: Tensor
-    _itself: Tensor
     _agent_in: Tensor
 
     def __init__(self, entities: Entities, n_actions: int, places: Sequence[int]) -> None:
@@ -40,18 +40,20 @@ class EntityActions(nn.Module):
         self._entities = entities
         plain, order, of_helpers = _orders(entities, n_actions)
         self._in_order = order == list(range(n_actions))
-        n, mine = entities.teammates.count, torch.tensor(list(places)).unsqueeze(1)
-        team, rows = torch.arange(n + 1), torch.arange(n)
         indices = {
             "plain": torch.tensor(plain, dtype=torch.int64),
             "_order": torch.tensor(order),
             "_order_of_helpers": torch.tensor(of_helpers),
-            # [N', R + 1] the row of each agent of the team; of the agent itself, any.
-            "_row_of": (team - (team > mine).long()).clamp(0, max(n - 1, 0)),
-            "_itself": team == mine,
-            # [N', R] the agent of the team in each row.
-            "_agent_in": rows + (rows >= mine).long(),
         }
+        if entities.helps is not None:
+            n, mine = entities.teammates.count, torch.tensor(list(places)).unsqueeze(1)
+            team, rows = torch.arange(n + 1), torch.arange(n)
+            indices |= {
+                # [N', R + 1] the row of each agent of the team; R for the agent itself.
+                "_row_of": torch.where(team == mine, n, team - (team > mine).long()),
+                # [N', R] the agent of the team in each row.
+                "_agent_in": rows + (rows >= mine).long(),
+            }
         for name, index in indices.items():
             self.register_buffer(name, index, persistent=False)
 
@@ -96,8 +98,9 @@ class EntityActions(nn.Module):
         if of_enemies is not None:
             values.append(of_enemies + common[..., :1])
         if of_rows is not None:
-            of_team = of_rows.gather(-1, self._row_of.expand(*of_rows.shape[:-1], -1))
-            values.append(of_team.masked_fill(self._itself, 0) + common[..., -1:])
+            with_itself = F.pad(of_rows, (0, 1))
+            of_team = with_itself.gather(-1, self._row_of.expand(*of_rows.shape[:-1], -1))
+            values.append(of_team + common[..., -1:])
         found = torch.cat([*values, common], -1)
         if self._in_order and helping is None:
             return found[..., : self.n_actions]

@@ -105,8 +105,11 @@ def make_agent(
     for group in range(max(groups) + 1):
         extra = {}
         if network_class.needs_entities:
+            made = Entities.read(entities)
+            if faults := list(made.faults(made.observation_size, n_agents, n_actions)):
+                raise ValueError(f"entities: {'; '.join(faults)}")
             places = [i for i in range(n_agents) if groups[i] == group]
-            extra = {"entities": Entities.read(entities), "places": places}
+            extra = {"entities": made, "places": places}
         networks.append(network_class(input_size, n_actions, hidden_size, layer_norm, **extra))
     if orthogonal_init:
         for network in networks:

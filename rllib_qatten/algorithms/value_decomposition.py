@@ -32,6 +32,7 @@ from rllib_qatten import keys
 from rllib_qatten.algorithms.cluster import say_what_is_lacking
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
+from rllib_qatten.algorithms.init_from import InitFrom
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
@@ -47,7 +48,9 @@ from rllib_qatten.training.effective_weights import report
 PLAY = "play"
 
 
-class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, ResumableAlgorithm):
+class ValueDecomposition(
+    ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, ResumableAlgorithm
+):
     """Plays whole episodes, stores them, and learns from batches of them.
 
     A subclass names its config; the config names the policy.

