@@ -198,6 +198,7 @@ class TeamVector(ABC):
         num_games: G.
         game_restarts: Faults so far after which a game's process was restarted.
         drawable: Whether `battle` gives the units' positions.
+        compiles: Whether the first step takes seconds, because the engine compiles it.
         replay_ending: File suffix of what `save_replay` returns, such as ".SC2Replay"; None if
             the engine saves none.
         before_resets: Called with a step before the games that it ended are reset, by a vector with
@@ -205,6 +206,7 @@ class TeamVector(ABC):
     """
 
     drawable: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
     replay_ending: ClassVar[str | None] = None
 
     spec: TeamSpec
