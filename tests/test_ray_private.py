@@ -76,6 +76,22 @@ PRIVATE = {
         "attribute",
         "All calls that were ever made.",
     ),
+    "ray.experimental.internal_kv:_internal_kv_del": (
+        "key, del_by_prefix, namespace",
+        "A cluster would keep a run's notes.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_exists": (
+        "key, namespace",
+        "Whether somebody watches.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_get": (
+        "key, namespace",
+        "The driver reads what trials do between two results.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_put": (
+        "key, value, overwrite, namespace",
+        "Tune brings nothing to the driver between two results.",
+    ),
     "ray.rllib.algorithms.algorithm:Algorithm._env_id": (
         "attribute",
         "A reused trial process plays another env.",

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
+from rllib_qatten.commands.arguments import Checkpoint, Env, Seed, key_values
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
@@ -35,6 +35,17 @@ def evaluate(
         ),
     ] = None,
     env: Env = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The algorithm, which the checkpoint must be of."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="'{\"env_config\": {...}}', the same as --set."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(hidden=True)] = None,
+    out: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    render: Annotated[bool, typer.Option("--render", hidden=True)] = False,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all results, game by game, as JSON."),
@@ -57,17 +68,34 @@ def evaluate(
     from rllib_qatten.experiment.process_environment import silence
 
     silence()
+    _refuse_old({"--steps": steps, "--out": out, "--render": render or None})
     settings: dict[str, Any] = {"env_config": {}}
-    for text in set_ or []:
+    for text in (*key_values([config] if config else (), "--config"), *(set_ or ())):
         key, value = assignment(text, "--set")
+        if key == "env_config" and isinstance(value, dict):
+            settings[key] |= value
+            continue
         if not key.startswith("env_config."):
             raise BadInput(f"--set {key}: only env_config.KEY=VALUE can be set for an evaluation.")
         override(settings, key, value)
-    _evaluate(checkpoint, episodes, seed, settings["env_config"], env, json_file, video_file)
+    _evaluate(checkpoint, run, episodes, seed, settings["env_config"], env, json_file, video_file)
+
+
+def _refuse_old(given: dict[str, Any]) -> None:
+    """Names what does the same as an option of RLlib's own command that is not taken here."""
+    instead = {
+        "--steps": "whole games are played: give their number, --episodes N",
+        "--out": "results are written as JSON: --json FILE",
+        "--render": "a battle is drawn to a file: --video FILE",
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise BadInput(f"{option}: {instead[option]}.")
 
 
 def _evaluate(
     checkpoint: Path,
+    run: str | None,
     episodes: int,
     seed: int,
     env_config: dict[str, Any],
@@ -84,6 +112,8 @@ def _evaluate(
     folder = location.find(checkpoint)
     policy = TeamPolicy.from_checkpoint(folder)
     about = policy.metadata
+    if run not in (None, about["algorithm"]):
+        raise BadInput(f"--run {run}: {checkpoint} is a checkpoint of {about['algorithm']}.")
     name, config = choose(policy, env_config, env)
     teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:

@@ -206,6 +206,7 @@ class TeamVector(ABC):
         asked_by_all: Games that each env runner of a run asks for, this one and those of its
             evaluation included; empty if the vector plays on its own.
         drawable: Whether `battle` gives the units' positions.
+        compiles: Whether the first step takes seconds, because the engine compiles it.
         replay_ending: File suffix of what `save_replay` returns, such as ".SC2Replay"; None if
             the engine saves none.
         before_resets: Called with a step before the games that it ended are reset, by a vector with
@@ -213,6 +214,7 @@ class TeamVector(ABC):
     """
 
     drawable: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
     replay_ending: ClassVar[str | None] = None
 
     spec: TeamSpec

@@ -21,7 +21,6 @@ from typing import Any
 
 import psutil
 import ray
-import typer
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
 
 from rllib_qatten.errors import BadInput
@@ -88,7 +87,7 @@ def _cpus(need: float) -> int:
     here = hasattr(os, "sched_getaffinity")
     have = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
     if need > have:
-        typer.echo(EXTRA_CPUS.format(need=need, have=have), err=True)
+        print(EXTRA_CPUS.format(need=need, have=have), file=sys.stderr)
     return math.ceil(max(have, need))
 
 

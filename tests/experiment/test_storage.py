@@ -56,7 +56,8 @@ def refused(folder, **environment):
     )  # fmt: skip
     print(done.stderr)
     assert done.returncode == 2
-    [line] = done.stderr.splitlines()
+    began, line = done.stderr.splitlines()
+    assert began.endswith(" ...")
     assert line.startswith("Error: ")
     assert not (folder / "out").exists()
     return line
