@@ -17,6 +17,7 @@ from ray.rllib.utils.annotations import override
 from ray.tune.result import TRIAL_INFO
 
 from rllib_qatten.algorithms.rllib_settings import attribute
+from rllib_qatten.algorithms.searched import searchable
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import one_of
 
@@ -44,6 +45,13 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
 
     named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
     options: ClassVar[dict[str, Any]] = {}
+
+    environment = searchable("environment")
+    env_runners = searchable("env_runners")
+    training = searchable("training")
+    learners = searchable("learners")
+    callbacks = searchable("callbacks")
+    evaluation = searchable("evaluation")
 
     @property
     def name(self) -> str:
