@@ -131,12 +131,15 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
     def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
         """Takes settings from a dict, either of some settings or of a whole config (`to_dict`).
 
+        `"class"`, which every built algorithm's config has, is RLlib's own and says nothing more.
+
         In a whole config's dict, what was set in that config counts as set, and so does every value
         that its named sets do not have.
 
         Raises:
             ValueError: For an unknown key, with the nearest setting; nothing is changed then.
         """
+        config_dict = {key: value for key, value in config_dict.items() if key != "class"}
         for key in config_dict:
             if key not in (TRIAL_INFO, "multiagent"):
                 self._check_key(self._translate_special_keys(attribute(key), warn_deprecated=False))
