@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -25,6 +24,7 @@ from rllib_qatten.algorithms.refusals import (
     check_learner_connectors,
     check_rllib_settings,
 )
+from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
@@ -146,7 +146,8 @@ class ValueDecompositionConfig(LayeredConfig):
         Returns:
             This config.
         """
-        check_env_config(kwargs.get("env_config", {}))
+        if not is_searched(env_config := kwargs.get("env_config", {})):
+            check_env_config(env_config)
         super().environment(env, **kwargs)
         if max_episode_steps is not NotProvided:
             self.max_episode_steps = max_episode_steps
@@ -312,16 +313,6 @@ class ValueDecompositionConfig(LayeredConfig):
             priority_exponent=self.priority_exponent,
             importance_exponent=self.importance_exponent,
         )
-
-    @functools.wraps(AlgorithmConfig.env_runners)
-    def env_runners(self, *, num_envs_per_env_runner: Any = NotProvided, **kwargs: Any) -> Self:
-        """See base class, which compares this argument with a number; a search space is not one."""
-        if isinstance(num_envs_per_env_runner, int) or num_envs_per_env_runner is NotProvided:
-            kwargs["num_envs_per_env_runner"] = num_envs_per_env_runner
-        else:
-            self.num_envs_per_env_runner = num_envs_per_env_runner
-        super().env_runners(**kwargs)
-        return self
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:

@@ -58,7 +58,7 @@ def away_after_step(
         truncateds: The step's.
     """
     leaving = flagged(terminateds, truncateds)
-    if terminateds[ALL] or truncateds[ALL]:
+    if terminateds.get(ALL) or truncateds.get(ALL):
         return away | (leaving - observations.keys())
     return (away - observations.keys()) | leaving
 
@@ -107,7 +107,10 @@ def step_faults(
     observations, rewards, terminateds, truncateds, infos = answer
     where = f"after step {step}"
     for name, flags in (("terminateds", terminateds), ("truncateds", truncateds)):
-        if not isinstance(flags, Mapping) or ALL not in flags:
+        # Many envs, RLlib's examples among them, return {} where nothing is ever cut off.
+        other = truncateds if name == "terminateds" else terminateds
+        none = flags == {} and isinstance(other, Mapping) and ALL in other
+        if not isinstance(flags, Mapping) or not (ALL in flags or none):
             yield (
                 f"step()'s {name} lack '__all__' {where}: return a dict that has it, set to "
                 "whether the game is over"
@@ -121,7 +124,7 @@ def step_faults(
     if faults := list(_dict_faults(declared, where, **parts)):
         yield from faults
         return
-    over = bool(terminateds[ALL] or truncateds[ALL])
+    over = bool(terminateds.get(ALL) or truncateds.get(ALL))
     away_now = away_after_step(away, observations, terminateds, truncateds)
     if not over and len(away_now) == declared.spec.n_agents:
         yield (

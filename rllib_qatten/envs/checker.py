@@ -136,7 +136,7 @@ class _RandomGames:
             return
         observations, _, terminateds, truncateds, infos = answer
         self._away = away_after_step(self._away, observations, terminateds, truncateds)
-        self._over = bool(terminateds[ALL] or truncateds[ALL])
+        self._over = bool(terminateds.get(ALL) or truncateds.get(ALL))
         self._look(observations, infos)
 
     def absent(self) -> Iterator[str]:

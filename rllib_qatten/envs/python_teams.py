@@ -248,7 +248,7 @@ class PythonTeams(TeamVector):
         """Writes what a game's step returned; returns its reward, terminated, truncated and won."""
         observations, rewards, terminateds, truncateds, infos = answer
         reward = self._join(rewards, sent)
-        terminated, truncated = bool(terminateds[ALL]), bool(truncateds[ALL])
+        terminated, truncated = bool(terminateds.get(ALL)), bool(truncateds.get(ALL))
         truncated |= self._games.out_of_steps(g)
         away = self._away[g]
         if away or len(terminateds) > 1 or len(truncateds) > 1:

@@ -6,10 +6,12 @@ import inspect
 import numpy as np
 import pytest
 from ray import cloudpickle, tune
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.search.variant_generator import generate_variants
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.envs.small_games import TwoStepGame
 from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 
@@ -344,3 +346,37 @@ def test_numpys_numbers_become_pythons():
     values = config.n_step, config.lr, config.double_q, config.hidden_size
     assert values == (3, 0.5, False, 8)
     assert list(map(type, values)) == [int, float, bool, int]
+
+
+def one(values):
+    return tune.choice(list(values))
+
+
+@pytest.mark.parametrize(
+    "space", [one, tune.grid_search, lambda values: tune.sample_from(lambda s: 0)]
+)
+def test_any_argument_may_be_searched(space):
+    """By methods of RLlib's, too, that look into their arguments."""
+    config = (
+        QattenConfig()
+        .environment(TwoStepGame, env_config=space([{"a": 1}, {"a": 2}]))
+        .env_runners(num_envs_per_env_runner=space([1, 2]))
+        .training(grad_clip_by=space(["norm", "value"]), lr=space([1e-3]))
+        .learners(learner_config_dict=space([{"x": 1}]))
+        .callbacks(space([RLlibCallback]), on_episode_end=space([print]))
+        .evaluation(evaluation_config=space([{"explore": False}]), evaluation_duration=space([2]))
+    )
+    searched = (
+        *("env_config", "num_envs_per_env_runner", "grad_clip_by", "lr", "learner_config_dict"),
+        *("callbacks_class", "callbacks_on_episode_end", "evaluation_config"),
+        "evaluation_duration",
+    )
+    assert all(is_searched(getattr(config, name)) for name in searched)
+    if space is not one:
+        return
+    ((_, trial),) = generate_variants(config.to_dict())
+    found = QattenConfig().update_from_dict(trial)
+    assert found.env_config["a"] in (1, 2)
+    assert found.evaluation_config == {"explore": False}
+    assert found.callbacks_class is RLlibCallback
+    assert found.callbacks_on_episode_end is print

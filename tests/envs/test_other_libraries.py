@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from rllib_qatten.envs import TeamContractError, TwoStepGame, check_env, make_teams
+from rllib_qatten.envs import EnvRules, TeamContractError, TwoStepGame, check_env, make_teams
 from rllib_qatten.messages import say_once
 
 
@@ -135,3 +135,49 @@ class TooLarge(TwoStepGame):
 def test_numbers_too_large_for_networks_are_refused():
     with pytest.raises(TeamContractError, match=r"numbers up to 1e\+39.*too large for float32"):
         check_env(TooLarge())
+
+
+class NothingIsCutOff(TwoStepGame):
+    def step(self, action_dict):
+        seen, rewards, ends, _, infos = super().step(action_dict)
+        return seen, rewards, ends, {}, infos
+
+
+class OfOldRLlib(TwoStepGame):
+    """Names its agents by RLlib's old attribute alone, a set, after RLlib has looked for it."""
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        self._agent_ids = set(self.agents)
+        self.agents = self.possible_agents = []
+
+    def reset(self, **kwargs):
+        self.agents = sorted(self._agent_ids)
+        return super().reset(**kwargs)
+
+
+@pytest.mark.parametrize("env", [NothingIsCutOff, OfOldRLlib])
+def test_rllibs_own_ways(env):
+    check_env(env())
+    teams, rewards = play(env)
+    assert teams.spec.agents == ("agent_0", "agent_1")
+    assert rewards == [[0, 0], [8, 8]] * 2
+
+
+class OftenFails(TwoStepGame):
+    left = 40
+
+    def step(self, action_dict):
+        OftenFails.left -= 1
+        if OftenFails.left <= 0:
+            OftenFails.left = 40
+            raise ConnectionError("simulator lost")
+        return super().step(action_dict)
+
+
+def test_an_env_that_fails_in_every_check_is_tried_for_as_long_as_a_check(said):
+    teams = make_teams(OftenFails, {}, 1, rules=EnvRules(restart_failed=True))
+    assert 3 <= said().count("in its check and is recreated") <= 4
+    teams.reset(1)
+    steps = [teams.step(np.ones((1, 2), np.int64)) for _ in range(100)]
+    assert sum(int(step.dropped[0]) for step in steps) == teams.game_restarts == 2
