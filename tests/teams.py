@@ -138,6 +138,12 @@ class Skirmish(MultiAgentEnv):
     def state(self):
         return np.array([*self.health, self.t], np.float32)
 
+    def get_state(self):
+        return self.t, self.health
+
+    def set_state(self, state):
+        self.t, self.health = state
+
     def reset(self, *, seed=None, options=None):
         self.t, self.health = 0, [1 + j % 2 for j in range(self.e)]
         return self._seen(), {}

@@ -160,7 +160,7 @@ class EntityAgent(Agent):
     def _values(self, hidden: Tensor, seen: Seen) -> Tensor:
         """Utilities [..., N, A] of hidden states [..., N, h]."""
         heads: Tensor = self.head(hidden)
-        *queries, values = heads.split(self._parts, -1)
+        *queries, values = heads.split_with_sizes(self._parts, -1)
         attack = help_ = None
         if self._entities.attacks is not None:
             attack = self.enemies.valued(queries[0], seen.enemies)

@@ -13,12 +13,15 @@ from rllib_qatten.fast_linear import Linear
 #: whether the unit is seen.
 Units = SeenRows | Tensor
 
+#: Below this many rows it costs more to find those of seen units than to compute with all.
+WORTH_A_SEARCH = 2048
+
 
 def read_units(inputs: Tensor, part: Rows, chosen: Tensor | None) -> Units:
     """The units' rows in inputs [..., I].
 
-    On a CPU only the rows of seen units are read, see `seen_rows`; elsewhere, in exported graphs,
-    and if inputs need a gradient, all of them.
+    Of many rows on a CPU only those of seen units are read, see `seen_rows`; of few, elsewhere, in
+    exported graphs, and if inputs need a gradient, all of them.
 
     Args:
         inputs: [..., I].
@@ -27,7 +30,8 @@ def read_units(inputs: Tensor, part: Rows, chosen: Tensor | None) -> Units:
     """
     rows = inputs[..., part.start : part.stop].reshape(*inputs.shape[:-1], part.count, part.size)
     plain = inputs.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if plain and not inputs.requires_grad and not torch.compiler.is_compiling():
+    plain &= not inputs.requires_grad and not torch.compiler.is_compiling()
+    if plain and rows.shape[:-1].numel() >= WORTH_A_SEARCH:
         return seen(rows.flatten(0, -3), part.skip, chosen)
     there = (rows != 0).any(-1, keepdim=True).to(rows.dtype)
     parts = [rows] if part.skip is None else [rows[..., : part.skip[0]], rows[..., part.skip[1] :]]

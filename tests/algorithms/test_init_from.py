@@ -1,13 +1,16 @@
 """Runs that begin with another run's agent network, and teams that play in other teams' games."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.registry import register_env
+from typer.testing import CliRunner
 
 from rllib_qatten import TeamPolicy
+from rllib_qatten.__main__ import app
 from rllib_qatten.checkpoints.other_team import initial_weights
 from rllib_qatten.envs import make_teams
 from rllib_qatten.errors import BadInput
@@ -157,3 +160,22 @@ def test_separate_networks_stay_with_their_agents(tmp_path):
     more = make_teams("skirmish", {"enemies": 4}, 1)
     evaluate(TeamPolicy.from_checkpoint(path), more, episodes=2)
     algorithm.stop()
+
+
+def test_evaluate_plays_another_battle_and_says_so(trained, tmp_path):
+    def rllib(*words):
+        words = ["evaluate", trained[0], "--env", "skirmish", "--episodes", 3, *words]
+        return CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+
+    file = tmp_path / "results.json"
+    other = rllib("--set", "env_config.agents=5", "--set", "env_config.enemies=3", "--json", file)
+    assert other.exit_code == 0, other.output
+    assert "Trained with 3 agents on skirmish: its agent network plays another" in other.output
+    assert len(json.loads(file.read_text())["agents"]) == 5
+    same = rllib()
+    assert same.exit_code == 0
+    assert "another battle" not in same.output
+    refused = rllib("--set", "env_config.numbers=5")
+    assert refused.exit_code == 2
+    assert "a row of teammates holds 3 numbers there and 5 here" in refused.output
+    assert "Traceback" not in refused.output
