@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from rllib_qatten.commands.arguments import Checkpoint, Env, Seed, key_values
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.files import replacing
 
 if TYPE_CHECKING:
@@ -64,13 +63,23 @@ def evaluate(
 
     Runs no code from the checkpoint; only an environment that you name with --env does run.
     """
+    with Screen() as screen:
+        screen.doing("Loading the team")
+        settings = _settings(set_ or [], config, steps, out, render)
+        _evaluate(checkpoint, run, episodes, seed, settings, env, json_file, video_file, screen)
+
+
+def _settings(
+    set_: list[str], config: str | None, steps: int | None, out: Path | None, render: bool
+) -> dict[str, Any]:
+    """The settings of the environment that the command line changes."""
     from rllib_qatten.experiment.file import assignment, override
     from rllib_qatten.experiment.process_environment import silence
 
     silence()
     _refuse_old({"--steps": steps, "--out": out, "--render": render or None})
     settings: dict[str, Any] = {"env_config": {}}
-    for text in (*key_values([config] if config else (), "--config"), *(set_ or ())):
+    for text in (*key_values([config] if config else (), "--config"), *set_):
         key, value = assignment(text, "--set")
         if key == "env_config" and isinstance(value, dict):
             settings[key] |= value
@@ -78,7 +87,7 @@ def evaluate(
         if not key.startswith("env_config."):
             raise BadInput(f"--set {key}: only env_config.KEY=VALUE can be set for an evaluation.")
         override(settings, key, value)
-    _evaluate(checkpoint, run, episodes, seed, settings["env_config"], env, json_file, video_file)
+    return settings["env_config"]
 
 
 def _refuse_old(given: dict[str, Any]) -> None:
@@ -102,6 +111,7 @@ def _evaluate(
     env: str | None,
     json_file: Path | None,
     video_file: Path | None,
+    screen: Screen,
 ) -> None:
     """Evaluates a checkpoint; `env_config` holds the settings that differ from training."""
     from rllib_qatten.checkpoints import location
@@ -131,11 +141,8 @@ def _evaluate(
             # Written even if the video fails.
             written = stack.enter_context(contextlib.ExitStack())
             results = written.enter_context(replacing(json_file))
-        columns = ("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        task = bar.add_task("", total=episodes)
-        evaluation = play(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
-        bar.stop()
+        on_games = screen.counting("playing", episodes, "games")
+        evaluation = play(policy, teams, episodes, seed, on_games)
         if json_file:
             content = {
                 "checkpoint": str(location.checkpoint_of(folder).resolve()),
@@ -149,6 +156,7 @@ def _evaluate(
             }
             results.write_text(json.dumps(content, indent=1), encoding="utf-8")
             written.close()
+        screen.close()
         _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
         if policy.fitted(teams.spec) is not policy:
             line(
@@ -157,7 +165,10 @@ def _evaluate(
                 style="yellow",
             )
         if video_file:
-            video.write(evaluation.episodes[0], teams, film)
+            first = evaluation.episodes[0]
+            with Screen() as drawing:
+                on_frames = drawing.counting("drawing the video", len(first) + 1, "images")
+                video.write(first, teams, film, on_frames)
 
 
 def _battle(trained: dict[str, Any]) -> str:

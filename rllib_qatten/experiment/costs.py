@@ -13,10 +13,10 @@ from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs import declare, env_creator
 from rllib_qatten.experiment.pace import Past, last_run
-from rllib_qatten.experiment.resources import PROCESS_BYTES, PROCESSES, cpus
+from rllib_qatten.experiment.resources import PROCESS_BYTES, PROCESSES
 from rllib_qatten.experiment.settings import validated
 from rllib_qatten.experiment.tuner import Plan
-from rllib_qatten.machine import available_memory, gigabytes
+from rllib_qatten.machine import available_memory, cpus, gigabytes
 from rllib_qatten.rollout.replay import predicted_bytes
 
 

@@ -153,7 +153,8 @@ class Progress(Callback):
         if best := self._best():
             cells.append(best)
         cells += [f"{speed:,.0f} steps/s"] if speed else []
-        text = "stopping" if self._stopping.requested else f"{len(running)} running"
+        text = f"{len(running)} running" if running else "starting trials"
+        text = "stopping" if self._stopping.requested else text
         self._screen.progress(text, cells, share, left)
 
     def _best(self) -> str:

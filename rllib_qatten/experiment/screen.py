@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -131,6 +132,20 @@ class Screen:
             self._doing, self._since = text, time.monotonic()
         self._cells, self._share = cells, share
         self._ends = None if left is None else time.monotonic() + left
+
+    def counting(self, text: str, total: int, unit: str) -> Callable[[int], None]:
+        """Shows how many of a known number are done; call the result with how many more are."""
+        began, done = time.monotonic(), 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done = min(total, done + more)
+            share = done / total
+            left = (time.monotonic() - began) * (1 - share) / share if done else None
+            self.progress(text, [f"{done:,} of {total:,} {unit}"], share, left)
+
+        advance(0)
+        return advance
 
     def line(self, text: str, bold: bool = False) -> None:
         """Prints a line that stays."""

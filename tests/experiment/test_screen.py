@@ -265,3 +265,21 @@ def test_a_dumb_terminal_is_none():
     lines = on_terminal(80, TERM="dumb")
     assert "Starting Ray ..." in lines
     assert not any("learning" in line for line in lines)
+
+
+COUNTING = """\
+import time
+from rllib_qatten.experiment.screen import Screen
+with Screen() as screen:
+    count = screen.counting("playing", 20, "games")
+    for _ in range(3):
+        time.sleep(0.3)
+        count(5)
+    time.sleep(0.3)
+"""
+
+
+def test_a_known_number_is_counted_with_the_time_left():
+    lines = on_terminal(80, COUNTING)
+    assert any(re.match(r". playing 0 of 20 games time left: \?", line) for line in lines)
+    assert any(re.match(r". playing 15 of 20 games 0:0\d left ━+", line) for line in lines)
