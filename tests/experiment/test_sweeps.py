@@ -15,6 +15,7 @@ import yaml
 from rllib_qatten import QMIXConfig
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
+from rllib_qatten.experiment.resuming import check_state
 from rllib_qatten.experiment.stopping import Stopping
 from rllib_qatten.experiment.tuner import tuner
 
@@ -203,10 +204,10 @@ def short(tmp_path, monkeypatch):
         fields = {"run": "QMIX", "env": "two_step_game", "config": SETTINGS, **keys}
         file.write_text(yaml.safe_dump({"short": fields}))
         [experiment] = read(file, Changes(storage_path=str(tmp_path / "out")))
-        stop = Stopping({"training_iteration": 2})
-        made = tuner(check(experiment), stop=stop, callbacks=[], resume=None)
-        [result] = made.fit()
+        plan, stop = check(experiment), Stopping({"training_iteration": 2})
+        [result] = tuner(plan, stop=stop, callbacks=[], resume=None).fit()
         assert not result.error
+        check_state(plan)  # --restore could read all that Tune wrote
         return Path(result.path)
 
     return run
