@@ -135,7 +135,8 @@ class Experiment(Fields):
         try:
             return sampled(tree, (key,))
         except ValueError as error:
-            raise BadInput(f"{self.file}: {self.name}.{error}") from error
+            where, _, problem = str(error).partition(": ")
+            raise self.error(where, problem) from error
 
     def variants(self) -> Iterator[dict[str, Any]]:
         """Configs that cover every value of every grid, and the ends of every range, at least once.

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.typed import shown
 
 #: The largest file, in bytes; the pure Python parser reads this much in a few seconds.
 MAX_BYTES = 200_000
@@ -85,11 +86,11 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, str):
                 raise _error(
                     key_node,
-                    f"the key {key_node.value[:40]} is read as {key!r}, not as text: put it in "
-                    "quotes",
+                    f"the key {key_node.value[:40]} is read as {shown(key)}, not as text: put it "
+                    "in quotes",
                 )
             if key in seen:
-                raise _error(key_node, f"the key {key!r} appears twice")
+                raise _error(key_node, f"the key {shown(key)} appears twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 

@@ -13,6 +13,8 @@ from ray import tune
 from ray.tune.search.sample import Categorical, Domain, Integer, Normal, Quantized
 from ray.tune.search.variant_generator import parse_spec_vars
 
+from rllib_qatten.experiment.typed import shown
+
 GRID = "grid_search"
 #: Name -> what is listed after it; `choice` takes any number of values.
 DOMAINS = {
@@ -67,14 +69,14 @@ def sampled(tree: Any, path: Path = ()) -> Any:
 def _domain(name: str, values: Any, where: str) -> Domain:
     form = f"{where}: {name} needs [{DOMAINS[name]}]"
     if not isinstance(values, list) or not values:
-        raise ValueError(f"{form}; got {values!r}.")
+        raise ValueError(f"{form}; got {shown(values)}.")
     if name == "choice":
         return tune.choice(values)
     kinds: Any = int if "randint" in name else int | float
     plain = [isinstance(v, kinds) and not isinstance(v, bool) for v in values]
     if len(values) != len(DOMAINS[name].split(", ")) or not all(plain):
         numbers = "whole numbers" if kinds is int else "numbers"
-        raise ValueError(f"{form}, all {numbers}; got {values!r}.")
+        raise ValueError(f"{form}, all {numbers}; got {shown(values)}.")
     lower, upper, *step = values
     if "randn" in name:
         faults = {"the deviation must be above 0": upper <= 0}
@@ -86,7 +88,7 @@ def _domain(name: str, values: Any, where: str) -> Domain:
     faults |= {"the step must be above 0": bool(step) and step[0] <= 0}
     for fault, is_so in faults.items():
         if is_so:
-            raise ValueError(f"{form}, and {fault}; got {values!r}.")
+            raise ValueError(f"{form}, and {fault}; got {shown(values)}.")
     try:
         return getattr(tune, name)(*values)
     except ValueError as error:  # bounds that are not multiples of the step

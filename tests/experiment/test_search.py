@@ -56,6 +56,8 @@ def test_settings_that_are_mappings_stay_what_they_are():
         ({"uniform": [2, 1]}, "lr: uniform needs .lower, upper., and lower must be below upper"),
         ({"uniform": [1]}, "needs .lower, upper., all numbers; got .1."),
         ({"uniform": 3}, "got 3"),
+        ({"uniform": {"grid_search": list(range(5000))}}, r"got .{,150}\.$"),
+        ({"choice": {"k" * 5000: 1}}, r"got .{,150}\.$"),
         ({"uniform": ["a", "b"]}, "all numbers"),
         ({"randint": [0.5, 2]}, "all whole numbers"),
         ({"loguniform": [0, 1]}, "a logarithm needs lower above 0"),
