@@ -119,6 +119,7 @@ class ValueDecompositionConfig(LayeredConfig):
         self.agent = "recurrent"
         self.parameter_sharing = "all"
         self.precision = "float32"
+        self.init_from: str | None = None
         self.hidden_size = 64
         self.layer_norm = False
         self.orthogonal_init = False
@@ -178,6 +179,7 @@ class ValueDecompositionConfig(LayeredConfig):
         priority_exponent: float | None = NotProvided,
         importance_exponent: float | list | None = NotProvided,
         checkpoint_replay_buffer: bool | None = NotProvided,
+        init_from: str | None = NotProvided,
         hidden_size: int | None = NotProvided,
         layer_norm: bool | None = NotProvided,
         orthogonal_init: bool | None = NotProvided,
@@ -209,7 +211,8 @@ class ValueDecompositionConfig(LayeredConfig):
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: How the agents' rewards make the team's: "equal" if all get the same one,
                 otherwise "sum" or "mean".
-            agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
+            agent: The agent network: "recurrent" (a GRU), "feed_forward" (no memory), or "entity"
+                (a GRU that sees units as sets, if the env says how observations are made of them).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
             precision: The type of the agent network's matrix products while learning: "float32", or
@@ -221,6 +224,10 @@ class ValueDecompositionConfig(LayeredConfig):
                 number, or a schedule [[0, 0.4], [1000000, 1.0]] over env steps.
             checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
                 continues as if it had never stopped; only a run's newest two checkpoints keep them.
+            init_from: A checkpoint whose agent network this run begins with; mixer, optimizer and
+                all else begin anew. The agents must have the same settings, and the same sizes
+                unless they are entity agents, which also begin from other teams' where observations
+                are made alike. The file is read without a pickle.
             hidden_size: Width of the agent network.
             layer_norm: Whether to normalize the agent network's hidden layers before their ReLU.
             orthogonal_init: Whether the agent network starts with orthogonal weights.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from rllib_qatten.agents import AGENTS, SHARING
@@ -82,6 +83,8 @@ def check_settings(config: Any) -> None:
     for name in SWITCHES:
         if not isinstance(getattr(config, name), bool):
             raise ValueError(f"{name} must be true or false; got {getattr(config, name)!r}.")
+    if config.init_from is not None and not isinstance(config.init_from, str | Path):
+        raise ValueError(f"init_from must be the folder of a checkpoint; got {config.init_from!r}.")
     EpsilonSchedule(config.epsilon)
     EpsilonSchedule(config.importance_exponent, "importance_exponent")
     check_priority_exponent(config.priority_exponent)

@@ -349,7 +349,14 @@ class PythonTeams(TeamVector):
 
 def _check_alike(first: Declared, other: Declared, env: MultiAgentEnv) -> None:
     """Refuses games that do not fit into the same arrays."""
-    for name in ("agents", "n_actions", "observation_size", "state_size", "unit_features"):
+    for name in (
+        "agents",
+        "n_actions",
+        "observation_size",
+        "state_size",
+        "unit_features",
+        "entities",
+    ):
         here, there = getattr(first.spec, name), getattr(other.spec, name)
         if name == "agents":
             here, there = sorted(here, key=repr), sorted(there, key=repr)

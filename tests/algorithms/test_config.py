@@ -13,7 +13,7 @@ from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.envs.small_games import TwoStepGame
-from rllib_qatten.mixers import PRESETS
+from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,8 @@ def test_refuses(settings, says):
         ("QTRAN", {"variant": "alt", "network_size": "big"}, "variant alt has its own critic"),
         ("QTRAN", {"opt_loss": -1}, "opt_loss must lie in"),
         ("QPLEX", {"n_kernels": 0}, "n_kernels must be"),
+        ("QPLEX", {"n_heads": 2}, "n_heads: 2 is an option of transformation: attention"),
+        ("QPLEX", {"transformation": "qatten"}, "transformation: 'qatten'.*attention"),
     ],
 )
 def test_each_refuses(name, settings, says):
@@ -167,13 +169,16 @@ def test_defaults_are_valid_and_pymarls(name):
     assert (config.td_lambda, config.double_q) == (0.0, True)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_come_before_options_beside_them(name):
+@pytest.mark.parametrize(
+    ("name", "preset"), [("Qatten", p) for p in PRESETS] + [("QPLEX", p) for p in QPLEX_PRESETS]
+)
+def test_presets_come_before_options_beside_them(name, preset):
+    beside = {"hypernet_embed": 17}
     for config in (
-        QattenConfig().training(n_heads=2, mixer_preset=name),
-        QattenConfig().update_from_dict({"n_heads": 2, "mixer_preset": name}),
+        ALGORITHMS[name].get_default_config().training(**beside, mixer_preset=preset),
+        ALGORITHMS[name].get_default_config().update_from_dict(beside | {"mixer_preset": preset}),
     ):
-        expected = {**PRESETS[name], "n_heads": 2}
+        expected = type(config).named_sets["mixer_preset"][preset] | beside
         assert {k: getattr(config, k) for k in expected} == expected
         assert config._model_config_auto_includes["mixer"] == expected
 
