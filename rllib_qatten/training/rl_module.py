@@ -164,7 +164,16 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         """Unrolls live and target networks over a packed batch and mixes both.
 
         See `mix` for what comes out.
+
+        Raises:
+            BadInput: If it is no packed batch.
         """
+        if columns.BATCH_SIZES not in batch:
+            raise BadInput(
+                "forward_train takes a batch of whole games as rllib_qatten.training.batch.pack "
+                "makes it, with mixer and targets; for utilities alone: "
+                'forward_inference({"obs": observations}).'
+            )
         inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         utilities, target_utilities = unroll(
             self.agent, self.target_agent, inputs, batch[columns.BATCH_SIZES]
