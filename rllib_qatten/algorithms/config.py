@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -21,9 +20,11 @@ from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.refusals import (
     check_env,
+    check_env_config,
     check_learner_connectors,
     check_rllib_settings,
 )
+from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
@@ -145,6 +146,8 @@ class ValueDecompositionConfig(LayeredConfig):
         Returns:
             This config.
         """
+        if not is_searched(env_config := kwargs.get("env_config", {})):
+            check_env_config(env_config)
         super().environment(env, **kwargs)
         if max_episode_steps is not NotProvided:
             self.max_episode_steps = max_episode_steps
@@ -257,13 +260,14 @@ class ValueDecompositionConfig(LayeredConfig):
         check_rllib_settings(self)
         if self.env is not None:  # which settings alone may lack
             check_env(self.env)
+        check_env_config(self.env_config)
         # Avoids RLlib's advice to leave the new API stack, the only one that this runs on.
         log_once(f"{self.name}_on_new_api_stack")
-        super().validate()
         for setting, named in self.named_sets.items():
             if (name := getattr(self, setting)) is not None or setting not in self.options:
                 one_of(name, named, setting)
-        check_settings(self)
+        check_settings(self)  # before RLlib, whose messages for some of them mislead
+        super().validate()
         for option in self.options.values():
             option.check(getattr(self, option.name))
         # Building the smallest mixer checks its options.
@@ -309,16 +313,6 @@ class ValueDecompositionConfig(LayeredConfig):
             priority_exponent=self.priority_exponent,
             importance_exponent=self.importance_exponent,
         )
-
-    @functools.wraps(AlgorithmConfig.env_runners)
-    def env_runners(self, *, num_envs_per_env_runner: Any = NotProvided, **kwargs: Any) -> Self:
-        """See base class, which compares this argument with a number; a search space is not one."""
-        if isinstance(num_envs_per_env_runner, int) or num_envs_per_env_runner is NotProvided:
-            kwargs["num_envs_per_env_runner"] = num_envs_per_env_runner
-        else:
-            self.num_envs_per_env_runner = num_envs_per_env_runner
-        super().env_runners(**kwargs)
-        return self
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:

@@ -26,16 +26,16 @@ class InitFrom(Algorithm):
     may be gone when a run continues, is raised when the run goes on without.
     """
 
-    _restored = False
+    _continued = False
     #: What to tell the user, or to raise, once it is certain that nothing is restored.
     _about_init: str | BadInput | None = None
 
     @override(Algorithm)
     def setup(self, config: Any) -> None:
         """See base class."""
-        self._restored, self._about_init = False, None
+        self._continued, self._about_init = False, None
         super().setup(config)
-        if config.init_from is None or self._restored:
+        if config.init_from is None or self._continued:
             return
         module: Any = self.get_module()
         assert isinstance(module, ValueDecompositionRLModule)
@@ -75,7 +75,7 @@ class InitFrom(Algorithm):
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
         """See base class."""
-        self._restored, self._about_init = True, None
+        self._continued, self._about_init = True, None
         super().set_state(state)
 
     def _tell(self) -> None:

@@ -139,6 +139,8 @@ def space_of(env: Any, agent: AgentID, of: str) -> Any:
 def _agents(env: Any) -> tuple[tuple[AgentID, ...], list[str]]:
     """The agents, in order, and what is wrong with them."""
     ids = attribute(env, "possible_agents")
+    if not isinstance(ids, np.ndarray) and not ids:  # as RLlib's older envs declare them
+        ids = attribute(env, "_agent_ids")
     if ids is None or (isinstance(ids, Collection) and not len(ids)):
         return (), [f"possible_agents is missing or empty: {AGENTS_FIX}"]
     if isinstance(ids, str | bytes) or not isinstance(ids, Collection | np.ndarray):

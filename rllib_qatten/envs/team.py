@@ -49,6 +49,8 @@ class TeamContractError(BadInput):
 
 def engine_name_of(env: object) -> str:
     """The engine that an env names; its class if `engine` is something else."""
+    if isinstance(env, type):
+        return env.__name__
     inner = getattr(env, "unwrapped", env)
     name = getattr(inner, "engine", None)
     return name if isinstance(name, str) and name else type(inner).__name__
@@ -201,7 +203,10 @@ class TeamVector(ABC):
         spec: The team's sizes and names.
         num_games: G.
         game_restarts: Faults so far after which a game's process was restarted.
+        asked_by_all: Games that each env runner of a run asks for, this one and those of its
+            evaluation included; empty if the vector plays on its own.
         drawable: Whether `battle` gives the units' positions.
+        compiles: Whether the first step takes seconds, because the engine compiles it.
         replay_ending: File suffix of what `save_replay` returns, such as ".SC2Replay"; None if
             the engine saves none.
         before_resets: Called with a step before the games that it ended are reset, by a vector with
@@ -209,11 +214,13 @@ class TeamVector(ABC):
     """
 
     drawable: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
     replay_ending: ClassVar[str | None] = None
 
     spec: TeamSpec
     num_games: int
     game_restarts: int = field(default=0, init=False)
+    asked_by_all: Sequence[int] = field(default=(), init=False)
     #: Whether a remote env runner should keep to one core (an engine with its own threads).
     one_core: bool = field(default=False, init=False)
     before_resets: Callable[[TeamStep], None] | None = field(default=None, init=False)
