@@ -45,7 +45,9 @@ def by_algorithm(
                 row += cells
                 record |= found
             table.rows.append([*row, str(len(of_label)), _span(of_label)])
-            table.records.append(record | {"runs": len(of_label), "env_steps": _span(of_label)})
+            ends = sorted(run.steps[-1] for run in of_label)
+            about = {"runs": len(of_label), "env_steps_least": ends[0], "env_steps_most": ends[-1]}
+            table.records.append(record | about)
     return table
 
 
