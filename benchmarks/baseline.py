@@ -1,7 +1,8 @@
-"""The ratios that were reached once: a slower change falls below them, on any machine.
+"""The ratios that were reached once on this processor: a slower change falls below them.
 
 Only ratios to references of this repository and to RLlib's own runner are kept: both sides run
-here, in the same rounds. Seconds and absolute speeds are never compared.
+here, in the same rounds. Seconds and absolute speeds are never compared. Libraries differ from one
+processor to the next, and ratios with them: each has its own.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ def _ratios(rows: list[Row]) -> dict[str, float]:
 
 
 def write(rows: list[Row], file: Path = FILE) -> None:
-    """Stores the ratios of these rows; those of rows that were not measured now stay."""
-    ratios = json.loads(file.read_text())["ratios"] if file.exists() else {}
+    """Stores the ratios of these rows; others, and those of other processors, stay."""
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    ratios = stored.setdefault(report.processor(), {})
     ratios |= {name: round(ratio, 3) for name, ratio in _ratios(rows).items()}
-    stored = {"processor": report.processor(), "ratios": ratios}
     file.write_text(json.dumps(stored, indent=1) + "\n")
 
 
@@ -41,17 +42,17 @@ def check(rows: list[Row], file: Path = FILE) -> list[str]:
 
     Rows that were not stored, or not measured now, are not compared; that none is is a complaint.
     """
-    if not file.exists():
-        return [f"There is no baseline {file}: write one with --write-baseline."]
-    stored = json.loads(file.read_text())
-    kept, found = stored["ratios"], _ratios(rows)
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    here = report.processor()
+    if here not in stored:
+        others = f" (it has {', '.join(stored)})" if stored else ""
+        return [f"{file} has no baseline of {here}{others}: write one with --write-baseline."]
+    kept, found = stored[here], _ratios(rows)
     common = [name for name in found if name in kept]
     if not common:
         return ["None of the measured rows is in the baseline: measure update or sampler."]
-    elsewhere = stored["processor"] != report.processor()
-    hint = f" (stored on another processor, {stored['processor']})" if elsewhere else ""
     return [
-        f"Slower than the baseline: {name} is {found[name]:.2f}, was {kept[name]:.2f}{hint}."
+        f"Slower than the baseline: {name} is {found[name]:.2f}, was {kept[name]:.2f}."
         for name in common
         if found[name] < (1 - TOLERANCE) * kept[name]
     ]

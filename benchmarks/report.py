@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from itertools import groupby
 from pathlib import Path
 
@@ -13,24 +12,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.turns import Row
+from rllib_qatten.machine import processor
+from rllib_qatten.product_choice import choice
 
 MARKS = "<!-- measured -->", "<!-- end of measured -->"
 COLUMNS = "median [low..high]", "unit", "ratio", "of", "goal"
 
 
-def processor() -> str:
-    """The CPU's model as the system names it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or "unknown CPU")
-
-
 def machine() -> str:
     """What the numbers belong to."""
+    fewest = choice().onednn_from
+    products = "torch" if fewest is None else f"oneDNN from {fewest} rows"
     return (
         f"{processor()}, {os.cpu_count()} cores; {torch.get_num_threads()} torch thread, "
-        f"torch {torch.__version__}"
+        f"torch {torch.__version__}, products by {products}"
     )
 
 

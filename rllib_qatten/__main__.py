@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from rllib_qatten.commands.attention import attention
 from rllib_qatten.commands.doctor import doctor
 from rllib_qatten.commands.evaluate import evaluate
+from rllib_qatten.commands.example import app as example
 from rllib_qatten.commands.export import export
 from rllib_qatten.commands.report import report
 from rllib_qatten.commands.schema import schema
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 for command in (train, evaluate, report, export, doctor, attention, schema):
     app.command()(command)
+app.add_typer(example, name="example")
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """Matrix products of many rows, and a linear layer built on them, at the processor's full speed.
 
-torch sends its products to MKL, which leaves AVX-512 unused on AMD processors and reaches half
-their speed. oneDNN, which ships with torch, uses it; `torch.compile` reaches it through the same
-operator that is called here. oneDNN compiles a kernel for every new shape, in about the time of one
-product, and batches of whole episodes keep bringing new row counts. So rows are processed in spans
-of a few fixed lengths; the remainder, and anything that is not float32 on a CPU, goes to torch.
+On some processors oneDNN multiplies faster than torch's own product does; `product_choice` says
+whether, and from how many rows. `torch.compile` reaches it through the same operator that is called
+here. oneDNN compiles a kernel for every new shape, in about the time of one product, and batches of
+whole episodes keep bringing new row counts. So rows are processed in spans of a few fixed lengths;
+the remainder, and anything that is not float32 on a CPU, goes to torch.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rllib_qatten import product_choice
+
 #: Rows of a span: multiples of the first up to the second; longer spans no longer fit the cache.
 FEWEST, MOST = 256, 2048
-#: Below this many rows torch is faster: calling oneDNN's operator has a high fixed cost.
-WORTH_A_CALL = 80
-
-_ONEDNN: Any = None
-if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-    _ONEDNN = torch.ops.mkldnn._linear_pointwise.default
 
 
 def by_rows(
@@ -39,7 +35,7 @@ def by_rows(
     Returns:
         [M, J].
     """
-    if len(x) < WORTH_A_CALL or not _suits(x):
+    if not _suits(x, len(x)):
         return F.linear(x, weight, bias)
     if few_lengths:
         return _onednn(x, weight, bias)
@@ -60,7 +56,7 @@ def over_rows(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         [J, K].
     """
-    if not _suits(a):
+    if not _suits(a, FEWEST):
         return a.T @ b
     if a.shape[1] > b.shape[1]:  # the left side is copied to transpose it: take the narrower one
         return over_rows(b, a).T
@@ -75,7 +71,9 @@ def over_rows(a: Tensor, b: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear` with its gradient: x [..., K], weight [J, K], bias [J] or None -> [..., J]."""
     rows = x.numel() // max(x.shape[-1], 1)
-    if torch.compiler.is_compiling() or rows < FEWEST or not _suits(x) or not _suits(weight):
+    if torch.compiler.is_compiling() or rows < FEWEST:
+        return F.linear(x, weight, bias)
+    if not _suits(x, rows) or not _suits(weight, rows):
         return F.linear(x, weight, bias)
     result: Tensor = _Linear.apply(x.reshape(rows, -1), weight, bias)
     return result.view(*x.shape[:-1], -1)
@@ -111,14 +109,17 @@ class _Linear(torch.autograd.Function):
         )
 
 
-def _suits(x: Tensor) -> bool:
-    """Whether oneDNN's product supports this tensor."""
+def _suits(x: Tensor, rows: int) -> bool:
+    """Whether oneDNN's product supports this tensor and is faster for so many rows."""
     usual = x.dtype == torch.float32 and x.device.type == "cpu"
-    return _ONEDNN is not None and usual and not torch.is_autocast_enabled("cpu")
+    if not usual or torch.is_autocast_enabled("cpu"):
+        return False
+    fewest = product_choice.choice().onednn_from
+    return fewest is not None and rows >= fewest
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    result: Tensor = _ONEDNN(x, weight, bias, "none", [], "")
+    result: Tensor = product_choice.ONEDNN(x, weight, bias, "none", [], "")
     return result
 
 

@@ -52,6 +52,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Where this user's caches of the package are; it may not exist or not be writable."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "rllib_qatten"
+
+
 def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
     """Reads a file that may come from an untrusted source.
 

@@ -1,9 +1,10 @@
-"""What this machine has: packages that this one names, and memory."""
+"""What this machine has: packages that this one names, its processor, and memory."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def check_requirements(extra: str = "") -> Iterator[tuple[str, str, bool]]:
         else:
             good = needed.specifier.contains(has, prereleases=True)
             yield needed.name, has if good else f"{has}; needs {needed.specifier}", good
+
+
+def processor() -> str:
+    """The CPU's model. One name may stand for several generations, so its family is added.
+
+    For instance "AMD EPYC (family 25, model 17, AVX-512)".
+    """
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().split("\n\n")[0].splitlines() if info.exists() else []
+    facts = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    name = facts.get("model name") or platform.processor() or platform.machine() or "unknown CPU"
+    about = [f"{of.split()[-1]} {facts[of]}" for of in ("cpu family", "model") if of in facts]
+    flags = facts.get("flags", "").split()
+    vectors = {"avx512f": "AVX-512", "avx2": "AVX2"}  # a virtual machine may hide them
+    about += [text for flag, text in vectors.items() if flag in flags][:1]
+    return f"{name} ({', '.join(about)})" if about else name
 
 
 #: Where Linux reports a container's limit and usage: cgroups version 2, then version 1.

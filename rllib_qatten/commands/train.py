@@ -18,7 +18,12 @@ def train(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", metavar="FILE", help="Experiment in Tune's YAML format."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="Experiment in Tune's YAML format, or an example's name (rllib example list).",
+        ),
     ] = None,
     stop: Annotated[
         list[str] | None,
@@ -61,7 +66,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Run the experiment in a YAML file.
+    """Run the experiment in a YAML file, or an example by its name.
 
     Ctrl-C, SIGTERM and SIGHUP stop it after the running iteration, with a checkpoint, and print how
     to continue.
@@ -71,6 +76,7 @@ def train(
     prepare()
     from rllib_qatten.checkpoints.folder import UNPICKLES
     from rllib_qatten.experiment.checks import check
+    from rllib_qatten.experiment.examples import file_or_example
     from rllib_qatten.experiment.file import Changes, read
     from rllib_qatten.experiment.launch import train as launch
     from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
@@ -81,7 +87,7 @@ def train(
     if len(files) != 1:
         raise BadInput("give one experiment: rllib train -f FILE, or rllib train file FILE.")
     changes = Changes(tuple(stop or ()), tuple(set_ or ()), num_samples, storage_path, name)
-    plans = [check(experiment) for experiment in read(files[0], changes)]
+    plans = [check(experiment) for experiment in read(file_or_example(files[0]), changes)]
     if restore and resume:
         raise BadInput("give either --restore or --resume, not both.")
     if restore and not any(plan.begun for plan in plans):

@@ -142,8 +142,18 @@ def test_sigterm_saves_and_restore_continues_and_nobody_else_listens(tmp_path):
         assert [row["training_iteration"] for row in run.rows] == list(range(1, stop + 1))
 
 
+@pytest.fixture
+def as_in_a_terminal():
+    """SIGHUP is not ignored, as it is where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_noted_where_there_is_something_to_finish(monkeypatch, capfd, signum):
+def test_a_signal_is_noted_where_there_is_something_to_finish(
+    monkeypatch, capfd, as_in_a_terminal, signum
+):
     monkeypatch.setenv("RLLIB_GRACE_S", "60")
     request, now = StopRequest(), time.monotonic()
     before = signal.getsignal(signum)

@@ -8,9 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import io
-import os
 import sys
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,6 +17,7 @@ import numpy as np
 from rllib_qatten.envs.battles.armies import Armies
 from rllib_qatten.envs.battles.smax_battle import UNIT_FEATURES
 from rllib_qatten.envs.team import TeamSpec
+from rllib_qatten.files import cache_folder
 
 #: SMAX pays 1 for all enemy health and 1 for the win; SMAC's scale is 20 in all.
 REWARD_SCALE = 10.0
@@ -33,8 +32,7 @@ def _import_jax() -> tuple[Any, Any]:
     if not settings.jax_platforms:
         settings.update("jax_platforms", "cpu")
     if settings.jax_compilation_cache_dir is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        settings.update("jax_compilation_cache_dir", str(cache / "rllib_qatten" / "jax"))
+        settings.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         settings.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # jaxmarl prints while it is imported, and one of its modules resets sys.stdout and sys.stderr.
