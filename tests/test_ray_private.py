@@ -24,6 +24,10 @@ PRIVATE = {
         "",
         "RLlib sets it so for its own algorithms that train in a thread.",
     ),
+    "._upload_to_fs_path": (
+        "",
+        "Tune copies over the files of a run; ours replace them.",
+    ),
     "._worker_manager": (
         "",
         "The public calls leave out the errors of env runners that have ended.",
@@ -143,6 +147,10 @@ PRIVATE = {
     "ray.rllib.utils.checkpoints:Checkpointable._check_component": (
         "self, name, components, not_components",
         "How a component is told to be wanted.",
+    ),
+    "ray.train._internal:storage": (
+        "module",
+        "The same as _upload_to_fs_path, which is in it.",
     ),
     "ray.tune.logger.csv:CSVLoggerCallback._setup_trial": (
         "self, trial",

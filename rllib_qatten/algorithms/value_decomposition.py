@@ -29,8 +29,10 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import keys
+from rllib_qatten.algorithms.cluster import say_what_is_lacking
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
+from rllib_qatten.algorithms.init_from import InitFrom
 from rllib_qatten.algorithms.live import COMPILING, LEARNING, PLAYING, LiveAlgorithm
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
@@ -48,7 +50,7 @@ PLAY = "play"
 
 
 class ValueDecomposition(
-    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, ResumableAlgorithm
+    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, ResumableAlgorithm
 ):
     """Plays whole episodes, stores them, and learns from batches of them.
 
@@ -74,6 +76,7 @@ class ValueDecomposition(
         """Adds the replay, before callbacks may restore a checkpoint into it."""
         check_env(config.env)
         check_gpus(config)
+        say_what_is_lacking(type(self), config)
         self.replay = config.build_replay()
         self._updates_done = 0
         self._silence = Silence(config.sample_timeout_s)

@@ -69,6 +69,11 @@ def _weighed(
     policy, module = TeamPolicy.from_checkpoint(team), load_module(team)
     teams = make_games(policy, episodes, {}, env)
     with contextlib.closing(teams):
+        if policy.fitted(teams.spec) is not policy:
+            raise BadInput(
+                f"the mixer was trained with {len(policy.agents)} agents and weighs no other team: "
+                "play the battle that it was trained on."
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -29,7 +29,8 @@ def evaluate(
         typer.Option(
             "--set",
             metavar="env_config.KEY=VALUE",
-            help="Play other games with the same shapes, e.g. env_config.engine=smax. Repeatable.",
+            help="Play other games of the same shapes, or, with agent: entity, other armies, e.g. "
+            "env_config.map_name=8m_vs_9m. Repeatable.",
         ),
     ] = None,
     env: Env = None,
@@ -157,11 +158,24 @@ def _evaluate(
             written.close()
         screen.close()
         _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
+        if policy.fitted(teams.spec) is not policy:
+            line(
+                f"Trained with {len(policy.agents)} agents on {_battle(about['environment'])}: its "
+                "agent network plays another battle here.",
+                style="yellow",
+            )
         if video_file:
             first = evaluation.episodes[0]
             with Screen() as drawing:
                 on_frames = drawing.counting("drawing the video", len(first) + 1, "images")
                 video.write(first, teams, film, on_frames)
+
+
+def _battle(trained: dict[str, Any]) -> str:
+    from rllib_qatten.envs.battles.armies import short_name
+
+    map_name = trained["env_config"].get("map_name")
+    return f"{trained['env']} {short_name(map_name)}" if map_name else str(trained["env"])
 
 
 def _print(

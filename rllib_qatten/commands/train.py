@@ -160,17 +160,21 @@ def _train(
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, of_words, read
     from rllib_qatten.experiment.launch import train as launch
-    from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
+    from rllib_qatten.experiment.resuming import check_state, checkpoint_to_resume, differences
 
     silence()  # again: importing Ray sets up its loggers
     changes = Changes(**changed)
     experiments = read(file_or_example(file), changes) if file else [of_words(changes)]
-    plans = [check(experiment) for experiment in experiments]
     if restore and resume:
         raise BadInput("give either --restore or --resume, not both.")
+    continues = restore or resume is not None
+    plans = [check(experiment, continues) for experiment in experiments]
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
+    for plan in plans:
+        if restore and plan.begun:
+            check_state(plan)
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:

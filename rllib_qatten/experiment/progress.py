@@ -14,7 +14,7 @@ from ray import cloudpickle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.result import EXPR_PROGRESS_FILE, SHOULD_CHECKPOINT
+from ray.tune.result import EXPR_PROGRESS_FILE
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import keys
@@ -70,16 +70,11 @@ class Progress(Callback):
         self.trials = trials
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """See base class; between events the run may be ended."""
-        self._stopping.look(trials)
+        """See base class; called after every event and ten times a second."""
         now = time.monotonic()
         if self._screen.live and now - self._glanced > GLANCE:
             self._glanced = now
             self._show(trials)
-
-    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """See base class; a sweep that is stopping waits for these."""
-        self._stopping.saved(trial)
 
     def get_state(self) -> dict[str, Any]:
         """What a restored sweep needs for its summary."""
@@ -92,9 +87,7 @@ class Progress(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Prints the line; asks for a checkpoint if this result is the last one."""
-        if self._stopping.requested:
-            result[SHOULD_CHECKPOINT] = True
+        """Prints the line."""
         flat: Result = flatten_dict(result)
         self._pace(trial).row(flat)
         evaluations = self._evaluations.setdefault(trial.trial_id, {})
