@@ -4,7 +4,7 @@ from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.agents.base import Agent, unroll
 from rllib_qatten.agents.feed_forward import FeedForwardAgent
 from rllib_qatten.agents.grouped import GroupedAgent
-from rllib_qatten.agents.inputs import InputLayout
+from rllib_qatten.agents.inputs import EpisodeInputs, InputLayout
 from rllib_qatten.agents.packed_gru import packed_gru, packed_gru_steps
 from rllib_qatten.agents.recurrent import RecurrentAgent
 from rllib_qatten.agents.registry import AGENTS, SHARING, make_agent, sharing_groups
@@ -14,6 +14,7 @@ __all__ = [
     "SHARING",
     "ActingNetwork",
     "Agent",
+    "EpisodeInputs",
     "FeedForwardAgent",
     "GroupedAgent",
     "InputLayout",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from rllib_qatten.agents.inputs import EpisodeInputs
+
 
 class Agent(nn.Module, ABC):
     """From own history to utilities. A subclass implements `step`, `_hidden_states` and `head`.
@@ -53,23 +55,29 @@ class Agent(nn.Module, ABC):
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry; arguments as in `forward`, already checked."""
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def hidden_states(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
         """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.
 
         `head` turns them into utilities: to get both, call this and then `head`.
         """
         sizes = self._checked_sizes(inputs, batch_sizes)
+        if isinstance(inputs, EpisodeInputs):
+            inputs = inputs.tensor
         if self.precision == torch.float32:
             return self._hidden_states(inputs, sizes)
         with torch.autocast(inputs.device.type, self.precision):
             return self._hidden_states(inputs, sizes).to(inputs.dtype)
 
-    def forward(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def forward(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
         """Utilities of whole episodes, each from a zero hidden state.
 
         Args:
             inputs: [P, N, I], packed as in torch's `PackedSequence`: longest episode first,
-                time-major, no padding.
+                time-major, no padding; or the same before it is laid out.
             batch_sizes: [T], how many episodes have an entry at each step; P is their sum.
 
         Returns:
@@ -80,7 +88,9 @@ class Agent(nn.Module, ABC):
         """
         return self.head(self.hidden_states(inputs, batch_sizes))
 
-    def _checked_sizes(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> list[int]:
+    def _checked_sizes(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> list[int]:
         sizes = torch.as_tensor(batch_sizes).tolist()
         if not sizes or min(sizes) < 1 or sizes != sorted(sizes, reverse=True):
             raise ValueError(
@@ -88,7 +98,7 @@ class Agent(nn.Module, ABC):
                 f"first), got {sizes}"
             )
         expected = (sum(sizes), self.input_size)
-        if inputs.dim() != 3 or (inputs.shape[0], inputs.shape[2]) != expected:
+        if len(inputs.shape) != 3 or (inputs.shape[0], inputs.shape[2]) != expected:
             raise ValueError(
                 f"inputs must be [P={expected[0]}, N, I={expected[1]}] with P = sum(batch_sizes) "
                 f"and I the input_size of this agent, got {list(inputs.shape)}"
@@ -99,7 +109,7 @@ class Agent(nn.Module, ABC):
 def unroll(
     agent: Agent,
     target_agent: Agent,
-    inputs: Tensor,
+    inputs: Tensor | EpisodeInputs,
     batch_sizes: Tensor | Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Utilities [P, N, A] of the live agent, with gradient, and of the target agent, without it.

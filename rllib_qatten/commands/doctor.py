@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: What needs a finding, other than an engine.
 ALL, EXTRAS = "every engine", "extras"
 #: Extras for more than training; engines check their own requirements.
-OPTIONAL = ("report", "export", "envs", "optuna", "wandb", "mlflow")
+OPTIONAL = ("fast", "report", "export", "envs", "optuna", "wandb", "mlflow")
 #: The battle and replay that memory and disk are compared with: 3s5z with the default replay.
 BATTLE, EPISODES = "3s5z", 5_000
 
@@ -92,6 +92,7 @@ def _base() -> Iterator[Finding]:
     """Python, this package, and everything that it requires."""
     import torch
 
+    from rllib_qatten.compiled import compiler
     from rllib_qatten.envs.battles.engine import Finding
     from rllib_qatten.product_choice import choice
 
@@ -118,6 +119,9 @@ def _base() -> Iterator[Finding]:
     fewest, reason = choice()
     product = "torch's own" if fewest is None else f"oneDNN from {fewest} rows"
     yield Finding("matrix products", f"{product} ({reason})")
+    without = compiler.unavailable()
+    found = f"torch's slower functions: {without}" if without else f"kept in {compiler.folder()}"
+    yield Finding("compiled updates", found, not without, needed=False)
 
 
 def _pip(name: str) -> str:
