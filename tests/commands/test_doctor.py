@@ -231,7 +231,7 @@ def test_extras_and_the_machine(examined):
     assert code == 0
     assert "extras optuna ok optuna 4.0.0" in lines
     assert "extras wandb optional wandb 0.31.0; needs <0.31,>=0.24" in lines
-    assert {"report", "export", "envs", "optuna", "wandb", "mlflow"} == {
+    assert {"fast", "report", "export", "envs", "optuna", "wandb", "mlflow"} == {
         line.split()[1] for line in lines if line.startswith("extras ")
     }
     extras = lines.index("For extras:")
