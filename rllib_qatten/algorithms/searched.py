@@ -26,7 +26,10 @@ def searchable(name: str) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = signature.bind_partial(self, *args, **kwargs).arguments
+        try:
+            given = signature.bind_partial(self, *args, **kwargs).arguments
+        except TypeError:
+            return method(self, *args, **kwargs)  # says the same of itself, by name
         searched = {key: value for key, value in given.items() if is_searched(value)}
         method(**{key: value for key, value in given.items() if key not in searched})
         for key, value in searched.items():

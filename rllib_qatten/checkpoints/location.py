@@ -158,6 +158,8 @@ def _scored(trial: Path, saved: list[Path]) -> list[_Scored]:
         name = _dict(row).get(SAVED)
         if isinstance(name, str):
             scores[name] = last
+    if folders:  # one saved at the end, after the last result, which does not name it
+        scores.setdefault(max(folders), last)
     return [
         _Scored(*scores.get(name, (-math.inf, -math.inf)), _saved(folder), folder)
         for name, folder in folders.items()

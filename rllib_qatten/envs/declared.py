@@ -176,10 +176,15 @@ def _agent_faults(agent: AgentID, space: Any, actions: Any) -> list[str]:
     if not isinstance(actions, gym.Space):
         faults.append(f"agent {agent!r} has no entry in action_spaces: add a Discrete")
     elif not isinstance(actions, gym.spaces.Discrete) or actions.start != 0:
+        advice = "discretize or flatten the actions"
+        if isinstance(actions, gym.spaces.Tuple):
+            advice = (
+                "if these are several agents, grouped into one by with_agent_groups, pass the env "
+                "ungrouped: all its agents are the team"
+            )
         faults.append(
             f"agent {agent!r} has the action space {actions}: value decomposition takes "
-            "the best of finitely many actions and needs a Discrete starting at 0; discretize "
-            "or flatten the actions"
+            f"the best of finitely many actions and needs a Discrete starting at 0; {advice}"
         )
     if not isinstance(space, gym.Space):
         faults.append(f"agent {agent!r} has no entry in observation_spaces: add its space")

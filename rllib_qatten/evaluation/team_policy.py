@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,8 +126,8 @@ class TeamPolicy:
         Raises:
             ValueError: For other shapes, or if the number of games changed since the last `reset`.
         """
-        seen = np.asarray(observations, np.float32)
-        legal = np.asarray(action_mask, bool)
+        seen = np.asarray(_given(observations), np.float32)
+        legal = np.asarray(_given(action_mask), bool)
         layout = self.network.layout
         n, sizes = layout.n_agents, (layout.observation_size, layout.n_actions)
         games = seen.shape[:-2]
@@ -210,7 +210,22 @@ class AgentPolicy:
         return self._team.act(self._alone(observation), self._alone(action_mask))[..., self.place]
 
     def _alone(self, own: ArrayLike) -> np.ndarray:
-        own = np.asarray(own)
+        own = np.asarray(_given(own))
         team = np.zeros((*own.shape[:-1], len(self._team.agents), own.shape[-1]), own.dtype)
         team[..., self.place, :] = own
         return team
+
+
+def _given(values: Any) -> Any:
+    """Refuses what an env may return, but no network takes.
+
+    Raises:
+        BadInput: For a dict or None, saying what to pass.
+    """
+    if isinstance(values, Mapping) or values is None:
+        raise BadInput(
+            f"act takes arrays, but got {'None' if values is None else 'a dict'}: the agents' "
+            "observations in their order, each flattened as by gymnasium.spaces.flatten(space, "
+            "observation), and their masks, all ones where every action is legal."
+        )
+    return values

@@ -92,3 +92,14 @@ def test_the_best_of_a_trial_and_of_a_run(tmp_path, capsys):
     assert "the newest" in capsys.readouterr().err
     with pytest.raises(BadInput, match="Did you mean"):
         find(tmp_path / "store")
+
+
+def test_a_checkpoint_at_the_end_has_the_last_score(tmp_path, capsys):
+    """Tune saves it after the last result, which so cannot name it."""
+    trial = write_trial(tmp_path / "a", [(0.2, 9)])
+    write_team(trial / "checkpoint_000001")
+    row = {"evaluation": {"env_runners": {"win_rate": 0.7}}}
+    with (trial / "result.json").open("a") as results:
+        results.write("\n" + json.dumps(row))
+    assert find(trial).parent.name == "checkpoint_000001"
+    assert "greedy win rate 0.7, the best" in capsys.readouterr().err

@@ -181,3 +181,18 @@ def test_an_env_that_fails_in_every_check_is_tried_for_as_long_as_a_check(said):
     teams.reset(1)
     steps = [teams.step(np.ones((1, 2), np.int64)) for _ in range(100)]
     assert sum(int(step.dropped[0]) for step in steps) == teams.game_restarts == 2
+
+
+class GroupedWithin(TwoStepGame):
+    """As RLlib's own two-step game with grouped agents."""
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        self.agents = self.possible_agents = ["team"]
+        self.action_spaces = {"team": gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2)}
+        self.observation_spaces = {"team": self.state_space}
+
+
+def test_a_group_of_agents_is_to_be_handed_over_ungrouped():
+    with pytest.raises(TeamContractError, match=r"Tuple.*with_agent_groups, pass the env ungroup"):
+        check_env(GroupedWithin())

@@ -197,3 +197,12 @@ def test_the_metadata_say_what_plays(folder):
         "agent_id": True,
     }
     assert metadata["format"] == 1
+
+
+def test_what_an_env_returns_is_not_taken_unread(folder):
+    team = TeamPolicy.from_checkpoint(folder)
+    for observations, mask in (({"a": np.zeros(3)}, np.ones(2)), (np.zeros((3, 3)), None)):
+        with pytest.raises(BadInput, match=r"act takes arrays.*flattened as by gymnasium"):
+            team.act(observations, mask)
+        with pytest.raises(BadInput, match="act takes arrays"):
+            team.agent(0).act(observations if isinstance(observations, dict) else np.zeros(3), mask)
