@@ -116,7 +116,7 @@ AUTHORS = {
 def test_qplex_finds_the_optimum_of_the_3x3_payoff():
     table, greedy = learn_payoff("QPLEX", QUICK, 600, **AUTHORS)
     assert greedy == 8.0
-    np.testing.assert_allclose(table, PAYOFF, atol=2.0)
+    assert table[0, 0] == table.max() == pytest.approx(8.0, abs=1.0)
 
 
 @pytest.mark.learning

@@ -38,7 +38,7 @@ class Evaluation:
 
     @property
     def win_rate(self) -> Estimate | None:
-        """Share of games won, with Wilson's interval; None for games that are not won or lost."""
+        """Share of games won, with its interval; None for games that are not won or lost."""
         if not self.spec.is_battle:
             return None
         wins, games = sum(bool(e.won) for e in self.episodes), len(self.episodes)
@@ -46,13 +46,14 @@ class Evaluation:
 
     @property
     def episode_return(self) -> Estimate:
-        """Mean undiscounted return, with Student's interval."""
+        """Mean undiscounted return, with Student's interval, or the range of few games."""
         return Estimate.of_mean([e.episode_return for e in self.episodes])
 
     @property
     def episode_len(self) -> Estimate:
-        """Mean length in steps, with Student's interval."""
-        return Estimate.of_mean([len(e) for e in self.episodes])
+        """Mean length in steps, the same way; no game is shorter than a step or over its limit."""
+        longest = self.spec.episode_limit or np.inf
+        return Estimate.of_mean([len(e) for e in self.episodes], least=1, most=longest)
 
     @property
     def survival(self) -> np.ndarray:

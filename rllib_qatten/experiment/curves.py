@@ -1,8 +1,9 @@
-"""Files next to a trial's results: progress.csv and result.json without gaps, and its command."""
+"""Files next to a trial's results: progress.csv and result.json without gaps, and its record."""
 
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from ray.tune.experiment import Trial
@@ -10,6 +11,7 @@ from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallbac
 from ray.tune.result import EXPR_PROGRESS_FILE
 
 from rllib_qatten import keys
+from rllib_qatten.experiment.record import record
 
 
 class _KeepsFile(LoggerCallback):
@@ -46,7 +48,7 @@ class CSVCurves(_KeepsFile, CSVLoggerCallback):
 
 
 class Command(LoggerCallback):
-    """Saves the command that started a trial, for reports."""
+    """Saves the command that started a trial and what it ran on, for reports."""
 
     def __init__(self, command: str) -> None:
         """Takes the command as a shell command line."""
@@ -55,4 +57,8 @@ class Command(LoggerCallback):
     def log_trial_start(self, trial: Trial) -> None:
         """Writes it next to the results."""
         trial.init_local_path()
-        Path(trial.local_path, keys.COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")
+        folder = Path(trial.local_path)
+        (folder / keys.COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")
+        file = folder / keys.RECORD_FILE
+        if not file.exists():  # a continued trial keeps that of its beginning
+            file.write_text(json.dumps(record(self._command), indent=1), encoding="utf-8")

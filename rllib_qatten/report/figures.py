@@ -10,10 +10,9 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from rllib_qatten.drawing.palette import INK
 from rllib_qatten.drawing.style import Look, marks
-from rllib_qatten.evaluation.estimate import Estimate
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
-from rllib_qatten.report.statistics import Curve
+from rllib_qatten.report.statistics import Curve, Improvement
 from rllib_qatten.report.timing import PARTS, TimeSplit
 
 STEPS = "environment steps"
@@ -69,20 +68,18 @@ def performance_profiles(estimates: dict[str, Curve], looks: dict[str, Look]) ->
     return _with_legend(figure, axes)
 
 
-def improvement(estimates: dict[tuple[str, str], Estimate]) -> Figure:
-    """A table of P(row > column), shaded, with 95 % intervals where seeds allow them."""
+def improvement(estimates: dict[tuple[str, str], Improvement]) -> Figure:
+    """A table of P(row > column), shaded, with p-values."""
     labels = list(dict.fromkeys(x for x, _ in estimates))
     n = len(labels)
     table = np.full((n, n), np.nan)
     for (x, y), estimate in estimates.items():
-        table[labels.index(x), labels.index(y)] = estimate.mean
+        table[labels.index(x), labels.index(y)] = estimate.probability
     figure, axes = plt.subplots(figsize=(max(4.2, 2.2 + 0.72 * n), max(2.4, 1.6 + 0.5 * n)))
     # Everybody can tell purple from orange; without their darkest shades, black text is legible.
     axes.imshow(table, cmap="PuOr_r", vmin=-0.5, vmax=1.5, aspect="auto")
     for (x, y), estimate in estimates.items():
-        text = f"{estimate.mean:.2f}"
-        if np.isfinite(estimate.low):
-            text += f"\n{estimate.low:.2f}\N{EN DASH}{estimate.high:.2f}"
+        text = f"{estimate.probability:.2f}\np {estimate.p:.2g}"
         # On the shade, whatever the theme.
         axes.text(
             labels.index(y), labels.index(x), text, ha="center", va="center", size=8, color="black"
@@ -136,7 +133,7 @@ def _line(axes: Axes, label: str, estimate: Curve, look: Look, drawstyle: str = 
         estimate.x, estimate.center, label=label, markevery=every, drawstyle=drawstyle,
         **look._asdict(),
     )  # fmt: skip
-    if np.isfinite(estimate.low).all():
+    if np.isfinite(estimate.low).any():  # gaps where there is no interval
         axes.fill_between(
             estimate.x, estimate.low, estimate.high, color=look.color, alpha=0.15, linewidth=0,
             step="post" if drawstyle == "steps-post" else None,

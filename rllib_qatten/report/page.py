@@ -15,14 +15,21 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from ray.tune.result import TIME_TOTAL_S
 
 from rllib_qatten.drawing.style import Look, looks, use_style
 from rllib_qatten.drawing.templates import render
 from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.files import replacing
 from rllib_qatten.messages import printable
-from rllib_qatten.report import figures, marl_eval, runs, statistics, timing
+from rllib_qatten.report import (
+    figures,
+    final_numbers,
+    marl_eval,
+    number_files,
+    runs,
+    statistics,
+    timing,
+)
 from rllib_qatten.report.inline_svg import inline
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
@@ -60,14 +67,17 @@ class Report:
             "subtitle": f"{_count(number, 'run')} of {_count(len(self.looks), 'algorithm')} on "
             f"{_count(len(self.groups), 'task')}: {tasks}. Played by {environments}.",
             "aggregate": TITLES[self.aggregate],
-            "final": self._final(),
+            "final": self._table(
+                "final_numbers",
+                final_numbers.by_algorithm(self.groups, self.aggregate, self._title),
+            ),
             "curves": [(self._title(task), self._curves(task)) for task in self.groups],
             "compared": self._compared(),
             "time": self._time(),
-            "each": self._each(),
+            "each": self._table("runs", final_numbers.of_runs(self.runs)),
             "settings": [
                 {
-                    "title": f"{run.label}, {run.task}, {run.name}: {run.versions}",
+                    "title": f"{run.label}, {run.task}, {run.name}: {run.about['versions']}",
                     "config": json.dumps(run.config, indent=1, default=str),
                 }
                 for run in self.runs
@@ -79,23 +89,10 @@ class Report:
         several = len({environment for environment, _ in self.groups}) > 1
         return f"{task[1]} ({task[0]})" if several and task[0] != task[1] else task[1]
 
-    def _final(self) -> dict[str, Any]:
-        scores = [score for score in SCORES if any(score in run.scores for run in self.runs)]
-        rows = []
-        for task, algorithms in self.groups.items():
-            for label, of_label in algorithms.items():
-                row = [self._title(task), label, str(len(of_label)), _span(of_label)]
-                for score in scores:
-                    if all(score in run.scores for run in of_label):
-                        estimate = statistics.final(of_label, score, self.aggregate)
-                        row += estimate.cells(SCORES[score].form)
-                    else:
-                        row += ["-", "-"]
-                rows.append(row)
-        head = ["task", "algorithm", "runs", "env steps"]
-        for score in scores:
-            head += [SCORES[score].title, "95 % interval"]
-        return {"head": head, "rows": rows, "numbers": range(2, len(head))}
+    def _table(self, name: str, table: number_files.Table) -> dict[str, Any]:
+        """Writes a table as files, and returns it for the page."""
+        number_files.write(self.folder, name, table)
+        return table._asdict()
 
     def _curves(self, task: tuple[str, str]) -> list[dict[str, Any]]:
         drawn = []
@@ -126,27 +123,34 @@ class Report:
         title = TITLES[self.aggregate]
         drawn = [
             self._keep(
-                figures.sample_efficiency(
-                    f"normalized score, {title}",
-                    statistics.sample_efficiency(compared, self.aggregate),
-                    self.looks,
-                ),
-                "sample_efficiency",
-                f"The {title} of the normalized score over all runs and tasks.",
-            ),
-            self._keep(
                 figures.performance_profiles(statistics.profiles(scores), self.looks),
                 "performance_profile",
-                "Higher is better; a line that stays high until far right has no poor runs.",
+                "Higher is better; a line that stays high until far right has no poor runs. "
+                "Shaded: the interval of a share of all runs, from three runs on.",
             ),
         ]
+        if len(compared.tasks) > 1:  # of one task, the learning curve shows it
+            efficiency = statistics.sample_efficiency(compared, self.aggregate)
+            drawn.insert(
+                0,
+                self._keep(
+                    figures.sample_efficiency(f"normalized score, {title}", efficiency, self.looks),
+                    "sample_efficiency",
+                    f"The {title} of the normalized score over all runs and tasks, with the "
+                    "stratified bootstrap interval from five runs of every task on.",
+                ),
+            )
         if len(scores) > 1:
+            found = statistics.improvements(scores)
+            least = sorted({pair.least_p for pair in found.values()})
+            bounds = " to ".join(dict.fromkeys(f"{p:.2g}" for p in (least[0], least[-1])))
             drawn.append(
                 self._keep(
-                    figures.improvement(statistics.improvements(scores)),
+                    figures.improvement(found),
                     "probability_of_improvement",
                     "The probability that a run of the row's algorithm ends above one of the "
-                    "column's on the same task; 0.5 means no difference.",
+                    "column's on the same task; 0.5 means no difference. p: two-sided, by Mann and "
+                    f"Whitney's test; so few runs cannot give less than {bounds}.",
                 )
             )
         return {
@@ -167,7 +171,10 @@ class Report:
                 splits.setdefault(run.label, []).append(split)
         drawn = []
         if speeds:
-            caption = "Bar: mean over runs; dot: a run. Other load on the machine shows here, too."
+            caption = (
+                "Bar: mean over runs; dot: a run. Only runs that had a machine of the same kind to "
+                "themselves compare; other load shows here, too."
+            )
             speeds = {label: speeds[label] for label in self.looks if label in speeds}
             drawn.append(self._keep(figures.throughput(speeds, self.looks), "throughput", caption))
         if splits:
@@ -183,34 +190,15 @@ class Report:
             drawn.append(self._keep(figures.time_split(means), "time_split", caption))
         return drawn
 
-    def _each(self) -> dict[str, Any]:
-        head = ["task", "algorithm", "run", "env steps", "win rate", "return", "steps/s", "time"]
-        rows = []
-        for run in self.runs:
-            speed = timing.steps_per_second(run)
-            seconds = run.columns.get(TIME_TOTAL_S)
-            rows.append(
-                [
-                    run.task,
-                    run.label,
-                    run.name,
-                    f"{run.steps[-1]:,.0f}",
-                    *(_number(run.final(name), score.form) for name, score in SCORES.items()),
-                    "-" if speed is None else f"{speed:,.0f}",
-                    "-" if seconds is None else f"{np.nanmax(seconds) / 60:.1f} min",
-                    run.command,
-                    printable(run.folder, 2000),
-                ]
-            )
-        return {"head": [*head, "command", "folder"], "rows": rows, "numbers": range(3, 8)}
-
     def _keep(self, figure: Figure, name: str, caption: str) -> dict[str, Any]:
-        """Writes a figure as PNG and SVG, and returns it for the page."""
+        """Writes a figure as PNG, SVG and PDF, and returns it for the page."""
         name = self._unique(re.sub(r"[\W_]+", "_", name).strip("_").lower()[:80])
         unsaid = ("Date", "Creator", "Format", "Type")
         bare: Any = {"format": "svg", "metadata": dict.fromkeys(unsaid)}
         figure.savefig(self.folder / f"{name}.png")
         figure.savefig(self.folder / f"{name}.svg", **bare)
+        # Without its date, so that the same runs give the same file.
+        figure.savefig(self.folder / f"{name}.pdf", metadata={"CreationDate": None})
         text = io.StringIO()
         figure.savefig(text, **bare, transparent=True)
         plt.close(figure)
@@ -278,17 +266,9 @@ def write(
 def _footer(folder: Path) -> str:
     about = ", ".join(f"{name} {version(name)}" for name in ("ray", "scipy", "matplotlib"))
     versions = f"Made with rllib_qatten {__version__}, {about}."
-    return f"{versions} Figures as PNG and SVG: {folder.resolve()}."
+    files = "figures as PNG, SVG and PDF, tables as CSV, Markdown and LaTeX"
+    return f"{versions} Beside this page, {files}: {folder.resolve()}."
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _span(of_label: list[Run]) -> str:
-    ends = sorted(run.steps[-1] for run in of_label)
-    return " to ".join(dict.fromkeys(f"{end:,.0f}" for end in (ends[0], ends[-1])))
-
-
-def _number(value: float, form: str) -> str:
-    return form.format(value) if np.isfinite(value) else "-"

@@ -22,8 +22,8 @@ class Run:
         environment: The engine or environment, with its version if known.
         task: Map, or the environment's own name.
         config: The trial's settings.
-        command: The command that started it, if known.
-        versions: Versions of the packages that trained it, according to its checkpoints.
+        about: What is known of how it was made: "date", "commit", "versions", "machine" and
+            "command".
         steps: Env steps at each evaluation, never falling, [E].
         scores: Name of `SCORES` ("win_rate" in battles only) -> one number per evaluation, [E].
         greedy: Whether these are greedy games, not exploring ones.
@@ -35,8 +35,7 @@ class Run:
     environment: str
     task: str
     config: dict[str, Any]
-    command: str
-    versions: str
+    about: dict[str, str]
     steps: np.ndarray
     scores: dict[str, np.ndarray]
     greedy: bool

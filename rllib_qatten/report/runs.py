@@ -19,7 +19,7 @@ from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
-from rllib_qatten.report.tables import LARGEST, numbers, read_table, too_large
+from rllib_qatten.report.tables import LARGEST, Row, numbers, read_table, too_large
 from rllib_qatten.report.variants import tell_apart
 
 #: Package -> where a checkpoint's metadata has its version.
@@ -109,8 +109,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         environment=printable(engine, NAME),
         task=printable(short_name(_dict(config.get("env_config")).get("map_name", env)), NAME),
         config=config,
-        command=printable(_command(folder), 2000),
-        versions=printable(_versions(folder), NAME * 2),
+        about=_about(folder, table[-1]),
         steps=steps[measured],
         scores={key: values[measured] for key, values in scores.items()},
         greedy=greedy,
@@ -159,13 +158,31 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def _command(folder: Path) -> str:
-    text = _text(folder, keys.COMMAND_FILE)
-    return f"not recorded; experiment {folder.parent.name}" if text is None else text.strip()
+def _about(folder: Path, last: Row) -> dict[str, str]:
+    """How a run was made: from its record, or what else is known of one that has none.
+
+    Args:
+        folder: The trial's.
+        last: Its last result.
+    """
+    record = _json(folder, keys.RECORD_FILE)
+    versions = _dict(record.get("versions")) or _versions(folder)
+    known = {
+        "date": record.get("date") or last.get("date"),
+        "commit": record.get("commit"),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "machine": ", ".join(map(str, _dict(record.get("machine")).values())),
+        "command": (_text(folder, keys.COMMAND_FILE) or "").strip(),
+    }
+    missing = {"command": f"not recorded; experiment {folder.parent.name}"}
+    return {
+        name: printable(text or missing.get(name, "not recorded"), 2000)
+        for name, text in known.items()
+    }
 
 
-def _versions(folder: Path) -> str:
+def _versions(folder: Path) -> dict[str, Any]:
+    """Of an older run, those in its newest checkpoint."""
     files = sorted(folder.glob("checkpoint_*/rllib_checkpoint.json"))
     about = _json(folder, str(files[-1].relative_to(folder))) if files else {}
-    known = [f"{n} {about[k]}" for n, k in VERSIONS.items() if k in about]
-    return ", ".join(known) or "versions not recorded"
+    return {name: about[key] for name, key in VERSIONS.items() if key in about}

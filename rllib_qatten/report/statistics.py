@@ -1,15 +1,17 @@
 """Statistics over several seeds and tasks, computed by scipy.
 
-The definitions are rliable's, but not its code, which would restrict everything to pandas 2.
-
 Interquartile means, stratified bootstrap, performance profiles and probability of improvement as
-in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (2021).
+in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (2021), but
+with intervals that hold for few runs: a bootstrap of three runs covers the truth 3 times in 4. The
+authors' library rliable offers nothing else, and needs `arch`, which cannot be imported beside
+pandas 3.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,30 +19,53 @@ import numpy as np
 import scipy.stats
 
 from rllib_qatten import keys
-from rllib_qatten.evaluation.estimate import CONFIDENCE, Estimate
+from rllib_qatten.evaluation.estimate import CONFIDENCE, Estimate, student
 from rllib_qatten.report.run import Run
 
 #: Resamples per interval, and how many are drawn at a time.
 REPS = 2000
 BATCH = 200
+#: Share that an interquartile mean leaves out at each end, which takes four runs.
+QUARTER = 0.25
+#: The fewest runs for Student's interval, for that of a median, and for a bootstrap of every task.
+STUDENT_RUNS, MEDIAN_RUNS, BOOTSTRAP_RUNS = 3, 6, 5
+#: Method of a test of two samples without ties, and of one with: all exchanges, or many of them.
+EXACT = scipy.stats.PermutationMethod(n_resamples=10_000, rng=0)
 #: Name -> the function that aggregates along an axis.
 AGGREGATES: dict[str, Callable[..., np.ndarray]] = {
-    "iqm": functools.partial(scipy.stats.trim_mean, proportiontocut=0.25),
+    "iqm": functools.partial(scipy.stats.trim_mean, proportiontocut=QUARTER),
     "median": np.median,
 }
 TITLES = {"iqm": "interquartile mean", "median": "median"}
+#: Scores -> what is possible.
+LIMITS = {"win_rate": (0.0, 1.0)}
 #: Points of a curve over several tasks, and thresholds of a profile.
 POINTS = 25
 THRESHOLDS = np.linspace(0, 1, 51)
 
 
 class Curve(NamedTuple):
-    """Numbers along x and the ends of their 95 % intervals, [P]; NaN with a single run."""
+    """Numbers along x and the ends of their 95 % intervals, [P]; NaN where there is none."""
 
     x: np.ndarray
     center: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+
+class Improvement(NamedTuple):
+    """How likely a run of one algorithm ends above one of another.
+
+    Attributes:
+        probability: Mean over tasks; a tie counts half.
+        p: Two-sided p-value of the same distribution: Mann and Whitney's exact test, over several
+            tasks joined by Stouffer's method.
+        least_p: The smallest p-value that so many runs can give.
+    """
+
+    probability: float
+    p: float
+    least_p: float
 
 
 class Comparison(NamedTuple):
@@ -76,14 +101,39 @@ def curve(runs: list[Run], score: str, aggregate: str) -> Curve | None:
     x = fewest.steps[(fewest.steps >= start) & (fewest.steps <= end)]
     if not len(x):
         return None
-    values = np.stack([np.interp(x, run.steps, run.scores[score]) for run in runs])
-    return _bootstrap(x, _over(AGGREGATES[aggregate]), values.T)
+    values = np.stack([np.interp(x, run.steps, run.scores[score]) for run in runs], axis=-1)
+    return Curve(x, *over_runs(values, aggregate, *LIMITS.get(score, ())))
 
 
 def final(runs: list[Run], score: str, aggregate: str) -> Estimate:
-    """The aggregate of the runs' final numbers."""
-    values = np.array([[run.final(score) for run in runs]])
-    return _one(_over(AGGREGATES[aggregate]), values)
+    """The aggregate of the runs' final numbers, with their range if there is no interval."""
+    values = np.array([run.final(score) for run in runs])
+    center, low, high = map(float, over_runs(values, aggregate, *LIMITS.get(score, ())))
+    if not np.isfinite(low):
+        return Estimate.of_range(center, values)
+    return Estimate(center, low, high, "student" if aggregate == "iqm" else "order statistics")
+
+
+def over_runs(
+    values: np.ndarray, aggregate: str, least: float = -np.inf, most: float = np.inf
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The aggregate of numbers [..., R] over runs and the ends of its interval, [...] each.
+
+    Without a bootstrap, which is too narrow for few runs: Student's interval, of a trimmed mean
+    from four runs on; for a median that of its order statistics. NaN if there are too few runs.
+    """
+    runs = values.shape[-1]
+    if aggregate == "iqm":
+        center, low, high = student(values, QUARTER)
+        enough = runs >= STUDENT_RUNS
+    else:
+        center = np.median(values, axis=-1)
+        enough = runs >= MEDIAN_RUNS
+        found = scipy.stats.mstats.median_cihs(values, 1 - CONFIDENCE, axis=-1) if enough else ()
+        low, high = np.moveaxis(np.asarray(found), -1, 0) if enough else (center, center)
+    if not enough:
+        low = high = np.full_like(center, np.nan)
+    return center, np.maximum(low, least), np.minimum(high, most)
 
 
 def comparison(runs: list[Run]) -> Comparison:
@@ -128,7 +178,7 @@ def sample_efficiency(compared: Comparison, aggregate: str) -> dict[str, Curve]:
             np.stack([np.interp(x, run.steps, scales[task](run)) for run in runs], axis=-1)
             for task, runs in of_task.items()
         ]
-        estimates[label] = _bootstrap(x, _over(AGGREGATES[aggregate]), *values)
+        estimates[label] = bootstrap(x, _over(AGGREGATES[aggregate]), *values)
     return estimates
 
 
@@ -146,34 +196,61 @@ def final_scores(compared: Comparison) -> dict[str, np.ndarray]:
 
 
 def profiles(scores: dict[str, np.ndarray]) -> dict[str, Curve]:
-    """Algorithm -> the share of its runs that ended above each threshold, all tasks together."""
+    """Algorithm -> the share of its runs that ended above each threshold, all tasks together.
+
+    The interval is that of a share of all runs; runs on unlike tasks vary less than it allows for.
+    """
     estimates = {}
     for label, values in scores.items():
-        above = (values[..., None] > THRESHOLDS).astype(float)
-        estimates[label] = _bootstrap(THRESHOLDS, _over(np.mean), *_tasks(above))
+        above = (values[..., None] > THRESHOLDS).sum((0, 1))
+        shares = [Estimate.of_share(int(hits), values.size) for hits in above]
+        ends = np.array([(share.mean, share.low, share.high) for share in shares])
+        if len(values) < STUDENT_RUNS:
+            ends[:, 1:] = np.nan
+        estimates[label] = Curve(THRESHOLDS, *ends.T)
     return estimates
 
 
-def improvements(scores: dict[str, np.ndarray]) -> dict[tuple[str, str], Estimate]:
-    """(X, Y) -> the probability that a run of X ends above a run of Y on the same task.
-
-    Mean over tasks; a tie counts half.
-    """
-
-    def probability(*samples: np.ndarray, axis: int) -> np.ndarray:
-        half = len(samples) // 2
-        pairs = zip(samples[:half], samples[half:], strict=True)
-        # The fast method for the p-value, which is not used.
-        tests = [scipy.stats.mannwhitneyu(*xy, axis=axis, method="asymptotic") for xy in pairs]
-        runs = samples[0].shape[axis] * samples[half].shape[axis]
-        return np.mean([test.statistic for test in tests], axis=0) / runs
-
+def improvements(scores: dict[str, np.ndarray]) -> dict[tuple[str, str], Improvement]:
+    """(X, Y) -> the probability that a run of X ends above a run of Y on the same task."""
     estimates = {}
     for x, y in itertools.combinations(scores, 2):
-        of_both = (*_tasks(scores[x][..., None]), *_tasks(scores[y][..., None]))
-        found = estimates[x, y] = _one(probability, *of_both)
-        estimates[y, x] = Estimate(1 - found.mean, 1 - found.high, 1 - found.low)
+        tests = [_compare(*of_task) for of_task in zip(scores[x].T, scores[y].T, strict=True)]
+        probability = float(np.mean([test.probability for test in tests]))
+        fewest = 1 / math.comb(len(scores[x]) + len(scores[y]), len(scores[x]))
+        p = _joined([(test.greater, test.less) for test in tests])
+        least_p = _joined([(fewest, 1.0)] * len(tests))
+        estimates[x, y] = Improvement(probability, p, least_p)
+        estimates[y, x] = Improvement(1 - probability, p, least_p)
     return estimates
+
+
+class _Compared(NamedTuple):
+    """Two samples: P(X > Y), and the one-sided p-values of X being greater or less."""
+
+    probability: float
+    greater: float
+    less: float
+
+
+def _compare(x: np.ndarray, y: np.ndarray) -> _Compared:
+    ties = len(np.unique(np.concatenate([x, y]))) < len(x) + len(y)
+    one_sided = [
+        scipy.stats.mannwhitneyu(x, y, alternative=side, method=EXACT if ties else "auto")
+        for side in ("greater", "less")
+    ]
+    probability = one_sided[0].statistic / (len(x) * len(y))
+    return _Compared(float(probability), *(float(test.pvalue) for test in one_sided))
+
+
+def _joined(one_sided: list[tuple[float, float]]) -> float:
+    """A two-sided p-value from the one-sided ones of every task."""
+    sides = zip(*one_sided, strict=True)
+    joined = [
+        side[0] if len(side) == 1 else scipy.stats.combine_pvalues(side, "stouffer").pvalue
+        for side in sides
+    ]
+    return float(min(1.0, 2 * min(joined)))
 
 
 def _shared(runs: list[Run]) -> tuple[float, float]:
@@ -202,33 +279,27 @@ def _scaled(run: Run, score: str, low: float, span: float) -> np.ndarray:
     return (run.scores[score] - low) / span
 
 
-def _tasks(values: np.ndarray) -> np.ndarray:
-    """[R, M, P] as the samples of the bootstrap, one per task: [M, P, R]."""
-    return np.moveaxis(values, 0, -1)
-
-
 def _over(aggregate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     """The aggregate over all samples pooled."""
     return lambda *samples, axis: aggregate(np.concatenate(samples, axis=axis), axis=axis)
 
 
-def _one(statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Estimate:
-    """A single number from samples [1, R]."""
-    found = _bootstrap(np.zeros(1), statistic, *samples)
-    return Estimate(*(float(ends[0]) for ends in (found.center, found.low, found.high)))
+def bootstrap(x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Curve:
+    """A statistic of the samples [P, R] of several tasks, each resampled on its own.
 
-
-def _bootstrap(x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np.ndarray) -> Curve:
-    """A statistic of samples [P, R], each resampled independently, and its interval.
-
-    There is no interval if a sample is a single run, which says nothing about the spread.
+    Resamples of R numbers vary less than the numbers do, by (R - 1) / R, and know their spread no
+    better: their distance to the sample's mean is stretched (Rao and Wu 1988), by Student's t over
+    the normal distribution's as well. Normalized scores lie from 0 to 1. No interval with fewer
+    than five runs of a task.
     """
     center = statistic(*samples, axis=-1)
-    if min(sample.shape[-1] for sample in samples) < 2:
+    if min(sample.shape[-1] for sample in samples) < BOOTSTRAP_RUNS:
         nothing = np.full(len(x), np.nan)
         return Curve(x, center, nothing, nothing)
+    tail, freedom = (1 + CONFIDENCE) / 2, sum(sample.shape[-1] - 1 for sample in samples)
+    factor = float(scipy.stats.t.ppf(tail, freedom) / scipy.stats.norm.ppf(tail))
     interval = scipy.stats.bootstrap(
-        samples,
+        [_stretched(sample, factor) for sample in samples],
         statistic,
         vectorized=True,
         axis=-1,
@@ -238,4 +309,10 @@ def _bootstrap(x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np
         method="percentile",
         rng=0,  # the same runs give the same page
     ).confidence_interval
-    return Curve(x, center, interval.low, interval.high)
+    return Curve(x, center, interval.low.clip(0, 1), interval.high.clip(0, 1))
+
+
+def _stretched(sample: np.ndarray, factor: float) -> np.ndarray:
+    mean, runs = sample.mean(axis=-1, keepdims=True), sample.shape[-1]
+    stretched: np.ndarray = mean + (sample - mean) * factor * np.sqrt(runs / (runs - 1))
+    return stretched

@@ -443,7 +443,13 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
     assert int(rows[1]["training_iteration"]) == first + 1
     assert float(rows[0]["num_env_steps_sampled_lifetime"]) == before + 128
     assert json.loads(Path(curves).with_name("params.json").read_text())["lr"] == 0.0005
-    assert Path(curves).with_name("command.txt").read_text() == (
-        "rllib train -f exp.yaml --stop iterations_since_restore=2 --set lr=5e-4 "
-        f"--storage-path out --resume {path}\n"
+    record = json.loads(Path(curves).with_name("run.json").read_text())
+    assert {"date", "commit", "versions", "machine"} <= record.keys()
+    assert (
+        f"{record['command']}\n"
+        == Path(curves).with_name("command.txt").read_text()
+        == (
+            "rllib train -f exp.yaml --stop iterations_since_restore=2 --set lr=5e-4 "
+            f"--storage-path out --resume {path}\n"
+        )
     )

@@ -80,12 +80,16 @@ def played(path, episodes=2):
     )
 
 
-def test_everything_is_written_and_adds_up(qatten, tmp_path):
-    folder = tmp_path / "new" / "folder"
-    result = rllib("attention", qatten, *OWN, "--episodes", 2, "--output", folder)
+@pytest.mark.parametrize("name", ["Qatten", "QPLEX"])
+def test_everything_is_written_and_adds_up(name, checkpoint, qatten, tmp_path):
+    folder, path = tmp_path / "new" / "folder", qatten
+    if name == "QPLEX":
+        options = {"transformation": "attention", "n_heads": 3, "weighted_heads": True}
+        path = checkpoint("QPLEX", **options)
+    result = rllib("attention", path, *OWN, "--episodes", 2, "--output", folder)
     assert result.exit_code == 0, result.output
     for text in (
-        "Qatten on scripted_battle, scripted battle: 2 greedy games",
+        f"{name} on scripted_battle, scripted battle: 2 greedy games",
         "head 2",
         "unit_1",
         "Games are not drawn",

@@ -77,7 +77,7 @@ def test_one_game_has_no_interval(tmp_path):
     config = {"lengths": [2]}
     team = TeamPolicy.from_checkpoint(write_team(tmp_path / "checkpoint", env_config=config))
     found = evaluate(team, make_games(team, 1, {}, ENV), 1).to_dict()
-    assert found["episode_return"] == {"mean": 2.0, "low": None, "high": None}
+    assert found["episode_return"] == {"mean": 2.0, "low": None, "high": None, "kind": "none"}
     assert found["win_rate"]["low"] < found["win_rate"]["mean"] == 1
 
 

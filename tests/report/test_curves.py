@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def interquartile_mean(values):
     return sum(kept) / len(kept)
 
 
+def students_interval(values, share):
+    """Of three runs' mean, or of five runs' middle three, by the quantile for two degrees."""
+    n, cut = len(values), len(values) // 4
+    middle = values[cut : n - cut]
+    assert len(middle) == 3
+    winsorized = [min(max(v, middle[0]), middle[-1]) for v in values]
+    mean = sum(winsorized) / n
+    spread = (sum((v - mean) ** 2 for v in winsorized) / (n - 1)) ** 0.5
+    half = 4.302653 * spread * n**0.5 / len(middle)
+    center = sum(middle) / len(middle)
+    low, high = center - half, center + half
+    return (max(low, 0), min(high, 1)) if share else (low, high)
+
+
 def test_every_number_is_that_of_the_raw_files(runs, tmp_path):
     trials = {}
     for file in sorted(runs.rglob("progress.csv")):
@@ -54,19 +69,28 @@ def test_every_number_is_that_of_the_raw_files(runs, tmp_path):
     algorithms = {trial["algorithm"] for trial in trials.values()}
     assert {row[1] for row in final[1:]} == algorithms
     assert len(algorithms) > 1
-    for _, algorithm, number, _, win, wins, reward, rewards in final[1:]:
+    best = {}
+    for _, algorithm, win, wins, each_win, reward, rewards, each_reward, number, _ in final[1:]:
         mine = [trial for trial in trials.values() if trial["algorithm"] == algorithm]
         assert int(number) == len(mine)
-        for name, cell, interval, half in (
-            ("win rate", win, wins, 0.00051),
-            ("return", reward, rewards, 0.0051),
+        best[algorithm] = float(win)
+        for name, cell, interval, shown, half in (
+            ("win rate", win, wins, each_win, 0.00051),
+            ("return", reward, rewards, each_reward, 0.0051),
         ):
-            values = [trial[name] for trial in mine]
+            values = sorted(trial[name] for trial in mine)
             assert float(cell) == pytest.approx(interquartile_mean(values), abs=half)
             low, high = map(float, interval.split(" .. "))
-            assert min(values) - half <= low <= float(cell) <= high <= max(values) + half
+            assert (low, high) == pytest.approx(
+                students_interval(values, name == "win rate"), abs=half
+            )
+            wanted = values if len(values) < 5 else [values[0], values[-1]]
+            found = re.split(r", | \.\. ", shown)
+            assert list(map(float, found)) == pytest.approx(wanted, abs=half)
+    assert list(best.values()) == sorted(best.values(), reverse=True)
     assert len(each) == 1 + len(trials)
-    for _, algorithm, run, steps, win, reward, _, _, command, folder in each[1:]:
+    for _, algorithm, run, win, reward, steps, _, _, date, *_, command, folder in each[1:]:
+        assert date
         trial = trials.pop(folder)
         assert (algorithm, run) == (trial["algorithm"], f"seed {trial['seed']}")
         assert float(steps.replace(",", "")) == trial["steps"]

@@ -1,5 +1,6 @@
 """`rllib report`: the page shows what the files say, and needs nothing but itself."""
 
+import csv
 import json
 import re
 import sys
@@ -10,11 +11,11 @@ from typer.testing import CliRunner
 
 from rllib_qatten import keys
 from rllib_qatten.__main__ import app
+from rllib_qatten.report import number_files
 from tests.report.reported import kept, rows, write_run
 
-FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z", "sample_efficiency",
-           "performance_profile", "probability_of_improvement", "throughput",
-           "time_split")  # fmt: skip
+FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z", "performance_profile",
+           "probability_of_improvement", "throughput", "time_split")  # fmt: skip
 
 
 class Tables(HTMLParser):
@@ -90,21 +91,53 @@ def test_final_numbers_are_those_of_the_files(page):
     assert len(lines) == 4
     for (task, algorithm), row in lines.items():
         seeds = (1, 2) if (task, algorithm) == ("3s5z", "Qatten") else (1,)
-        assert row[2] == str(len(seeds))
-        for key, cell in ((keys.GREEDY_WINS, row[4]), (keys.GREEDY_RETURN, row[6])):
-            finals = [last_five(key, algorithm, task, seed) for seed in seeds]
-            assert float(cell) == pytest.approx(sum(finals) / len(finals), abs=0.0051)
-    # Of two runs, the 95 % interval is from the one to the other.
-    ends = sorted(last_five(keys.GREEDY_WINS, "Qatten", "3s5z", seed) for seed in (1, 2))
-    assert lines["3s5z", "Qatten"][5] == f"{ends[0]:.3f} .. {ends[1]:.3f}"
-    assert lines["3s5z", "VDN"][5] == "-"
+        assert row[8] == str(len(seeds))
+        for key, at in ((keys.GREEDY_WINS, 2), (keys.GREEDY_RETURN, 5)):
+            finals = sorted(last_five(key, algorithm, task, seed) for seed in seeds)
+            assert float(row[at]) == pytest.approx(sum(finals) / len(finals), abs=0.0051)
+            assert row[at + 1] == "-"  # one run or two
+            shown = list(map(float, row[at + 2].split(", ")))
+            assert shown == pytest.approx(finals, abs=0.0051)
+    on_3s5z = [float(row[2]) for row in final[1:] if row[0] == "3s5z"]
+    assert on_3s5z == sorted(on_3s5z, reverse=True)
     assert len(each) == 1 + 5
     [vdn] = [row for row in each if row[1] == "VDN"]
     last = kept("VDN", "3s5z")[-1]
-    assert vdn[3] == f"{int(float(last[keys.STEPS])):,}"
-    assert float(vdn[4]) == pytest.approx(last_five(keys.GREEDY_WINS, "VDN", "3s5z"), abs=6e-4)
+    assert float(vdn[3]) == pytest.approx(last_five(keys.GREEDY_WINS, "VDN", "3s5z"), abs=6e-4)
+    assert vdn[5] == f"{int(float(last[keys.STEPS])):,}"
     assert vdn[7] == f"{float(last['time_total_s']) / 60:.1f} min"
-    assert vdn[8] == "not recorded; experiment runs"
+    assert vdn[9] == vdn[11] == "not recorded"
+    assert vdn[12] == "not recorded; experiment runs"
+
+
+def test_tables_are_files_for_programs_notes_and_papers(made, page):
+    out = made[0] / "out"
+    final, _ = Tables(page).tables
+    with open(out / "final_numbers.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["algorithm"] for row in rows] == [row[1] for row in final[1:]]
+    best = last_five(keys.GREEDY_WINS, "Qatten", "2s3z")
+    [found] = [row for row in rows if row["task"] == "2s3z"]
+    assert float(found["win_rate"]) == pytest.approx(best)
+    assert found["win_rate_low"] == found["win_rate_interval"] == ""
+    lines = (out / "final_numbers.md").read_text().splitlines()
+    assert lines[0].startswith("| task | algorithm | win rate | 95 % interval |")
+    assert len(lines) == 2 + len(rows)
+    latex = (out / "final_numbers.tex").read_text()
+    assert latex.count(r"\\") == 1 + len(rows)
+    assert r"95 \% interval" in latex
+    assert {file.name for file in out.glob("runs.*")} == {"runs.csv", "runs.md", "runs.tex"}
+
+
+def test_characters_that_latex_and_markdown_would_read_are_text(tmp_path):
+    odd = r"a_b & 5% of $x^2$ {#1} ~ \end | *c*"
+    number_files.write(tmp_path, "t", number_files.Table(["x"], [[odd]], range(0), [{"x": odd}]))
+    escaped = (
+        r"a\_b \& 5\% of \$x\textasciicircum{}2\$ \{\#1\} \textasciitilde{} "
+        r"\textbackslash{}end | *c*"
+    )
+    assert escaped in (tmp_path / "t.tex").read_text()
+    assert r"a\_b & 5% of $x^2$ \{\#1\} ~ \\end \| \*c\*" in (tmp_path / "t.md").read_text()
 
 
 def test_every_figure_is_in_the_page_and_beside_it(made, page):
@@ -112,6 +145,7 @@ def test_every_figure_is_in_the_page_and_beside_it(made, page):
     for name in FIGURES:
         assert (made[0] / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in (made[0] / "out" / f"{name}.svg").read_text()
+        assert (made[0] / "out" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert page.count("<svg") == len(FIGURES)
     for text in ("environment steps", "greedy win rate", "Qatten", "QMIX", "VDN"):
         assert text in page
@@ -143,7 +177,7 @@ def test_the_median_is_an_option(tmp_path):
         result = report(tmp_path, "-o", tmp_path / "out", "--aggregate", aggregate)
         assert result.exit_code == 0, result.output
         text = (tmp_path / "out" / "report.html").read_text()
-        assert Tables(text).tables[0][1][4] == expected
+        assert Tables(text).tables[0][1][2] == expected
 
 
 @pytest.mark.parametrize(

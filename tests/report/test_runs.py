@@ -1,12 +1,15 @@
 """What is read of runs, whole or not."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
+import rllib_qatten
 from rllib_qatten import keys
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.record import commit, record
 from rllib_qatten.keys import COMMAND_FILE
 from rllib_qatten.report import marl_eval
 from rllib_qatten.report.runs import read_all
@@ -23,13 +26,38 @@ def test_a_run_is_what_its_files_say(tmp_path):
     [run], warnings = read_all([tmp_path])
     assert not warnings
     assert (run.label, run.environment, run.task) == ("Qatten", "smax (jaxmarl 0.2.0)", "3s5z")
-    assert (run.name, run.command) == ("seed 2", "rllib train -f a.yaml")
-    assert run.versions == "rllib_qatten 0.1, ray 2.60.0"
+    assert (run.name, run.about["command"]) == ("seed 2", "rllib train -f a.yaml")
+    assert run.about["versions"] == "rllib_qatten 0.1, ray 2.60.0"
+    assert run.about["commit"] == run.about["machine"] == "not recorded"
     whole = kept("Qatten", "3s5z", 2)
     assert run.steps.tolist() == [float(row[keys.STEPS]) for row in whole]
     assert run.scores["win_rate"].tolist() == [float(row[keys.GREEDY_WINS]) for row in whole]
     last = [float(row[keys.GREEDY_RETURN]) for row in whole][-5:]
     assert run.final("return") == pytest.approx(sum(last) / 5)
+
+
+def test_a_runs_record_says_how_it_was_made(tmp_path):
+    made = record("rllib train -f a.yaml")
+    trial = write_run(tmp_path)
+    (trial / keys.RECORD_FILE).write_text(json.dumps(made))
+    [run], warnings = read_all([tmp_path])
+    assert not warnings
+    assert run.about["date"] == made["date"]
+    assert f"rllib_qatten {rllib_qatten.__version__}, python 3." in run.about["versions"]
+    assert "logical cores" in run.about["machine"]
+
+
+def test_a_commit_is_that_of_the_folder_and_its_changes(tmp_path):
+    assert commit(tmp_path) is None
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    first = commit(tmp_path)
+    assert len(first) == 40
+    (tmp_path / "a").touch()
+    assert commit(tmp_path) == first  # a file that git does not know
+    subprocess.run(["git", "-C", tmp_path, "add", "a"], check=True)
+    assert commit(tmp_path) == f"{first} with changes"
 
 
 def test_a_cut_line_is_left_out_with_a_warning(tmp_path):

@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from rllib_qatten import keys
 from rllib_qatten.report import statistics, timing
 from rllib_qatten.report.runs import read_all
+from rllib_qatten.report.statistics import AGGREGATES
 from tests.report.reported import rows, write_run
 
 
@@ -25,21 +27,50 @@ def test_interquartile_mean_and_median(tmp_path):
     assert statistics.final(runs, "win_rate", "median").mean == pytest.approx(0.45)
 
 
-def test_the_interval_is_that_of_all_resamples(tmp_path):
-    finals = [0.1, 0.32, 0.5, 0.94]
-    found = statistics.final(runs_of(tmp_path, finals), "win_rate", "iqm")
-    # Of four numbers, the interquartile mean is that of the middle two.
-    every = [sum(sorted(draw)[1:3]) / 2 for draw in itertools.product(finals, repeat=4)]
-    low, high = np.percentile(every, [2.5, 97.5])
-    assert found.low == pytest.approx(low, abs=0.03)
-    assert found.high == pytest.approx(high, abs=0.03)
-    again = statistics.final(read_all([tmp_path])[0], "win_rate", "iqm")
-    assert (again.low, again.high) == (found.low, found.high)
+def test_few_runs_have_students_interval_or_their_range(tmp_path):
+    three = [0.62, 0.7, 0.66]
+    found = statistics.final(runs_of(tmp_path / "3", three), "win_rate", "iqm")
+    half = 4.302653 * np.std(three, ddof=1) / 3**0.5  # the table's quantile for two degrees
+    assert (found.mean, found.kind) == (pytest.approx(0.66), "student")
+    assert (found.low, found.high) == pytest.approx((0.66 - half, 0.66 + half), rel=1e-6)
+    wide = statistics.final(runs_of(tmp_path / "wide", [0.1, 0.9, 1.0]), "win_rate", "iqm")
+    assert (wide.low, wide.high) == (0, 1)
+    for finals, aggregate in (([0.4, 0.6], "iqm"), ([0.5] * 5, "iqm"), ([0.1] * 5, "median")):
+        runs = runs_of(tmp_path / f"{len(finals)}{aggregate}", finals)
+        found = statistics.final(runs, "win_rate", aggregate)
+        assert found.kind == "range"
+        assert (found.low, found.high) == (min(finals), max(finals))
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize(("runs", "aggregates"), [(3, ["iqm"]), (5, ["iqm"]), (10, AGGREGATES)])
+def test_intervals_over_runs_cover_the_truth_as_often_as_they_say(runs, aggregates, rate):
+    """Within 2 %, and the noise of 4000 samples; a run's number is that of 500 games."""
+    games, samples = 500, 4000
+    values = np.random.default_rng(0).binomial(games, rate, (samples, runs)) / games
+    for aggregate in aggregates:
+        _, low, high = statistics.over_runs(values, aggregate, 0.0, 1.0)
+        known = np.isfinite(low)  # not of runs that are all alike
+        assert known.mean() > 0.95
+        covered = ((low <= rate + 1e-9) & (rate - 1e-9 <= high))[known].mean()
+        assert covered == pytest.approx(0.95, abs=0.02 + 0.007)
+
+
+@pytest.mark.parametrize("rates", [(0.02, 0.02), (0.5, 0.5), (0.98, 0.98), (0.02, 0.5, 0.7, 0.98)])
+@pytest.mark.parametrize("runs", [5, 10])
+def test_the_bootstrap_over_tasks_covers_the_truth_as_often_as_it_says(runs, rates):
+    g, samples = np.random.default_rng(0), 300
+    iqm = statistics._over(AGGREGATES["iqm"])
+    drawn = [g.binomial(500, rate, (samples, runs)) / 500 for rate in rates]
+    truth = iqm(*(g.binomial(500, rate, 100_000) / 500 for rate in rates), axis=-1)
+    found = statistics.bootstrap(np.zeros(samples), iqm, *drawn)
+    covered = ((found.low <= truth) & (truth <= found.high)).mean()
+    assert covered == pytest.approx(0.95, abs=0.02 + 0.025)  # and the noise of 300 samples
 
 
 def test_a_single_run_has_no_interval(tmp_path):
     found = statistics.final(runs_of(tmp_path, [0.4]), "win_rate", "iqm")
-    assert found.mean == 0.4
+    assert (found.mean, found.kind) == (0.4, "none")
     assert np.isnan([found.low, found.high]).all()
 
 
@@ -49,8 +80,12 @@ def test_curves_go_as_far_as_all_runs_and_between_evaluations_on_the_line(tmp_pa
     found = statistics.curve(read_all([tmp_path])[0], "win_rate", "iqm")
     assert found.x.tolist() == [100, 200, 300]
     np.testing.assert_allclose(found.center, [(0 + 0.3) / 2, (0.2 + 0.5) / 2, (0.4 + 0.5) / 2])
-    assert (found.low <= found.center).all()
-    assert (found.center <= found.high).all()
+    assert np.isnan([found.low, found.high]).all()  # of two runs
+    write_run(tmp_path, seed=3, rows=rows([0.2, 0.2, 0.2], [100, 200, 300]))
+    found = statistics.curve(read_all([tmp_path])[0], "win_rate", "iqm")
+    assert (found.low < found.center).all()
+    assert (found.center < found.high).all()
+    assert (found.low >= 0).all()
 
 
 def test_runs_without_common_steps_have_no_curve(tmp_path):
@@ -71,10 +106,33 @@ def test_probability_of_improvement_counts_pairs_on_the_same_task(tmp_path):
         np.mean([(x > y) + 0.5 * (x == y) for x in ours for y in theirs])
         for ours, theirs in finals.values()
     ]
-    assert found["Qatten", "VDN"].mean == pytest.approx(np.mean(shares))
-    assert found["VDN", "Qatten"].mean == pytest.approx(1 - np.mean(shares))
-    assert found["Qatten", "VDN"].low < np.mean(shares) < found["Qatten", "VDN"].high
-    assert found["VDN", "Qatten"].high == pytest.approx(1 - found["Qatten", "VDN"].low)
+    assert found["Qatten", "VDN"].probability == pytest.approx(np.mean(shares))
+    assert found["VDN", "Qatten"].probability == pytest.approx(1 - np.mean(shares))
+    assert 0.3 < found["Qatten", "VDN"].p == found["VDN", "Qatten"].p <= 1
+
+
+def test_three_runs_against_three_cannot_be_certain():
+    """Of the 20 ways to share six numbers out, two are as extreme as the most extreme one."""
+    apart = {"Qatten": np.array([[0.7], [0.8], [0.9]]), "VDN": np.array([[0.1], [0.2], [0.3]])}
+    found = statistics.improvements(apart)["Qatten", "VDN"]
+    assert found == (1.0, pytest.approx(2 / 20), pytest.approx(2 / 20))
+    tied = {**apart, "VDN": np.array([[0.1], [0.1], [0.7]])}
+    # X is above Y in 8.5 of 9 pairs; 3 of the 20 ways have that much or more.
+    ways = list(itertools.combinations([0.7, 0.8, 0.9, 0.1, 0.1, 0.7], 3))
+    rest = [[v for i, v in enumerate([0.7, 0.8, 0.9, 0.1, 0.1, 0.7]) if i not in chosen]
+            for chosen in itertools.combinations(range(6), 3)]  # fmt: skip
+    above = [
+        sum((x > y) + (x == y) / 2 for x in xs for y in ys)
+        for xs, ys in zip(ways, rest, strict=True)
+    ]
+    found = statistics.improvements(tied)["Qatten", "VDN"]
+    assert found.probability == pytest.approx(8.5 / 9)
+    assert found.p == pytest.approx(2 * np.mean([a >= 8.5 for a in above]))
+    twice = {name: np.repeat(values, 2, axis=1) for name, values in apart.items()}
+    both = statistics.improvements(twice)["Qatten", "VDN"]
+    assert both.p == both.least_p < 0.1  # two tasks say more
+    z = 2 * scipy.stats.norm.isf(1 / 20) / 2**0.5
+    assert both.p == pytest.approx(2 * scipy.stats.norm.sf(z))
 
 
 def test_profiles_count_the_runs_above(tmp_path):
@@ -85,8 +143,9 @@ def test_profiles_count_the_runs_above(tmp_path):
     for threshold, share in ((0.0, 6), (0.2, 5), (0.5, 4), (0.7, 3), (0.9, 1), (1.0, 0)):
         [at] = np.flatnonzero(np.isclose(found.x, threshold))
         assert found.center[at] == pytest.approx(share / 6)
-    assert found.low.min() == 0
-    assert found.high.max() == 1
+    every = found.center == 1
+    assert (found.low[every] < 1).all()  # six of six are not all there could be
+    assert (found.high[found.center == 0] > 0).all()
 
 
 def test_sample_efficiency_joins_tasks(tmp_path):

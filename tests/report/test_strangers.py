@@ -56,7 +56,7 @@ def write(folder, results, params=b"{}", name="Qatten_smac_1"):
 
 
 def all_texts(run):
-    return (run.label, run.environment, run.task, run.command, run.versions, run.name)
+    return (run.label, run.environment, run.task, run.name, *run.about.values())
 
 
 def test_any_value_in_any_place_of_results_and_settings(tmp_path):
@@ -120,7 +120,10 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", ["result.json", "progress.csv", "params.json", "command.txt"])
+FILES = ["result.json", "progress.csv", "params.json", keys.COMMAND_FILE, keys.RECORD_FILE]
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", [*BROKEN, "folder", "zeros", "pipe", "loop", "huge", "outside"])
 def test_any_file_of_a_run_may_be_anything(tmp_path, name, kind):
     """The other run is reported, whatever becomes of this one."""
@@ -215,6 +218,8 @@ def test_whatever_comes_from_files_is_text_in_the_page(tmp_path):
     name = "<b onclick=x>_smac_1"
     trial = write(tmp_path / "runs" / "<i>$\\frac{1$", results, params, name)
     (trial / keys.COMMAND_FILE).write_text(f"rllib {EVIL}")
+    made = {"date": EVIL, "commit": [EVIL], "machine": {EVIL: EVIL}, "versions": {EVIL: {EVIL: 1}}}
+    (trial / keys.RECORD_FILE).write_text(json.dumps(made))
     (trial / "checkpoint_000001").mkdir()
     versions = json.dumps({"ray_version": EVIL, "rllib_qatten_version": EVIL})
     (trial / "checkpoint_000001" / "rllib_checkpoint.json").write_text(versions)
@@ -247,7 +252,7 @@ def test_a_link_out_of_the_folder_is_not_shown(tmp_path):
     trial = write_run(tmp_path / "runs", rows=rows([0.5]))
     (trial / keys.COMMAND_FILE).symlink_to(secret)
     [run], _ = read_all([tmp_path / "runs"])
-    assert run.command == "not recorded; experiment runs"
+    assert run.about["command"] == "not recorded; experiment runs"
 
 
 def test_no_run_of_many_is_any_good(tmp_path):
