@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -128,9 +128,7 @@ class Entities(BaseModel):
         }
         for what, ((size, names), (other_size, other_names)) in parts.items():
             if names and other_names and names != other_names:
-                mine = _listed([n for n in names if n not in other_names], names)
-                theirs = _listed([n for n in other_names if n not in names], other_names)
-                yield f"{what} holds {mine} there and {theirs} here"
+                yield f"{what} {_difference(names, other_names)}"
             elif size != other_size:
                 yield f"{what} holds {size} numbers there and {other_size} here"
         for name, what in (("attacks", "attack an enemy"), ("helps", "help a teammate")):
@@ -187,6 +185,16 @@ class Entities(BaseModel):
                 )
 
 
-def _listed(names: list[str], everything: Sequence[str]) -> str:
-    """What only one side has, or all in their order."""
-    return ", ".join(map(repr, names[:3] or everything)) + ", ..." * (len(names) > 3)
+def _difference(there: Names, here: Names) -> str:
+    """How two layouts with other names differ."""
+    only = [
+        (", ".join(map(repr, names[:3])) + ", ..." * (len(names) > 3), where)
+        for names, where in (
+            ([name for name in there if name not in here], "there"),
+            ([name for name in here if name not in there], "here"),
+        )
+        if names
+    ]
+    if not only:
+        return "holds the same numbers in another order"
+    return "holds " + " and ".join(f"{names} only {where}" for names, where in only)

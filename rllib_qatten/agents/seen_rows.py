@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 #: About this many rows make a block.
-BLOCK = 2048
+BLOCK = 4096
 
 
 class SeenRows(NamedTuple):

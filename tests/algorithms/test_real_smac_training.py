@@ -48,7 +48,9 @@ def test_units_as_sets_train_save_and_restore(map_name, tmp_path):
     if map_name != "MMM2":
         return
     assert team.fitted(spec_of("MMM")).network.layout.n_agents == 10
-    with pytest.raises(BadInput, match=r"'MMM type 0'.*there and .*'stalkers_and_zealots type 0'"):
+    with pytest.raises(
+        BadInput, match=r"'MMM type 0'.* only there and 'shield', 'stalkers_and_zealots type 0'"
+    ):
         team.fitted(spec_of("3s5z"))
-    with pytest.raises(BadInput, match=r"there and .*here"):
+    with pytest.raises(BadInput, match=r"only there and .* only here"):
         team.fitted(make_smac({"map_name": "3m", "engine": "smax"}).vectorize(1).spec)

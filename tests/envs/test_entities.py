@@ -95,3 +95,20 @@ def test_agents_that_see_differently_cannot_be_described_alike():
         TeamContractError, match=r"every agent's.*\[2, 3\] numbers and \[4\] actions"
     ):
         declare(Unequal())
+
+
+def test_layouts_that_one_network_cannot_read_are_told_apart():
+    def named(*features):
+        part = {"start": 2, "count": 1, "size": len(features), "features": features}
+        return Entities.read(GOOD | {"enemies": part})
+
+    one = named("x", "health")
+    for other, says in (
+        (named("x", "health"), []),
+        (named("health", "x"), ["a row of enemies holds the same numbers in another order"]),
+        (named("x"), ["a row of enemies holds 'health' only there"]),
+        (named("x", "health", "y"), ["a row of enemies holds 'y' only here"]),
+        (named("x", "y"), ["a row of enemies holds 'health' only there and 'y' only here"]),
+        (Entities.read(GOOD), ["a row of enemies holds 2 numbers there and 1 here"]),
+    ):
+        assert list(one.differences(other)) == says

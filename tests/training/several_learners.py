@@ -14,11 +14,20 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rllib_qatten import ALGORITHMS
+from rllib_qatten.agents import Entities, Rows
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from tests.settings import those_of
 
 LEARNERS = 2
-SPEC = TeamSpec(("a", "b"), n_actions=4, observation_size=3, state_size=5)
+SPEC = TeamSpec(
+    ("a", "b"), n_actions=4, observation_size=3, state_size=5,
+    entities=Entities(
+        own=((2, 3),),
+        teammates=Rows(start=0, count=1, size=1),
+        enemies=Rows(start=1, count=1, size=1),
+        attacks=3,
+    ),
+)  # fmt: skip
 SMALL = {
     "hidden_size": 8, "mixing_embed_dim": 8, "hypernet_embed": 8, "train_batch_size_episodes": 8,
     "replay": "prioritized", "updates_per_episode": 1.0, "tau": 0.5,

@@ -21,6 +21,7 @@ CASES = {name: (name, {}) for name in ALGORITHMS} | {
     "q_lambda": ("VDN", {"returns": "q_lambda", "td_lambda": 0.5}),
     "alt": ("QTRAN", {"variant": "alt"}),
     "apart": ("QPLEX", {"parameter_sharing": "none", "agent": "feed_forward"}),
+    "units": ("QMIX", {"agent": "entity"}),
 }
 BROKEN = "not a number"
 
