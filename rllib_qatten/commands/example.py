@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
+from rllib_qatten.commands.groups import Command, Group
 from rllib_qatten.commands.terminal import table
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.examples import description, examples
 from rllib_qatten.experiment.examples import example as find
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode="markdown")
 
-Name = Annotated[str, typer.Argument(help="Name of an example.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="Name of an example.", show_default=False, autocompletion=lambda: list(examples())
+    ),
+]
 
 
 @app.callback()
@@ -22,7 +28,7 @@ def example() -> None:
     """List, copy and run the experiments that come with the package."""
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_() -> None:
     """List the examples: their names, and what they are."""
     rows = [(name, description(file)) for name, file in examples().items()]
@@ -30,7 +36,7 @@ def list_() -> None:
     typer.echo("\nrllib example get NAME writes one to a file, rllib example run NAME runs it.")
 
 
-@app.command()
+@app.command(cls=Command)
 def get(
     name: Name,
     output: Annotated[
@@ -54,7 +60,10 @@ def get(
     typer.echo(f"Wrote {target}. Run it: {run} {target}")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    cls=Command,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def run(ctx: typer.Context, name: Name) -> None:
     """Run an example; takes every option of rllib train, such as --set and --stop."""
     source = find(name)
