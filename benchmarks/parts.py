@@ -17,6 +17,7 @@ class Part(enum.StrEnum):
 
     SAMPLER = "sampler"
     UPDATE = "update"
+    GPU = "gpu"
     TRAIN = "train"
     JAXMARL = "jaxmarl"
     GROWTH = "growth"
@@ -50,7 +51,17 @@ class Task:
 def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> list[Task]:
     """What the chosen parts consist of, in the order of `Part`."""
     # Here, so that `--help` answers at once.
-    from benchmarks import end_to_end, growth, jaxmarl_peer, memory, profile, sampler, save, update
+    from benchmarks import (
+        end_to_end,
+        gpu,
+        growth,
+        jaxmarl_peer,
+        memory,
+        profile,
+        sampler,
+        save,
+        update,
+    )
     from benchmarks.teams import SIZES
 
     times = effort.rounds, effort.seconds
@@ -65,6 +76,8 @@ def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> 
         add(Part.SAMPLER, name, partial(sampler.run, name, SIZES[name], *times))
     for name in sizes:
         add(Part.UPDATE, name, partial(update.run, name, SIZES[name], *times))
+    for name in sizes:
+        add(Part.GPU, name, partial(gpu.run, name, SIZES[name], *times))
     for name in sizes:
         add(Part.TRAIN, name, partial(end_to_end.run, name, effort.tiny, effort.quick))
     for map_name in jaxmarl_peer.MAPS:

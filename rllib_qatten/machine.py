@@ -33,7 +33,8 @@ def requirements(extra: str = "") -> list[Requirement]:
     return [
         needed
         for needed in named
-        if (needed.marker is None or needed.marker.evaluate({"extra": extra}))
+        if needed.name != NAME  # an extra that brings another one
+        and (needed.marker is None or needed.marker.evaluate({"extra": extra}))
         and (not extra or "extra" in str(needed.marker))
     ]
 

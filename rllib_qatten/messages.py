@@ -10,10 +10,13 @@ import functools
 import sys
 
 PREFIX = "rllib_qatten: "
+#: What this process has said.
+said: set[str] = set()
 
 
 def say(text: str) -> None:
     """Prints a line for the user, next to the results."""
+    said.add(text)
     print(f"{PREFIX}{text}", file=sys.stderr, flush=True)
 
 

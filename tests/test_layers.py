@@ -21,6 +21,7 @@ GROUND = (
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (
     GROUND,
+    ("compiled",),
     ("mixers", "agents"),
     ("envs",),
     ("rollout",),
@@ -35,7 +36,7 @@ ROOMS = (
     ("__init__", "__main__"),
 )
 #: Rooms in which nothing of Ray is imported.
-PLAIN = (*GROUND, "mixers", "agents")
+PLAIN = (*GROUND, "compiled", "mixers", "agents")
 
 
 def module_name(root, file):

@@ -6,7 +6,7 @@ from rllib_qatten.agents.entities import Entities, Rows
 from rllib_qatten.agents.entity import EntityAgent
 from rllib_qatten.agents.feed_forward import FeedForwardAgent
 from rllib_qatten.agents.grouped import GroupedAgent
-from rllib_qatten.agents.inputs import InputLayout
+from rllib_qatten.agents.inputs import EpisodeInputs, InputLayout
 from rllib_qatten.agents.packed_gru import packed_gru, packed_gru_steps
 from rllib_qatten.agents.recurrent import RecurrentAgent
 from rllib_qatten.agents.registry import (
@@ -24,6 +24,7 @@ __all__ = [
     "Agent",
     "Entities",
     "EntityAgent",
+    "EpisodeInputs",
     "FeedForwardAgent",
     "GroupedAgent",
     "InputLayout",

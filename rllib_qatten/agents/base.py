@@ -10,6 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
+
 
 class Agent(nn.Module, ABC):
     """From own history to utilities. A subclass implements `step`, `_hidden_states`, `utilities`.
@@ -58,28 +60,33 @@ class Agent(nn.Module, ABC):
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry; arguments as in `forward`, already checked."""
 
-    def utilities(self, hidden: Tensor, inputs: Tensor) -> Tensor:
+    def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """Utilities [..., N, A] of hidden states [..., N, h] after inputs [..., N, I]."""
         utilities: Tensor = self.head(hidden)
         return utilities
 
-    def hidden_states(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def hidden_states(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
         """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.
 
         `utilities` turns them into utilities: to get both, call this and then that.
         """
         sizes = self._checked_sizes(inputs, batch_sizes)
+        inputs = laid_out(inputs)
         if self.precision == torch.float32:
             return self._hidden_states(inputs, sizes)
         with torch.autocast(inputs.device.type, self.precision):
             return self._hidden_states(inputs, sizes).to(inputs.dtype)
 
-    def forward(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> Tensor:
+    def forward(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
         """Utilities of whole episodes, each from a zero hidden state.
 
         Args:
             inputs: [P, N, I], packed as in torch's `PackedSequence`: longest episode first,
-                time-major, no padding.
+                time-major, no padding; or the same before it is laid out.
             batch_sizes: [T], how many episodes have an entry at each step; P is their sum.
 
         Returns:
@@ -90,7 +97,9 @@ class Agent(nn.Module, ABC):
         """
         return self.utilities(self.hidden_states(inputs, batch_sizes), inputs)
 
-    def _checked_sizes(self, inputs: Tensor, batch_sizes: Tensor | Sequence[int]) -> list[int]:
+    def _checked_sizes(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> list[int]:
         sizes = torch.as_tensor(batch_sizes).tolist()
         if not sizes or min(sizes) < 1 or sizes != sorted(sizes, reverse=True):
             raise ValueError(
@@ -98,7 +107,7 @@ class Agent(nn.Module, ABC):
                 f"first), got {sizes}"
             )
         expected = (sum(sizes), self.input_size)
-        if inputs.dim() != 3 or (inputs.shape[0], inputs.shape[2]) != expected:
+        if len(inputs.shape) != 3 or (inputs.shape[0], inputs.shape[2]) != expected:
             raise ValueError(
                 f"inputs must be [P={expected[0]}, N, I={expected[1]}] with P = sum(batch_sizes) "
                 f"and I the input_size of this agent, got {list(inputs.shape)}"
@@ -109,7 +118,7 @@ class Agent(nn.Module, ABC):
 def unroll(
     agent: Agent,
     target_agent: Agent,
-    inputs: Tensor,
+    inputs: Tensor | EpisodeInputs,
     batch_sizes: Tensor | Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Utilities [P, N, A] of the live agent, with gradient, and of the target agent, without it.

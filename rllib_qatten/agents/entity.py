@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rllib_qatten.agents.base import Agent, normalized
 from rllib_qatten.agents.entities import Entities
 from rllib_qatten.agents.entity_actions import EntityActions
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.agents.unit_network import UnitNetwork, Units, read_units
 from rllib_qatten.fast_linear import Linear
@@ -100,16 +101,17 @@ class EntityAgent(Agent):
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
         return self._values(hidden, seen), hidden
 
-    def forward(self, inputs: Tensor, batch_sizes: Any) -> Tensor:
+    def forward(self, inputs: Tensor | EpisodeInputs, batch_sizes: Any) -> Tensor:
         """See base class, which would read the units twice."""
+        inputs = laid_out(inputs)
         if self.precision != torch.float32:
             return super().forward(inputs, batch_sizes)
         sizes, seen = self._checked_sizes(inputs, batch_sizes), self._read_once(inputs)
         return self._values(self._unrolled(seen, sizes), seen)
 
-    def utilities(self, hidden: Tensor, inputs: Tensor) -> Tensor:
+    def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class."""
-        return self._values(hidden, self._read(inputs))
+        return self._values(hidden, self._read(laid_out(inputs)))
 
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 
 
 class GroupedAgent(Agent):
@@ -46,8 +47,9 @@ class GroupedAgent(Agent):
         self.register_buffer("_order", group_of.argsort(stable=True), persistent=False)
         self.register_buffer("_place", self._order.argsort(), persistent=False)
 
-    def utilities(self, hidden: Tensor, inputs: Tensor) -> Tensor:
+    def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class; each agent's by its own network."""
+        inputs = laid_out(inputs)
         parts = zip(self.networks, self._split(hidden), self._split(inputs), strict=True)
         return self._join(network.utilities(h, x) for network, h, x in parts)
 

@@ -1,6 +1,7 @@
 """An agent network's input: [observation | one-hot last action | one-hot agent id]."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -77,3 +78,33 @@ class InputLayout:
     def _check(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
         if tensor.shape != expected:
             raise ValueError(f"{name} must be {list(expected)}, got {list(tensor.shape)}")
+
+
+@dataclass(frozen=True)
+class EpisodeInputs:
+    """The inputs of whole packed episodes, laid out only for networks that need them so.
+
+    Attributes:
+        layout: How they are laid out.
+        observations: [P, N, O] of P packed entries.
+        last_actions: [P, N] int64, -1 where there is none yet.
+    """
+
+    layout: InputLayout
+    observations: Tensor
+    last_actions: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """[P, N, I]."""
+        return torch.Size([*self.observations.shape[:-1], self.layout.size])
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        """[P, N, I], laid out at the first use and shared by all networks that ask."""
+        return self.layout(self.observations, self.last_actions)
+
+
+def laid_out(inputs: Tensor | EpisodeInputs) -> Tensor:
+    """Inputs [..., N, I] in either form."""
+    return inputs.tensor if isinstance(inputs, EpisodeInputs) else inputs

@@ -47,8 +47,10 @@ def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int
         [M, h]: the hidden state after each entry of `inputs`.
     """
     tensors = (inputs, *weights)
-    if inputs.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-        return packed_gru_steps(inputs, rows, weights)  # the fast form is for plain CPU tensors
+    if torch.is_autocast_enabled(inputs.device.type):
+        return packed_gru_steps(inputs, rows, weights)  # the fast forms are for one type of number
+    if inputs.device.type != "cpu":
+        return packed_gru_by_library(inputs, rows, weights)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         # torch leaves `apply` untyped
         result: Tensor = _PackedGRU.apply(*tensors, rows, block)  # type: ignore[no-untyped-call]
@@ -64,6 +66,22 @@ def packed_gru_steps(inputs: Tensor, rows: Sequence[int], weights: Weights) -> T
         hidden = torch.gru_cell(step, hidden[:alive], *weights)
         states.append(hidden)
     return torch.cat(states)
+
+
+def packed_gru_by_library(inputs: Tensor, rows: Sequence[int], weights: Weights) -> Tensor:
+    """`packed_gru` by torch's own GRU: on CUDA that is cuDNN's, three calls instead of a loop.
+
+    It has no second derivative on CUDA, and says so. On a CPU it is slower than `packed_gru`.
+    """
+    before = inputs.new_zeros(1, rows[0], weights[1].shape[1])
+    train = torch.is_grad_enabled()  # keep what the gradient needs
+    layers, dropout, bidirectional = 1, 0.0, False
+    # What nn.GRU calls for a PackedSequence: our layout is its layout.
+    states: Tensor = torch._VF.gru(
+        inputs, torch.tensor(rows), before, list(weights), True, layers, dropout, train,
+        bidirectional,
+    )[0]  # fmt: skip
+    return states
 
 
 class _PackedGRU(torch.autograd.Function):

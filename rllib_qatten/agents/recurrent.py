@@ -1,9 +1,14 @@
 """The recurrent agent (DRQN): one shared network, from an agent's history to utilities."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent, normalized
+from rllib_qatten.agents.compiled_recurrent import parameters_of, suits, unroll_compiled
+from rllib_qatten.agents.inputs import EpisodeInputs
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.fast_linear import Linear
 
@@ -38,6 +43,33 @@ class RecurrentAgent(Agent):
         # The cell supports a single axis of rows.
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
         return self.head(hidden), hidden
+
+    def hidden_states(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
+        """See base class; compiled where that is possible."""
+        return self._unrolled(inputs, batch_sizes, None, super().hidden_states)
+
+    def forward(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
+        """See base class; compiled where that is possible."""
+        head: Any = self.head  # the base class knows it as a function
+        return self._unrolled(inputs, batch_sizes, head, super().forward)
+
+    def _unrolled(
+        self,
+        inputs: Tensor | EpisodeInputs,
+        batch_sizes: Tensor | Sequence[int],
+        head: Linear | None,
+        by_torch: Callable[..., Tensor],
+    ) -> Tensor:
+        parameters = parameters_of(self.encoder, self.encoder_norm, self.gru, head)
+        if self.precision != torch.float32 or not suits(inputs, parameters):
+            return by_torch(inputs, batch_sizes)
+        assert isinstance(inputs, EpisodeInputs)  # `suits` has asked
+        sizes = self._checked_sizes(inputs, batch_sizes)
+        return unroll_compiled(inputs, sizes, parameters, lambda: by_torch(inputs.tensor, sizes))
 
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""

@@ -106,7 +106,9 @@ def make_agent(
         extra = {}
         if network_class.needs_entities:
             made = Entities.read(entities)
-            if faults := list(made.faults(made.observation_size, n_agents, n_actions)):
+            # No memory is taken for what inputs cannot hold.
+            size = min(made.observation_size, input_size)
+            if faults := list(made.faults(size, n_agents, n_actions)):
                 raise ValueError(f"entities: {'; '.join(faults)}")
             places = [i for i in range(n_agents) if groups[i] == group]
             extra = {"entities": made, "places": places}

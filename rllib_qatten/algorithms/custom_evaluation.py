@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import tree
@@ -36,7 +38,7 @@ class CustomEvaluation(Algorithm):
             if isinstance(stats, ItemStats):  # of the last evaluation
                 self.metrics.delete(*path)
         returned = self.config.custom_evaluation_function(self, self.eval_env_runner_group)
-        kinds = (dict, int, int)
+        kinds = (dict, Integral, Integral)  # a sum of NumPy's is one
         if not (
             isinstance(returned, tuple)
             and len(returned) == len(kinds)
@@ -51,7 +53,7 @@ class CustomEvaluation(Algorithm):
                 self._report(path, stats.peek())
         result = MetricsLogger.peek_results(returned[0])
         result = {ENV_RUNNERS: result} if ENV_RUNNERS not in result else result
-        for path, value in tree.flatten_with_path(result):
+        for path, value in _leaves(result):
             if (EVALUATION, *path) not in self.metrics:
                 self._report((EVALUATION, *path), value)
         self._custom_evaluations += 1
@@ -72,3 +74,12 @@ class CustomEvaluation(Algorithm):
         """Results of an iteration without one: the last one's keys, which CSV files need."""
         nothing: dict[str, Any] = tree.map_structure(lambda _: float("nan"), self._custom_result)
         return nothing or {ENV_RUNNERS: {}}
+
+
+def _leaves(result: dict[Any, Any], *above: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Key and value of everything in a dict of dicts; a list is a value."""
+    for key, value in result.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, *above, key)
+        else:
+            yield (*above, key), value

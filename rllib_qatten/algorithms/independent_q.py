@@ -14,7 +14,8 @@ from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.mixers import Mixed
-from rllib_qatten.training.rl_module import ValueDecompositionRLModule, utilities_of
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
+from rllib_qatten.training.selection import utilities_of
 
 
 class IndependentQRLModule(ValueDecompositionRLModule):

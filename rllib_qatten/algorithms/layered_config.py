@@ -19,7 +19,7 @@ from ray.tune.result import TRIAL_INFO
 from rllib_qatten.algorithms.rllib_settings import attribute
 from rllib_qatten.algorithms.searched import searchable
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
-from rllib_qatten.errors import one_of
+from rllib_qatten.errors import BadInput, one_of
 
 #: Attributes, and so keys of a config's dict: the settings that were set explicitly, and the named
 #: sets that the others take their values from.
@@ -137,8 +137,14 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         that its named sets do not have.
 
         Raises:
-            ValueError: For an unknown key, with the nearest setting; nothing is changed then.
+            ValueError: For an unknown key, with the nearest setting, or for a whole config of
+                another kind; nothing is changed then.
         """
+        if "in_evaluation" in config_dict and SET not in config_dict:  # which nobody sets
+            raise BadInput(
+                f"These are all settings of another kind of config, whose defaults would replace "
+                f"{self.name}'s: start from {type(self).__name__}() and set what differs."
+            )
         config_dict = {key: value for key, value in config_dict.items() if key != "class"}
         for key in config_dict:
             if key not in (TRIAL_INFO, "multiagent"):

@@ -10,6 +10,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from rllib_qatten import columns, keys
+from rllib_qatten.agents import EpisodeInputs
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.validation import in_range
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
@@ -18,14 +19,11 @@ from rllib_qatten.mixers import Mixed
 from rllib_qatten.mixers.options import Option, options_of
 from rllib_qatten.mixers.qtran import QTRANCritic
 from rllib_qatten.mixers.qtran_alt import QTRANAltCritic
+from rllib_qatten.rollout.exploration import ILLEGAL
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.losses import td_loss, weighted_mean
-from rllib_qatten.training.rl_module import (
-    ILLEGAL,
-    ValueDecompositionRLModule,
-    greedy_actions,
-    utilities_of,
-)
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
+from rllib_qatten.training.selection import greedy_actions, utilities_of
 
 HIDDEN = "hidden"
 TARGET_HIDDEN = "target_hidden"
@@ -74,7 +72,7 @@ class QTRANRLModule(ValueDecompositionRLModule):
 
     @override(ValueDecompositionRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
-        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        inputs = EpisodeInputs(self.layout, batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         sizes = batch[columns.BATCH_SIZES]
         hidden = self.agent.hidden_states(inputs, sizes)
         with torch.no_grad():

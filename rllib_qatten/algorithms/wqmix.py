@@ -11,13 +11,15 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from rllib_qatten import columns, keys
+from rllib_qatten.agents import EpisodeInputs, unroll
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.validation import in_range
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.mixers import CentralMixer, Mixed, QMixer
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.losses import masked_mean, targets_of, td_loss, weighted_mean
-from rllib_qatten.training.rl_module import ValueDecompositionRLModule, greedy_actions, unroll
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
+from rllib_qatten.training.selection import greedy_actions
 
 CENTRAL_UTILITIES = "central_utilities"
 TARGET_CENTRAL_UTILITIES = "target_central_utilities"
@@ -46,7 +48,7 @@ class WQMIXRLModule(ValueDecompositionRLModule):
 
     @override(ValueDecompositionRLModule)
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
-        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        inputs = EpisodeInputs(self.layout, batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         sizes = batch[columns.BATCH_SIZES]
         utilities, target_utilities = unroll(self.agent, self.target_agent, inputs, sizes)
         central, target_central = unroll(

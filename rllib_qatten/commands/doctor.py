@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ALL, EXTRAS = "every engine", "extras"
 #: Extras for more than training, and what they bring; engines check their own requirements.
 OPTIONAL = {
+    "fast": "compiled updates",
     "report": "pages, figures, MP4",
     "export": "ONNX files",
     "envs": "MPE2, LBF, RWARE",
@@ -108,6 +109,7 @@ def _base() -> Iterator[Finding]:
     """Python, this package, and everything that it requires."""
     import torch
 
+    from rllib_qatten.compiled import compiler
     from rllib_qatten.envs.battles.engine import Finding
     from rllib_qatten.product_choice import choice
 
@@ -135,6 +137,9 @@ def _base() -> Iterator[Finding]:
     fewest, reason = choice()
     product = "torch's own" if fewest is None else f"oneDNN from {fewest} rows"
     yield Finding("matrix products", f"{product} ({reason})")
+    without = compiler.unavailable()
+    found = f"torch's slower functions: {without}" if without else f"kept in {compiler.folder()}"
+    yield Finding("compiled updates", found, not without, needed=False)
 
 
 def _pip(name: str) -> str:

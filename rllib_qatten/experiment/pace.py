@@ -150,8 +150,8 @@ class Pace:
             left.append(self._criteria[SECONDS] - self._value(SECONDS))
         # Its own speed, once it has one, lacks evaluations: the past knows them.
         if self._past and (whole := self._past.seconds_until(self._criteria)) is not None:
-            done = self.share or 0.0
-            left = [whole * (1 - done)]
+            done = self.share
+            left = [whole * (1 - done) if done else whole - (now - self._born)]
         return max(0.0, min(left)) if left else None
 
     def _growing(self) -> list[str]:

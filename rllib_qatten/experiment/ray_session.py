@@ -27,7 +27,7 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.process_environment import ADDRESS, cluster_address, silence
 from rllib_qatten.experiment.stopping import StopRequest
 from rllib_qatten.files import own_folder
-from rllib_qatten.messages import PREFIX
+from rllib_qatten.messages import PREFIX, said
 
 EXTRA_CPUS = "A trial asks for {need:g} CPUs, but there are {have}: its processes share them."
 #: Prefix of this user's temporary folders, one per run.
@@ -282,10 +282,10 @@ def _lives(process: psutil.Process) -> bool:
 
 
 class _Relay:
-    """Passes on the lines of `say` from the workers' output, each line once."""
+    """Passes on the lines of `say` from the workers' output, each line once, and once for all."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._seen = {PREFIX + text for text in said}
 
     def __call__(self, data: dict[str, Any]) -> None:
         for line in data["lines"]:

@@ -86,7 +86,8 @@ def check_state(plan: Plan) -> None:
         try:
             with files.open_input_stream(found[name]) as opened:
                 content = opened.readall()
-            json.loads(content) if name.endswith(".json") else pickle.loads(content)
+            # Tune pickles the others, whatever their names end in.
+            json.loads(content) if STATE.fullmatch(name) else pickle.loads(content)
         except Exception as error:  # pickles raise anything
             near = nearby(Path(place), MARK) if isinstance(folder, Path) else []
             other = f" From its newest checkpoint, as a new run: --resume {near[0]}" if near else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -137,13 +138,13 @@ def cell(column: Column, flat: Result) -> str:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and math.isfinite(value)  # NumPy's too
 
 
 def as_json(experiment: str, label: str, trial_id: str, flat: Result) -> str:
     """A result as one line of JSON: every promised key that it has."""
     own = (*keys.KEYS, STEPS_PER_SECOND, TIME_LEFT)
-    numbers = {key: flat[key] if is_number(flat[key]) or isinstance(flat[key], str) else None
+    shown = {key: flat[key] if is_number(flat[key]) or isinstance(flat[key], str) else None
                for key in own if key in flat}  # fmt: skip
     about = {"experiment": experiment, "trial": label, "trial_id": trial_id}
-    return json.dumps(about | numbers, default=float)
+    return json.dumps(about | shown, default=float)

@@ -161,7 +161,7 @@ class Screen:
         room = self._console.width - 1
         cells = [printable(self._doing, 40)]
         if not self._cells:  # what takes long without a number
-            cells.append(clock(now - self._since))
+            cells.append(f"({clock(now - self._since)})")
         ends = None
         if self._ends is not None:
             ends = f"{clock(max(0.0, self._ends - now))} left"

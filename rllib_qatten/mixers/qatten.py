@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rllib_qatten.mixers import compiled
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
+from rllib_qatten.mixers.compiled_qatten import QattenMixing
 from rllib_qatten.mixers.layers import Affine, HeadLinear, Hypernet, fused_linear
 
 
@@ -111,20 +113,61 @@ class QattenMixer(Mixer):
 
     def mix(self, rows: Rows) -> Mixed:
         """[M, N], [M, S], [M, N, U] -> [M]; all heads and agents at once."""
-        utilities, state, unit_features, alive, mask, *_ = rows
-        assert unit_features is not None  # forward has checked
-        probes, head_weights, state_value = self._read(state)
-        features = self._key_inputs(unit_features, utilities)
+        assert rows.unit_features is not None  # forward has checked
+        if self.mask_dead and rows.alive is None:
+            raise ValueError(
+                "Qatten with mask_dead=True expected alive [*B, N], got None: pass which "
+                "agents still act, or build it with mask_dead=False"
+            )
+        folded = self._folded()
+        features = self._key_inputs(rows.unit_features, rows.utilities)
+        weights = self._weights(rows.state, folded)
+        if compiled.suits("qatten", rows.state, [rows.utilities, features, *weights]):
+            return self._mix_compiled(rows, folded, features, weights)
+        return self._mix_by_torch(rows, folded, features)
+
+    def _mix_compiled(
+        self, rows: Rows, folded: Affine, features: Tensor, weights: list[Tensor]
+    ) -> Mixed:
+        alive = rows.alive if self.mask_dead else None
+        mask = None if self.reg_over_padding else rows.mask
+        factor = self.attend_reg_coef if torch.is_grad_enabled() else 0.0
+        mixing = QattenMixing(rows.state, alive, self.scale, mask, factor)
+
+        def reference(utilities: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+            mixed = self._mix_by_torch(rows._replace(utilities=utilities), folded, features)
+            return mixed.q_tot, mixed.regularizer
+
+        q_tot, regularizer = compiled.run(mixing, reference, rows.utilities, features, weights)
+        return Mixed(
+            q_tot,
+            regularizer,
+            mixing.attention,
+            mixing.logits,
+            mixing.values,
+            mixing.head_weights.abs() if self.head_weight is not None else None,
+            mixing.state_value if self.state_value is not None else None,
+        )
+
+    def _weights(self, state: Tensor, folded: Affine) -> list[Tensor]:
+        """All parameters, in the order that the compiled functions take them in."""
+        none = state.new_empty(0, 0)
+        first = [none.unsqueeze(-1), none]
+        if self.query_hidden is not None:
+            first = [*self.query_hidden.parameters()]
+        last = [folded.weight, none if folded.bias is None else folded.bias]
+        nets = self.head_weight, self.state_value
+        return [*first, *last, *(w for net in nets for w in compiled.network(net, state))]
+
+    def _mix_by_torch(self, rows: Rows, folded: Affine, features: Tensor) -> Mixed:
+        utilities, state, _, alive, mask, *_ = rows
+        probes, head_weights, state_value = self._read(state, folded)
         logits = torch.bmm(probes, features.mT)  # [M, H, N]
         # Agents come first from here on: a softmax over a short last axis is twenty times slower.
         by_agent = logits.permute(2, 0, 1).contiguous()
         scores = by_agent * self.scale
         if self.mask_dead:
-            if alive is None:
-                raise ValueError(
-                    "Qatten with mask_dead=True expected alive [*B, N], got None: pass which "
-                    "agents still act, or build it with mask_dead=False"
-                )
+            assert alive is not None  # `mix` has checked
             # Finite, so that a team of dead agents shares attention evenly.
             dead = ~alive.t().unsqueeze(-1)
             scores = scores.masked_fill(dead, torch.finfo(scores.dtype).min)
@@ -142,8 +185,8 @@ class QattenMixer(Mixer):
             state_value,
         )
 
-    def _read(self, state: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """State [M, S] -> probes K_h^T q_h [M, H, U'], head weights [M, H], state value [M].
+    def _folded(self) -> Affine:
+        """The last layer of the probes K_h^T q_h: weight [H, U', in], bias [H, U'].
 
         A logit is q_h . K_h u_i = (K_h^T q_h) . u_i. Multiplying K_h^T into the query's last layer
         once leaves U' numbers per head and row, and keys are never computed.
@@ -151,10 +194,13 @@ class QattenMixer(Mixer):
         query, key = self.query, self.key.weight.mT  # [H, U', E]
         if self.key.bias is not None:
             key = torch.cat([key, self.key.bias.unsqueeze(1)], 1)
-        folded = Affine(
+        return Affine(
             torch.bmm(key, query.weight),
             None if query.bias is None else torch.bmm(key, query.bias.unsqueeze(-1)).squeeze(-1),
         )
+
+    def _read(self, state: Tensor, folded: Affine) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """State [M, S] -> probes [M, H, U'], head weights [M, H], state value [M]."""
         nets = [net for net in (self.head_weight, self.state_value) if net is not None]
         first, *outputs = fused_linear(
             state, self.query_hidden or folded, *(net.first for net in nets)

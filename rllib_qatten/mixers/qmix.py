@@ -4,8 +4,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from rllib_qatten.mixers import compiled
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
+from rllib_qatten.mixers.compiled_qmix import QMIXing
 from rllib_qatten.mixers.layers import Hypernet, fused_linear
 
 
@@ -49,10 +52,28 @@ class QMixer(Mixer):
         self.hyper_w2 = Hypernet(state_dim, embed, hidden)
         self.state_value = Hypernet(state_dim, 1, embed)
 
+    @property
+    def _nets(self) -> tuple[Hypernet, ...]:
+        return self.hyper_w1, self.hyper_b1, self.hyper_w2, self.state_value
+
     def mix(self, rows: Rows) -> Mixed:
         """[M, N], [M, S] -> [M]."""
         utilities, state = rows.utilities, rows.state
-        nets = self.hyper_w1, self.hyper_b1, self.hyper_w2, self.state_value
+        weights = [weight for net in self._nets for weight in compiled.network(net, state)]
+        if not compiled.suits("qmix", state, [utilities, *weights]):
+            return self._mix_by_torch(rows)
+        mixing = QMIXing(state)
+
+        def reference(utilities: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+            mixed = self._mix_by_torch(rows._replace(utilities=utilities))
+            return mixed.q_tot, mixed.regularizer
+
+        q_tot, _ = compiled.run(mixing, reference, utilities, state, weights)
+        return Mixed(q_tot, state_value=mixing.state_value)
+
+    def _mix_by_torch(self, rows: Rows) -> Mixed:
+        utilities, state = rows.utilities, rows.state
+        nets = self._nets
         outputs = fused_linear(state, *(net.first for net in nets))
         w1, b1, w2, value = (net.finish(y) for net, y in zip(nets, outputs, strict=True))
         w1 = w1.abs().view(*utilities.shape, b1.shape[-1])

@@ -15,6 +15,7 @@ import torch
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from torch import Tensor
 
 from rllib_qatten import columns
 from rllib_qatten.rollout.episode import TeamEpisode
@@ -111,7 +112,15 @@ class PackEpisodes(ConnectorV2):
         return {
             DEFAULT_MODULE_ID: {
                 # Python reads the batch sizes, so they stay on the CPU wherever the network is.
-                name: torch.from_numpy(array).to("cpu" if name == columns.BATCH_SIZES else device)
+                name: _moved(array, torch.device("cpu") if name == columns.BATCH_SIZES else device)
                 for name, array in packed.items()
             }
         }
+
+
+def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array on a device; to a GPU from pinned memory, so that Python need not wait."""
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -10,10 +10,12 @@ from ray.rllib.core.columns import Columns
 from torch import Tensor
 
 from rllib_qatten import columns, keys
+from rllib_qatten.agents import EpisodeInputs
 from rllib_qatten.mixers import Mixed, Mixer
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training.batch import PackEpisodes
-from rllib_qatten.training.rl_module import ValueDecompositionRLModule, utilities_of
+from rllib_qatten.training.rl_module import ValueDecompositionRLModule
+from rllib_qatten.training.selection import utilities_of
 
 
 def effective_weights(
@@ -30,7 +32,7 @@ def effective_weights(
     Returns:
         The mixer's outputs, [M, N] utilities of the actions taken, and [M, N] dQ_tot/dQ_i there.
     """
-    inputs = module.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+    inputs = EpisodeInputs(module.layout, batch[Columns.OBS], batch[columns.LAST_ACTIONS])
     with torch.no_grad():
         utilities = module.agent(inputs, batch[columns.BATCH_SIZES])
     utilities.requires_grad_()

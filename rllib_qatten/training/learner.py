@@ -48,7 +48,7 @@ def make_optimizer(
         lr: Learning rate.
     """
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr)
+        return torch.optim.Adam(parameters, lr=lr, fused=True)
     return torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5)
 
 

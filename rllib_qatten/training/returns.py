@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from rllib_qatten.compiled.compiler import kernels
 
 RETURNS = ("td_lambda", "q_lambda", "n_step")
 
@@ -45,6 +48,10 @@ def lambda_returns(
     Returns:
         Targets in the shape of next_values.
     """
+    tensors = rewards, next_values
+    usual = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    if usual and not any(t.requires_grad for t in tensors) and kernels("selection") is not None:
+        return _compiled(rewards, terminated, next_values, mask, batch_sizes, gamma, td_lambda)
     rewards, mask = _like(rewards, next_values), _like(mask, next_values)
     discount = gamma * _continues(terminated, next_values)
     one_step = rewards + discount * next_values
@@ -63,6 +70,31 @@ def lambda_returns(
         returns.append(current)
         played, later = valid.to(base.dtype), current
     return torch.cat(returns[::-1])
+
+
+def _compiled(
+    rewards: Tensor,
+    terminated: Tensor,
+    next_values: Tensor,
+    mask: Tensor,
+    batch_sizes: Sequence[int],
+    gamma: float,
+    td_lambda: float,
+) -> Tensor:
+    """`lambda_returns` by its compiled function."""
+    returns = torch.empty_like(next_values, memory_format=torch.contiguous_format)
+    m = len(returns)
+    kernels("selection").lambda_returns(
+        rewards.contiguous().view(m, -1).numpy(),
+        terminated.numpy(),
+        next_values.contiguous().view(m, -1).numpy(),
+        mask.numpy(),
+        np.asarray(batch_sizes, np.int64),
+        gamma,
+        td_lambda,
+        returns.view(m, -1).numpy(),
+    )
+    return returns
 
 
 def n_step_returns(

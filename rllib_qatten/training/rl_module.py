@@ -14,29 +14,14 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from rllib_qatten import columns
-from rllib_qatten.agents import AGENTS, Agent, InputLayout, make_agent, unroll
+from rllib_qatten.agents import AGENTS, Agent, EpisodeInputs, InputLayout, make_agent, unroll
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
 from rllib_qatten.mixers import Mixed, attention_entropy
 from rllib_qatten.mixers.options import Option, options_of
 from rllib_qatten.rollout.exploration import ILLEGAL
 from rllib_qatten.training.reward_standardizer import RewardStandardizer
-
-
-def greedy_actions(utilities: Tensor, legal: Tensor) -> Tensor:
-    """[R, N] the best legal action of each agent, from [R, N, A] utilities and legal actions."""
-    return utilities.add((~legal).to(utilities.dtype), alpha=float(ILLEGAL)).argmax(-1)
-
-
-def utilities_of(utilities: Tensor, rows: Tensor | slice, actions: Tensor) -> Tensor:
-    """[R, N] utilities of R entries' actions [R, N], from utilities [P, N, A]."""
-    if isinstance(rows, slice):
-        return utilities[rows].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
-    # One flat look-up: indexing rows first would copy, and scatter back, all A utilities.
-    n, a = utilities.shape[1:]
-    agents = rows.unsqueeze(-1) * n + torch.arange(n, device=rows.device)
-    places = agents * a + actions
-    return utilities.flatten().gather(0, places.flatten()).view_as(places)
+from rllib_qatten.training.selection import greedy_actions, utilities_of
 
 
 class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -164,8 +149,17 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         """Unrolls live and target networks over a packed batch and mixes both.
 
         See `mix` for what comes out.
+
+        Raises:
+            BadInput: If it is no packed batch.
         """
-        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        if columns.BATCH_SIZES not in batch:
+            raise BadInput(
+                "forward_train takes a batch of whole games as rllib_qatten.training.batch.pack "
+                "makes it, with mixer and targets; for utilities alone: "
+                'forward_inference({"obs": observations}).'
+            )
+        inputs = EpisodeInputs(self.layout, batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         utilities, target_utilities = unroll(
             self.agent, self.target_agent, inputs, batch[columns.BATCH_SIZES]
         )
@@ -288,7 +282,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
     @override(TargetNetworkAPI)
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Target utilities [P, N, A] of a packed batch; training gets them from `forward_train`."""
-        inputs = self.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
+        inputs = EpisodeInputs(self.layout, batch[Columns.OBS], batch[columns.LAST_ACTIONS])
         with torch.no_grad():
             utilities = self.target_agent(inputs, batch[columns.BATCH_SIZES])
         return {columns.UTILITIES: utilities}

@@ -7,7 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rllib_qatten.agents import Entities, EntityAgent, InputLayout, Rows, make_agent, unit_network
+from rllib_qatten.agents import (
+    ActingNetwork,
+    Entities,
+    EntityAgent,
+    InputLayout,
+    Rows,
+    make_agent,
+    unit_network,
+)
 from tests.agents.packing import assert_close, batch_sizes
 
 OWN, ROW, PLAIN = 3, 4, 2
@@ -175,3 +183,25 @@ def test_inputs_that_are_not_what_was_declared_are_refused():
         make_agent(18, 3, 2, kind="entity", entities=entities)
     with pytest.raises(ValueError, match="entities: own: Field required"):
         make_agent(18, 3, 2, kind="entity", entities={"teammates": entities.teammates})
+
+
+@pytest.mark.parametrize("sharing", ["all", "none"])
+def test_agents_that_help_are_exported_as_they_act(sharing, request):
+    if "seen" in request.node.name:
+        pytest.skip("an exported graph has one form")
+    entities = Entities(
+        own=((0, 2),),
+        teammates=Rows(start=2, count=2, size=3),
+        enemies=Rows(start=8, count=2, size=3),
+        attacks=2, helps=2, helper=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    settings = {"kind": "entity", "entities": entities, "sharing": sharing, "hidden_size": 8}
+    network = ActingNetwork(InputLayout(14, 5, 3, agent_id=False), settings).eval()
+    inputs = torch.randn(4, 3, 14), torch.randint(-1, 5, (4, 3)), network.initial_hidden(4)
+    games = {0: torch.export.Dim("games", min=1)}
+    graph = torch.export.export(network, inputs, dynamic_shapes=(games,) * 3).module()
+    one = tuple(x[:1] for x in inputs)
+    for batch in (inputs, one):
+        for ours, theirs in zip(network(*batch), graph(*batch), strict=True):
+            torch.testing.assert_close(ours, theirs)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rllib_qatten.agents import packed_gru, packed_gru_steps
+from rllib_qatten.agents.packed_gru import packed_gru_by_library
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 
 
@@ -66,3 +67,23 @@ def test_saturated_gates_stay_finite():
     torch.testing.assert_close(fast, slow)
     fast.sum().backward()
     assert inputs.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_torchs_own_gru_takes_the_same_layout_and_weights(lengths):
+    torch.manual_seed(0)
+    cell = torch.nn.GRUCell(3, 5).double()
+    inputs = torch.randn(sum(lengths), 3, dtype=torch.float64, requires_grad=True)
+    rows, weights = batch_sizes(lengths), tuple(cell.parameters())
+    found = packed_gru_by_library(inputs, rows, weights)
+    slow = packed_gru_steps(inputs, rows, weights)
+    weight = torch.randn_like(slow)
+    assert_close(found, slow, 1e-10)
+    with torch.no_grad():
+        assert_close(packed_gru_by_library(inputs, rows, weights), slow, 1e-10)
+    for a, b in zip(
+        torch.autograd.grad(found, [inputs, *weights], weight),
+        torch.autograd.grad(slow, [inputs, *weights], weight),
+        strict=True,
+    ):
+        assert_close(a, b, 1e-10)

@@ -16,11 +16,11 @@ from tests.algorithms import test_every_algorithm as every
 from tests.teams import ScriptedBattle
 from tests.training import test_rl_module as policy
 
-#: An observation of three numbers as one about oneself, an enemy's and a teammate's.
+#: An observation of three numbers as a teammate's, an enemy's, and one about oneself.
 ENTITIES = {
-    "own": [(0, 1)],
+    "own": [(2, 3)],
     "enemies": {"start": 1, "count": 1, "size": 1},
-    "teammates": {"start": 2, "count": 1, "size": 1},
+    "teammates": {"start": 0, "count": 1, "size": 1},
     "attacks": 3,
 }
 TYPED = TeamSpec(

@@ -6,6 +6,7 @@ import inspect
 import numpy as np
 import pytest
 from ray import cloudpickle, tune
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.search.variant_generator import generate_variants
 
@@ -380,3 +381,9 @@ def test_any_argument_may_be_searched(space):
     assert found.evaluation_config == {"explore": False}
     assert found.callbacks_class is RLlibCallback
     assert found.callbacks_on_episode_end is print
+
+
+def test_all_settings_of_another_kind_of_config_are_refused():
+    """Its defaults would replace this package's own, one by one."""
+    with pytest.raises(ValueError, match=r"would replace QMIX's: start from QMIXConfig\(\)"):
+        QMIXConfig().update_from_dict(AlgorithmConfig().environment("two_step_game").to_dict())

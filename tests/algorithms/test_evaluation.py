@@ -36,7 +36,8 @@ def logged(algorithm, runners):
 
 
 def returned(algorithm, runners):
-    return {"score": 7.0 + algorithm.iteration, "by_map": {"small": np.float32(1.5)}}, 4, 8
+    results = {"score": 7.0 + algorithm.iteration, "by_map": {"small": np.float32(1.5)}}
+    return results | {"scores": [1.0, 2.0]}, np.int64(4), np.array([4, 4]).sum()
 
 
 @pytest.mark.parametrize("function", [own_key, logged, returned])
@@ -46,6 +47,7 @@ def test_a_functions_numbers_are_in_every_result(function):
         found = algorithm.train()["evaluation"]["env_runners"]
         assert found["score"] == 7.0 + iteration
         assert found.get("by_map", {"small": 1.5}) == {"small": 1.5}
+        assert found.get("scores", [1.0, 2.0]) == [1.0, 2.0]
     assert algorithm.evaluate()["env_runners"]["score"] == 10.0
     algorithm.stop()
 

@@ -232,7 +232,7 @@ def test_extras_and_the_machine(examined):
     assert code == 0
     assert "extras optuna ok Optuna's searches: all there" in lines
     assert "extras wandb optional Weights & Biases: wandb 0.31.0; needs <0.31,>=0.24" in lines
-    assert {"report", "export", "envs", "optuna", "wandb", "mlflow"} == {
+    assert {"fast", "report", "export", "envs", "optuna", "wandb", "mlflow"} == {
         line.split()[1] for line in lines if line.startswith("extras ")
     }
     extras = lines.index("For extras:")

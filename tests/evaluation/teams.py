@@ -2,17 +2,19 @@
 
 import torch
 
-from rllib_qatten.agents import ActingNetwork, InputLayout
+from rllib_qatten.agents import AGENTS, ActingNetwork, InputLayout
 from rllib_qatten.checkpoints import team_files as stored
 
 AGENT = {"hidden_size": 8}
 
 
-def write_team(folder, env="scripted_battle", env_config=None, sizes=(3, 4, 2), num_games=3):
-    """Writes the folder of a team for an env; `sizes` are O, A, N."""
+def write_team(
+    folder, env="scripted_battle", env_config=None, sizes=(3, 4, 2), num_games=3, agent=AGENT
+):
+    """Writes the folder of a team for an env; `sizes` are O, A, N, `agent` settings."""
     torch.manual_seed(3)
-    layout = InputLayout(*sizes)
-    network = ActingNetwork(layout, AGENT).network
+    layout = InputLayout(*sizes, agent_id=AGENTS[agent.get("kind", "recurrent")].agent_id)
+    network = ActingNetwork(layout, agent).network
     about = {
         "rllib_qatten": "0.0",
         "algorithm": "QMIX",
@@ -27,6 +29,6 @@ def write_team(folder, env="scripted_battle", env_config=None, sizes=(3, 4, 2), 
     }
     target = folder / stored.FOLDER
     target.mkdir(parents=True)
-    for name, content in stored.files(network.state_dict(), layout, AGENT, about).items():
+    for name, content in stored.files(network.state_dict(), layout, agent, about).items():
         (target / name).write_bytes(content)
     return folder

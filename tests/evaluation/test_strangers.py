@@ -81,13 +81,43 @@ def team(tmp_path, checkpoint):
     return target.parent
 
 
+#: Three agents that see two enemies, and help each other.
+UNITS = {
+    "hidden_size": 8,
+    "kind": "entity",
+    "entities": {
+        "own": [[0, 2]],
+        "own_features": ["x", "y"],
+        "teammates": {"start": 2, "count": 2, "size": 3, "skip": [0, 1]},
+        "enemies": {"start": 8, "count": 2, "size": 3, "features": ["a", "b", "c"]},
+        "attacks": 2,
+        "helps": 2,
+        "helper": 1,
+    },
+}
+
+
+def test_any_value_in_any_place_of_an_entity_agents_metadata(tmp_path):
+    team = write_team(tmp_path / "units", sizes=(14, 5, 3), agent=UNITS)
+    assert not refused_or_acts(team)
+    refused, tried = try_all(team, ("agent",))
+    assert tried > 600
+    assert refused > tried / 2
+
+
 def test_any_value_in_any_place_of_the_metadata(team):
-    """Some 800 files; no message but ours, no memory beyond what the weights take."""
+    refused, tried = try_all(team)
+    assert tried > 800
+    assert refused > tried / 3
+
+
+def try_all(team, parts=None):
+    """Some hundred files; no message but ours, no memory beyond what the weights take."""
     whole = json.loads((team / stored.FOLDER / stored.METADATA).read_text())
     whole.pop("sha256")
     refused = tried = 0
     tracemalloc.start()
-    for path in list(places(whole)):
+    for path in [path for path in places(whole) if parts is None or path[0] in parts]:
         for value in VALUES:
             changed = copy.deepcopy(whole)
             put(changed, path, value)
@@ -101,8 +131,7 @@ def test_any_value_in_any_place_of_the_metadata(team):
         tried += 1
     assert tracemalloc.get_traced_memory()[1] < 2**28
     tracemalloc.stop()
-    assert tried > 800
-    assert refused > tried / 3
+    return refused, tried
 
 
 def header(entries, data=b""):

@@ -11,6 +11,7 @@ import sys
 import termios
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rllib_qatten import keys
@@ -29,7 +30,7 @@ def result(battle=True, **changes):
         keys.STEPS: 10_050_000, "steps_per_second": 12_345.6, keys.RETURN: -123.456,
         keys.GREEDY_RETURN: -123.456, f"{keys.LEARNER}/{keys.LOSS}": 0.0231234,
         f"{keys.ENV_RUNNERS}/{keys.EPSILON}": 0.05, "time_total_s": 36_000.0,
-        "time_left_s": 3_599.0, "games_lost": 12, "training_iteration": 7,
+        "time_left_s": 3_599.0, "games_lost": 12, "training_iteration": np.int64(7),
     }  # fmt: skip
     if battle:
         flat |= {keys.WINS: 1.0, keys.GREEDY_WINS: 0.916}
@@ -91,6 +92,7 @@ def test_a_row_as_json():
     row = json.loads(as_json("game", "#0", "abc", result(**{keys.GREEDY_WINS: float("nan")})))
     assert row["num_env_steps_sampled_lifetime"] == 10_050_000
     assert row["evaluation/env_runners/win_rate"] is None
+    assert row["training_iteration"] == 7
     assert (row["experiment"], row["trial_id"]) == ("game", "abc")
     assert row["time_left_s"] == 3599.0
 
@@ -120,6 +122,8 @@ def test_an_earlier_run_gives_an_estimate_from_the_first_second(time):
     past = Past(200.0, 2000.0, 20.0, Path())
     trial = Pace({keys.STEPS: 1000}, past)
     assert trial.left == pytest.approx(100.0)
+    time.now += 30  # its first games are still being compiled
+    assert trial.left == pytest.approx(70.0)
     trial.note({"doing": "playing", "env_steps": 500})
     assert trial.left == pytest.approx(50.0)
     assert Pace({"training_iteration": 10}, past).left == pytest.approx(100.0)
@@ -238,7 +242,7 @@ def on_terminal(columns, program=PROGRAM, **env):
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_on_a_terminal_a_line_lives_below_the_rows(columns):
     lines = on_terminal(columns)
-    assert any(re.match(r". Starting Ray 0:00", line) for line in lines)
+    assert any(re.match(r". Starting Ray \(0:00\)", line) for line in lines)
     live = [line for line in lines if " learning " in line]
     assert len(live) > 3
     for line in live:

@@ -23,6 +23,7 @@ from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
 from rllib_qatten.experiment.file import Changes, read
 from rllib_qatten.experiment.progress import Progress
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
 from rllib_qatten.experiment.tuner import tuner
 from tests.experiment.random_stops import differences, stopped_at_random
@@ -154,7 +155,7 @@ def test_the_row_of_a_stop_is_like_any_other(tmp_path, monkeypatch):
         monkeypatch.setattr(writer, "log_trial_result", write)
     request = StopRequest()
     stopping = Stopping({}, request)
-    callbacks = [Progress(stopping, 1)]
+    callbacks = [Progress(stopping, experiment, Screen())]
     made = tuner(check(experiment), stop=stopping, callbacks=callbacks, resume=None)
     trial = Trial("QMIX", stub=True)
     result = {"training_iteration": 1, "time_total_s": 1.0, "time_this_iter_s": 1.0}
@@ -227,7 +228,7 @@ def test_a_terminal_that_closes(tmp_path):
     with Run(tmp_path, forever, terminal=theirs) as run:
         os.close(theirs)
         seen = b""
-        while seen.count(b"\n") < 5:
+        while b"elapsed" not in seen:  # the table's head: a result is there
             seen += os.read(ours, 4096)
         os.close(ours)
         run.process.send_signal(signal.SIGHUP)  # as the kernel does to whom the terminal belongs

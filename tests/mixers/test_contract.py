@@ -224,5 +224,6 @@ def test_nothing_but_torch_is_imported():
             for name in names:
                 assert name.split(".")[0] in allowed, f"{file.name} imports {name}"
                 ground = ("rllib_qatten.fast_linear", "rllib_qatten.errors")
-                ours = name.startswith("rllib_qatten.mixers") or name in ground
+                rooms = ("rllib_qatten.mixers", "rllib_qatten.compiled")
+                ours = name.startswith(rooms) or name in ground
                 assert ours or "rllib_qatten" not in name

@@ -176,6 +176,12 @@ def test_env_runners_go_without_mixer_and_targets():
     assert {name.split(".")[0] for name in full} == {"agent"}
 
 
+def test_learning_needs_whole_games():
+    module = build("QMIX")
+    with pytest.raises(ValueError, match=r"whole games.*for utilities alone: forward_inference"):
+        module.forward_train({Columns.OBS: torch.zeros(1, 3, 5)})
+
+
 def test_keys_fall_back_to_observations():
     spec = TeamSpec(("a", "b"), 4, 3, 5)
     module = build("Qatten", spec)

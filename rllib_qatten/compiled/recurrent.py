@@ -1,0 +1,274 @@
+"""The recurrent agent over whole packed episodes, forward and backward: one call each.
+
+Letters: M rows (an agent of an entry each), time-major, N agents; T steps, with `rows[t]` rows
+each, never increasing; O observation length, A actions, I input length, h hidden size.
+
+Work goes by blocks of steps that fit the processor's cache: all of a block's rows pass a layer
+together, only the recurrent product goes step by step.
+"""
+
+import numpy as np
+
+from rllib_qatten.compiled.arithmetic import F1, F2, I1, ZERO, add, add_rows, transposed
+from rllib_qatten.compiled.compiler import inlined, jit
+from rllib_qatten.compiled.encoder import encode, encode_back, look_ups_back, tables
+from rllib_qatten.compiled.gru import gru_step, gru_step_back
+
+_WEIGHTS = ", ".join([F2, F1, F1, F1, F2, F2, F1, F1, F2, F1])
+_KEPT = ", ".join([F2, F2, F1, F2, F2, F2])
+
+
+@inlined
+def end_of_block(rows, begin, block):
+    """The first step after a block that begins at step `begin`, and the block's rows."""
+    end, n = begin, 0
+    while end < rows.shape[0] and (n == 0 or n + rows[end] <= block):
+        n += rows[end]
+        end += 1
+    return end, n
+
+
+@jit(f"void({F2}, {I1}, {I1}, int64, int64, {_WEIGHTS}, int64, {_KEPT}, {F2})")
+def forward(
+    observations,
+    last,
+    rows,
+    n_actions,
+    n_agents,
+    encoder,
+    encoder_bias,
+    norm,
+    norm_bias,
+    weight_ih,
+    weight_hh,
+    bias_ih,
+    bias_hh,
+    head,
+    head_bias,
+    block,
+    encoded,
+    normed,
+    scales,
+    gates,
+    m,
+    hidden,
+    utilities,
+):
+    """Utilities [M, A] of all rows, and what `backward` needs.
+
+    Args:
+        observations: [M, O].
+        last: [M] last actions, -1 where there is none.
+        rows: [T].
+        n_actions: A, or 0 if inputs are without last actions.
+        n_agents: N, or 0 if inputs are without ids.
+        encoder: [h, I].
+        encoder_bias: [h].
+        norm: [h] scale of the layer norm; empty if there is none.
+        norm_bias: [h].
+        weight_ih: [3h, h].
+        weight_hh: [3h, h].
+        bias_ih: [3h].
+        bias_hh: [3h].
+        head: [A, h]; [0, h] if only hidden states are wanted.
+        head_bias: [A].
+        block: At most this many rows per block, but at least one step.
+        encoded: [K, h] receives the encoder's output; K is M, or that of the largest block if
+            nothing is kept for `backward`.
+        normed: [K, h] receives the normalized rows; empty without a layer norm.
+        scales: [K] receives what they were multiplied by.
+        gates: [K, 3h] receives r, z, n.
+        m: [K, h] receives m.
+        hidden: [rows[0] + M, h] receives the hidden states after each row, beginning with zeros.
+        utilities: [M, A] receives the result.
+    """
+    n_rows, o = observations.shape
+    size, alive = weight_hh.shape[1], rows[0]
+    keep = encoded.shape[0] == n_rows
+    from_observation = transposed(encoder, 0, o)
+    of_action, of_agent = tables(encoder, encoder_bias, o, n_actions, n_agents)
+    bias = bias_ih.copy()
+    for j in range(2 * size):
+        bias[j] += bias_hh[j]
+    to_gates, to_next, to_head = weight_ih.T, weight_hh.T, head.T
+    from_hidden = np.zeros((alive, 3 * size), np.float32)
+    hidden[:alive] = ZERO
+    step, start, before = 0, 0, 0
+    while step < rows.shape[0]:
+        end, n = end_of_block(rows, step, block)
+        at = start if keep else 0
+        x, g = encoded[at : at + n], gates[at : at + n]
+        np.dot(observations[start : start + n], from_observation, x)
+        kept = at if norm.shape[0] else 0
+        encode(x, last, start, of_action, of_agent, norm, norm_bias, normed[kept:], scales[kept:])
+        np.dot(x, to_gates, g)
+        done = 0
+        for t in range(step, end):
+            k, after = rows[t], alive + start + done
+            if t:  # before it, states are zero
+                np.dot(hidden[before : before + k], to_next, from_hidden[:k])
+            gru_step(
+                g[done : done + k],
+                from_hidden,
+                hidden[before : before + k],
+                hidden[after : after + k],
+                bias,
+                bias_hh[2 * size :],
+                m[at + done : at + done + k],
+            )
+            before = after
+            done += k
+        if head.shape[0]:
+            u = utilities[start : start + n]
+            np.dot(hidden[alive + start : alive + start + n], to_head, u)
+            for i in range(n):
+                for a in range(head.shape[0]):
+                    u[i, a] += head_bias[a]
+        step = end
+        start += n
+
+
+_BACK = ", ".join([F2, F1, F2, F2, F2])
+
+
+@jit(f"void({F2}, {F2}, {F2}, {I1}, {I1}, int64, int64, {_BACK}, int64, {_KEPT}, {_WEIGHTS})")
+def backward(
+    grad_utilities,
+    grad_hidden,
+    observations,
+    last,
+    rows,
+    n_actions,
+    n_agents,
+    encoder,
+    norm,
+    weight_ih,
+    weight_hh,
+    head,
+    block,
+    encoded,
+    normed,
+    scales,
+    gates,
+    m,
+    hidden,
+    grad_encoder,
+    grad_encoder_bias,
+    grad_norm,
+    grad_norm_bias,
+    grad_ih,
+    grad_hh,
+    grad_bias_ih,
+    grad_bias_hh,
+    grad_head,
+    grad_head_bias,
+):
+    """Gradients of all parameters.
+
+    Args:
+        grad_utilities: [M, A]; not read if the head is empty.
+        grad_hidden: [M, h] instead, then; else empty.
+        observations: As in `forward`, like the following.
+        last: [M].
+        rows: [T].
+        n_actions: A or 0.
+        n_agents: N or 0.
+        encoder: [h, I].
+        norm: [h] or empty.
+        weight_ih: [3h, h].
+        weight_hh: [3h, h].
+        head: [A, h] or [0, h].
+        block: Rows per block.
+        encoded: What `forward` kept, like the following; K is M.
+        normed: [M, h] or empty.
+        scales: [M] or empty.
+        gates: [M, 3h].
+        m: [M, h].
+        hidden: [rows[0] + M, h].
+        grad_encoder: [h, I], zeros that receive a gradient, like the following.
+        grad_encoder_bias: [h].
+        grad_norm: [h] or empty.
+        grad_norm_bias: [h] or empty.
+        grad_ih: [3h, h].
+        grad_hh: [3h, h].
+        grad_bias_ih: [3h].
+        grad_bias_hh: [3h].
+        grad_head: [A, h] or [0, h].
+        grad_head_bias: [A] or [0].
+    """
+    o, size, alive, n_steps = observations.shape[1], weight_hh.shape[1], rows[0], rows.shape[0]
+    normalizes = norm.shape[0] > 0
+    starts = np.zeros(n_steps + 1, np.int64)
+    for t in range(n_steps):
+        starts[t + 1] = starts[t] + rows[t]
+    most = min(max(block, alive), starts[n_steps])
+    of_gates, of_n = np.empty((most, 3 * size), np.float32), np.empty((most, size), np.float32)
+    copies, of_encoded = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
+    of_hidden = np.empty((most, size), np.float32)
+    carried, to_before = np.empty((alive, size), np.float32), np.empty((alive, size), np.float32)
+    of_action = np.zeros((1 + n_actions, size), np.float32)
+    of_agent = np.zeros((max(n_agents, 1), size), np.float32)
+    from_observation = np.zeros((size, o), np.float32)
+    part_o, part_h = np.empty((size, o), np.float32), np.empty((3 * size, size), np.float32)
+    part_head = np.empty(head.shape, np.float32)
+    n_carried, end = 0, n_steps
+    while end:
+        step, n = end, 0
+        while step and (n == 0 or n + rows[step - 1] <= block):
+            step -= 1
+            n += rows[step]
+        base = starts[step]
+        if head.shape[0]:
+            u = grad_utilities[base : base + n]
+            np.dot(u, head, of_hidden[:n])
+            np.dot(u.T, hidden[alive + base : alive + base + n], part_head)
+            add(grad_head, part_head)
+            add_rows(grad_head_bias, u)
+            grad = of_hidden[:n]
+        else:
+            grad = grad_hidden[base : base + n]
+        for t in range(end - 1, step - 1, -1):
+            k, start = rows[t], starts[t]
+            at, before = start - base, alive + starts[t - 1] if t else 0
+            gru_step_back(
+                gates[start : start + k],
+                m[start : start + k],
+                hidden[before : before + k],
+                grad[at : at + k],
+                carried,
+                n_carried,
+                to_before,
+                of_gates[at : at + k],
+                of_n[at : at + k],
+                copies[at : at + k],
+            )
+            if t:
+                np.dot(of_gates[at : at + k], weight_hh, carried[:k])
+            n_carried = k
+        g, x, e = of_gates[:n], of_encoded[:n], encoded[base : base + n]
+        np.dot(g.T, copies[:n], part_h)
+        add(grad_hh, part_h)
+        add_rows(grad_bias_hh, g)
+        for i in range(n):  # from (r, z, m) to (r, z, n)
+            own, other = g[i, 2 * size :], of_n[i]
+            for j in range(size):
+                own[j] = other[j]
+        np.dot(g.T, e, part_h)
+        add(grad_ih, part_h)
+        add_rows(grad_bias_ih, g)
+        np.dot(g, weight_ih, x)
+        kept = base if normalizes else 0
+        encode_back(x, e, normed[kept:], scales[kept:], norm, grad_norm, grad_norm_bias)
+        look_ups_back(x, last, base, of_action, of_agent)
+        np.dot(x.T, observations[base : base + n], part_o)
+        add(from_observation, part_o)
+        end = step
+    for k in range(size):
+        for j in range(o):
+            grad_encoder[k, j] = from_observation[k, j]
+        for a in range(n_actions):
+            grad_encoder[k, o + a] = of_action[1 + a, k]
+        for i in range(n_agents):
+            grad_encoder[k, o + n_actions + i] = of_agent[i, k]
+        for i in range(of_agent.shape[0]):
+            grad_encoder_bias[k] += of_agent[i, k]

@@ -1,0 +1,133 @@
+"""The compiled recurrent agent against torch's form in float64: values, gradients, every option."""
+
+import copy
+
+import pytest
+import torch
+
+from rllib_qatten.agents import EpisodeInputs, GroupedAgent, InputLayout, RecurrentAgent
+from rllib_qatten.agents import compiled_recurrent as compiled
+from rllib_qatten.compiled.compiler import kernels
+from tests.agents.packing import LENGTHS, assert_close, batch_sizes
+
+pytestmark = pytest.mark.skipif(kernels("recurrent") is None, reason="numba is not installed")
+N, SEEN, A = 3, 6, 4
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often the compiled forward ran."""
+    calls = []
+    forward = compiled._forward
+    monkeypatch.setattr(compiled, "_forward", lambda *a, **k: calls.append(a) or forward(*a, **k))
+    return calls
+
+
+def inputs_of(layout, sizes, dtype=torch.float32):
+    g = torch.Generator().manual_seed(0)
+    p = sum(sizes)
+    observations = torch.randn(p, layout.n_agents, layout.observation_size, generator=g)
+    last_actions = torch.randint(-1, layout.n_actions, (p, layout.n_agents), generator=g)
+    return EpisodeInputs(layout, observations.to(dtype), last_actions)
+
+
+def both(layer_norm=False, last_action=True, agent_id=True, sizes=(3, 2, 2, 1), hidden=5):
+    """An agent and its inputs in float32, and in float64."""
+    torch.manual_seed(0)
+    layout = InputLayout(SEEN, A, N, last_action, agent_id)
+    agent = RecurrentAgent(layout.size, A, hidden, layer_norm)
+    with torch.no_grad():
+        for parameter in agent.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    exact = copy.deepcopy(agent).double()
+    return (agent, inputs_of(layout, sizes)), (exact, inputs_of(layout, sizes, torch.float64))
+
+
+def results(agent, inputs, sizes, with_head):
+    found = agent(inputs, sizes) if with_head else agent.hidden_states(inputs, sizes)
+    factor = torch.linspace(0.2, 1, found.numel()).view_as(found).to(found)
+    parameters = list(agent.parameters())
+    unused = {"allow_unused": True, "materialize_grads": True}
+    return [found, *torch.autograd.grad((found * factor).sum(), parameters, **unused)]
+
+
+@pytest.mark.parametrize("with_head", [True, False])
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_equals_torch_in_float64(lengths, layer_norm, with_head, counted, monkeypatch):
+    sizes = batch_sizes(lengths)
+    for block in (1, 12, 512):
+        monkeypatch.setattr(compiled, "BLOCK", block)
+        ours, exact = both(layer_norm, sizes=sizes)
+        counted.clear()
+        found, wanted = results(*ours, sizes, with_head), results(*exact, sizes, with_head)
+        assert len(counted) == 1
+        for a, b in zip(found, wanted, strict=True):
+            assert_close(a.double(), b, 1e-6)
+
+
+@pytest.mark.parametrize("parts", [(True, False), (False, True), (False, False)])
+def test_inputs_without_last_action_or_id(parts, counted):
+    sizes = [3, 2, 2, 1]
+    ours, exact = both(False, *parts, sizes=sizes)
+    found, wanted = results(*ours, sizes, True), results(*exact, sizes, True)
+    assert len(counted) == 1
+    for a, b in zip(found, wanted, strict=True):
+        assert_close(a.double(), b, 1e-6)
+
+
+def test_without_a_gradient_the_same_numbers():
+    (agent, inputs), _ = both()
+    wanted = agent(inputs, [3, 2, 2, 1])
+    with torch.no_grad():
+        assert torch.equal(agent(inputs, [3, 2, 2, 1]), wanted)
+        agent.requires_grad_(False)
+    assert torch.equal(agent(inputs, [3, 2, 2, 1]), wanted)
+
+
+def test_calls_can_be_interleaved():
+    (agent, inputs), _ = both()
+    sizes, parameters = [3, 2, 2, 1], list(agent.parameters())
+    first = agent(inputs, sizes).sum()
+    second = agent(inputs, sizes).square().sum()
+    wanted = torch.autograd.grad(agent(inputs, sizes).sum(), parameters)
+    torch.autograd.grad(second, parameters)
+    for a, b in zip(torch.autograd.grad(first, parameters), wanted, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_second_derivatives():
+    sizes, found = [3, 2, 2, 1], []
+    for agent, inputs in both():
+        parameters = list(agent.parameters())
+        first = torch.autograd.grad(agent(inputs, sizes).sum(), parameters, create_graph=True)
+        total = sum(g.square().sum() for g in first)
+        found.append(torch.autograd.grad(total, parameters, allow_unused=True))
+    for ours, exact in zip(*found, strict=True):
+        if exact is not None:
+            assert_close(ours.double(), exact, 1e-5)
+
+
+def test_saturated_gates_and_what_is_not_a_number():
+    (agent, inputs), (exact, exact_inputs) = both()
+    sizes = [3, 2, 2, 1]
+    inputs.observations[0, 0, 0] = exact_inputs.observations[0, 0, 0] = 1e6
+    assert_close(agent(inputs, sizes).double(), exact(exact_inputs, sizes), 1e-6)
+    inputs.observations[0, 0, 0] = float("nan")
+    found = agent(inputs, sizes)
+    assert found[0, 0].isnan().all()
+    assert found[:, 1:].isfinite().all()
+    with torch.no_grad():
+        agent.encoder.bias[0] = float("nan")
+    assert agent(inputs, sizes).isnan().all()
+
+
+def test_other_agents_and_tensors_take_torchs_form(counted):
+    (agent, inputs), (exact, exact_inputs) = both()
+    sizes = [3, 2, 2, 1]
+    exact(exact_inputs, sizes)
+    agent(inputs.tensor, sizes)
+    agent.precision = torch.bfloat16
+    agent(inputs, sizes)
+    GroupedAgent([copy.deepcopy(agent), agent], [0, 1, 0])(inputs, sizes)
+    assert not counted

@@ -1,0 +1,51 @@
+"""Where compiled functions come from: one process compiles, others read, or torch does it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("numba")
+
+#: A process that needs compiled functions: prints an answer of theirs, or that torch must give it.
+CODE = """
+import numpy as np
+from rllib_qatten.compiled.compiler import kernels
+module, taken = kernels("selection"), np.zeros((1, 2), "f4")
+if kernels("selection"):
+    places = np.zeros(1, "i8"), np.array([[2, 1]])
+    module.take(np.arange(6, dtype="f4").reshape(1, 2, 3), *places, taken)
+print(taken.tolist() if module else "by torch")
+"""
+
+
+def start(home, **variables):
+    environment = os.environ | {"XDG_CACHE_HOME": str(home)} | variables
+    command = [sys.executable, "-c", CODE]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_of_two_processes_one_compiles_and_a_third_reads(tmp_path):
+    answers = [p.communicate() for p in [start(tmp_path), start(tmp_path)]]
+    answers.append(start(tmp_path).communicate())
+    said = [error.count("compiling what updates need (selection") for _, error in answers]
+    assert sorted(said[:2]) == [0, 1]
+    assert said[2] == 0
+    assert {out for out, _ in answers} == {"[[2.0, 4.0]]\n"}
+
+
+def test_without_a_place_to_keep_them_torch_does_it_and_says_so_once(tmp_path):
+    (tmp_path / "rllib_qatten").write_text("a file where the folder should be")
+    out, error = start(tmp_path).communicate()
+    assert out == "by torch\n"
+    assert error.count("torch's slower functions are used") == 1
+    assert "XDG_CACHE_HOME" in error
+
+
+def test_switched_off(tmp_path):
+    out, error = start(tmp_path, RLLIB_QATTEN_COMPILED="0").communicate()
+    assert out == "by torch\n"
+    assert not error
+    assert not list(tmp_path.iterdir())
