@@ -5,6 +5,7 @@ The files may be untrusted. Each run is read on its own: a fault in one is only 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def _about(folder: Path, last: Row) -> dict[str, str]:
     record = _json(folder, keys.RECORD_FILE)
     versions = _dict(record.get("versions")) or _versions(folder)
     known = {
-        "date": record.get("date") or last.get("date"),
+        "date": record.get("date") or last.get("date") or _named_date(folder),
         "commit": record.get("commit"),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "machine": ", ".join(map(str, _dict(record.get("machine")).values())),
@@ -179,6 +180,12 @@ def _about(folder: Path, last: Row) -> dict[str, str]:
         name: printable(text or missing.get(name, "not recorded"), 2000)
         for name, text in known.items()
     }
+
+
+def _named_date(folder: Path) -> str | None:
+    """When Tune made a trial's folder, whose name ends with it."""
+    found = re.search(r"_(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)$", folder.name)
+    return found and f"{found[1]} {found[2]}:{found[3]}:{found[4]}"
 
 
 def _versions(folder: Path) -> dict[str, Any]:

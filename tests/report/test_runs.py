@@ -28,7 +28,10 @@ def test_a_run_is_what_its_files_say(tmp_path):
     assert (run.label, run.environment, run.task) == ("Qatten", "smax (jaxmarl 0.2.0)", "3s5z")
     assert (run.name, run.about["command"]) == ("seed 2", "rllib train -f a.yaml")
     assert run.about["versions"] == "rllib_qatten 0.1, ray 2.60.0"
-    assert run.about["commit"] == run.about["machine"] == "not recorded"
+    assert run.about["commit"] == run.about["machine"] == run.about["date"] == "not recorded"
+    trial.rename(trial.with_name("Qatten_smac_1_seed=2_2026-11-22_22-58-19"))  # as Tune names it
+    [run], _ = read_all([tmp_path])
+    assert run.about["date"] == "2026-11-22 22:58:19"
     whole = kept("Qatten", "3s5z", 2)
     assert run.steps.tolist() == [float(row[keys.STEPS]) for row in whole]
     assert run.scores["win_rate"].tolist() == [float(row[keys.GREEDY_WINS]) for row in whole]
