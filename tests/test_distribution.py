@@ -77,7 +77,8 @@ def test_the_source_distribution_runs_its_tests(built, tmp_path):
     with tarfile.open(built[1]) as archive:
         archive.extractall(tmp_path, filter="data")
     [folder] = tmp_path.iterdir()
-    tests = ("test_readme.py", "test_docs.py", "test_layers.py", "report/test_runs.py")
+    tests = ("test_readme.py", "test_docs.py", "test_repository.py", "test_layers.py")
+    tests += ("report/test_runs.py", "commands/test_example.py")
     words = ("-q", "-x", "-p", "no:cacheprovider", *(f"tests/{name}" for name in tests))
     run(sys.executable, "-m", "pytest", *words, cwd=folder, PYTHONPATH=str(folder))
 
