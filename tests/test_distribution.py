@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -37,7 +38,7 @@ def built(tmp_path_factory):
     for file in files or [f for f in ROOT.rglob("*") if f.is_file() and ".venv" not in f.parts]:
         copy = source / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
+        shutil.copy2(file, copy)
     run(sys.executable, "-m", "build", "--outdir", out, source, cwd=source)
     [wheel], [archive] = out.glob("*.whl"), out.glob("*.tar.gz")
     return wheel, archive
