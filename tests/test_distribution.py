@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -37,7 +38,7 @@ def built(tmp_path_factory):
     for file in files or [f for f in ROOT.rglob("*") if f.is_file() and ".venv" not in f.parts]:
         copy = source / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
+        shutil.copy2(file, copy)
     run(sys.executable, "-m", "build", "--outdir", out, source, cwd=source)
     [wheel], [archive] = out.glob("*.whl"), out.glob("*.tar.gz")
     return wheel, archive
@@ -77,7 +78,8 @@ def test_the_source_distribution_runs_its_tests(built, tmp_path):
     with tarfile.open(built[1]) as archive:
         archive.extractall(tmp_path, filter="data")
     [folder] = tmp_path.iterdir()
-    tests = ("test_readme.py", "test_docs.py", "test_layers.py", "report/test_runs.py")
+    tests = ("test_readme.py", "test_docs.py", "test_repository.py", "test_layers.py")
+    tests += ("report/test_runs.py", "commands/test_example.py")
     words = ("-q", "-x", "-p", "no:cacheprovider", *(f"tests/{name}" for name in tests))
     run(sys.executable, "-m", "pytest", *words, cwd=folder, PYTHONPATH=str(folder))
 

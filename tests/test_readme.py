@@ -46,7 +46,7 @@ def test_nothing_was_left_to_fill_in():
 def test_two_commands():
     for mark, ends in (
         ("main", "rllib train -f tuned_examples/qatten_3s5z.yaml"),
-        ("test", "pytest"),
+        ("test", "pytest -n 2 --dist loadfile"),
     ):
         command = re.search(rf"<!-- {mark} command -->\n```bash\n(.+)\n```", TEXT)
         assert command[1].endswith(ends)

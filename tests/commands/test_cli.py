@@ -453,3 +453,23 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
             f"--storage-path out --resume {path}\n"
         )
     )
+
+
+@pytest.mark.slow
+def test_with_json_standard_output_is_for_programs(rllib):
+    text = GAME.replace("lr: 0.001", "lr: {grid_search: [0.001, 0.002]}")
+    process = rllib("-f", "exp.yaml", "--storage-path", "out", "--progress", "json",
+                    "--stop", "training_iteration=2", text=text)  # fmt: skip
+    output, errors = process.communicate(timeout=250)
+    assert process.returncode == 0, errors
+    rows = [json.loads(line) for line in output.splitlines()]
+    results, outcomes = rows[:-2], rows[-2:]
+    assert {(row["trial"], row["training_iteration"]) for row in results} == {
+        (f"#{trial} lr={lr}", iteration)
+        for trial, lr in enumerate((0.001, 0.002))
+        for iteration in (1, 2)
+    }
+    assert [row["status"] for row in outcomes] == ["TERMINATED", "TERMINATED"]
+    for row in outcomes:
+        assert Path(row["last_checkpoint"]).is_dir()
+        assert Path(row["curves"]).is_file()
