@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,14 @@ def check_requirements(extra: str = "") -> Iterator[tuple[str, str, bool]]:
         else:
             good = needed.specifier.contains(has, prereleases=True)
             yield needed.name, has if good else f"{has}; needs {needed.specifier}", good
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    # Not every system has a limit per process.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def processor() -> str:

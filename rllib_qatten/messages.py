@@ -6,6 +6,7 @@ that the `rllib` command passes on these and no others.
 
 from __future__ import annotations
 
+import functools
 import sys
 
 PREFIX = "rllib_qatten: "
@@ -14,6 +15,12 @@ PREFIX = "rllib_qatten: "
 def say(text: str) -> None:
     """Prints a line for the user, next to the results."""
     print(f"{PREFIX}{text}", file=sys.stderr, flush=True)
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Prints a line once per process, where several parts of it may have the same to say."""
+    say(text)
 
 
 def printable(text: object, longest: int = 500) -> str:

@@ -115,7 +115,7 @@ def used():
             elif isinstance(node, ast.Dict) and name not in SETTINGS:
                 for key in node.keys:
                     text = key.value if isinstance(key, ast.Constant) else None
-                    if isinstance(text, str) and is_private(text):
+                    if isinstance(text, str) and is_private(text) and text not in ours:
                         note(f"{text}=", name)
     return {what: sorted(where) for what, where in sorted(found.items())}
 

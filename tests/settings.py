@@ -1,5 +1,9 @@
 """Settings that tests share among algorithms which do not have the same."""
 
+from typing import Literal, get_args, get_origin
+
+import pytest
+
 from rllib_qatten import ALGORITHMS
 
 
@@ -7,3 +11,17 @@ def those_of(name, settings):
     """The settings that an algorithm has, of some that others have."""
     config = ALGORITHMS[name].get_default_config()
     return {key: value for key, value in settings.items() if key in config}
+
+
+def _forms():
+    """Every algorithm as it is, and with each other choice of its options that are names."""
+    for name in ALGORITHMS:
+        yield pytest.param(name, {}, id=name)
+        for option in ALGORITHMS[name].config_class.options.values():
+            named = get_origin(option.kind) is Literal and isinstance(option.default, str)
+            for choice in get_args(option.kind) if named else ():
+                if choice != option.default:
+                    yield pytest.param(name, {option.name: choice}, id=f"{name}-{choice}")
+
+
+every_form = pytest.mark.parametrize(("name", "options"), list(_forms()))

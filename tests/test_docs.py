@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
 
 from rllib_qatten import QMIXConfig
+from rllib_qatten.agents import Entities
 from rllib_qatten.envs import ENVS, make_teams
 from rllib_qatten.envs.import_path import load_attribute
 from rllib_qatten.errors import BadInput
@@ -74,3 +76,11 @@ def test_in_python(own_folder):
 def test_snippets_of_yaml_name_envs_that_exist():
     for text in blocks("yaml")[1:]:
         assert yaml.safe_load(text)["env"] in ENVS
+
+
+def test_the_declared_units_are_without_fault():
+    body = blocks("python")[1].partition("\n")[2]
+    found = {}
+    exec(textwrap.dedent(body), found)
+    entities = Entities.read(found["entities"])
+    assert not list(entities.faults(observation_size=4 + 3 + 3 * 2, n_agents=2, n_actions=8))

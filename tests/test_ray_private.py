@@ -24,6 +24,10 @@ PRIVATE = {
         "",
         "RLlib sets it so for its own algorithms that train in a thread.",
     ),
+    "._upload_to_fs_path": (
+        "",
+        "Tune copies over the files of a run; ours replace them.",
+    ),
     "._worker_manager": (
         "",
         "The public calls leave out the errors of env runners that have ended.",
@@ -71,6 +75,22 @@ PRIVATE = {
     f"{MANAGER}._tracked_actors_to_task_futures": (
         "attribute",
         "All calls that were ever made.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_del": (
+        "key, del_by_prefix, namespace",
+        "A cluster would keep a run's notes.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_exists": (
+        "key, namespace",
+        "Whether somebody watches.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_get": (
+        "key, namespace",
+        "The driver reads what trials do between two results.",
+    ),
+    "ray.experimental.internal_kv:_internal_kv_put": (
+        "key, value, overwrite, namespace",
+        "Tune brings nothing to the driver between two results.",
     ),
     "ray.rllib.algorithms.algorithm:Algorithm._env_id": (
         "attribute",
@@ -127,6 +147,10 @@ PRIVATE = {
     "ray.rllib.utils.checkpoints:Checkpointable._check_component": (
         "self, name, components, not_components",
         "How a component is told to be wanted.",
+    ),
+    "ray.train._internal:storage": (
+        "module",
+        "The same as _upload_to_fs_path, which is in it.",
     ),
     "ray.tune.logger.csv:CSVLoggerCallback._setup_trial": (
         "self, trial",

@@ -12,6 +12,11 @@ class ActingNetwork(nn.Module):
     """From raw observations to utilities, one step at a time; this is what acts and is exported.
 
     Letters: G games, N agents, O observation length, A actions, h hidden size.
+
+    Attributes:
+        layout: How inputs are laid out.
+        settings: The agent network's.
+        network: The agent network.
     """
 
     def __init__(self, layout: InputLayout, settings: dict[str, Any]) -> None:
@@ -22,7 +27,7 @@ class ActingNetwork(nn.Module):
             settings: The agent network's, as arguments of `make_agent`.
         """
         super().__init__()
-        self.layout = layout
+        self.layout, self.settings = layout, settings
         self.network = make_agent(layout.size, layout.n_actions, layout.n_agents, **settings)
 
     def initial_hidden(self, games: int) -> Tensor:

@@ -4,16 +4,17 @@ Letters: P packed entries, N agents, I input length (see `InputLayout`), A actio
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from rllib_qatten.agents.inputs import EpisodeInputs
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 
 
 class Agent(nn.Module, ABC):
-    """From own history to utilities. A subclass implements `step`, `_hidden_states` and `head`.
+    """From own history to utilities. A subclass implements `step`, `_hidden_states`, `utilities`.
 
     The caller keeps a hidden state [..., N, h] from step to step, initially zeros, whether or not
     the network has a memory. Axis N is that of the team's agents, in their order.
@@ -21,12 +22,16 @@ class Agent(nn.Module, ABC):
     Attributes:
         input_size: I.
         hidden_size: h.
-        head: Turns hidden states [..., N, h] into utilities [..., N, A].
+        head: The layer behind hidden states.
+        agent_id: Whether inputs hold the agent's id.
+        needs_entities: Whether it must know how observations are made of units.
         precision: The dtype of `hidden_states`' matrix products, torch.float32 or torch.bfloat16.
             Utilities are float32 either way: they differ by less than bfloat16 can resolve.
     """
 
-    head: Callable[[Tensor], Tensor]
+    agent_id: ClassVar[bool] = True
+    needs_entities: ClassVar[bool] = False
+    head: nn.Module
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         """Stores the sizes I and h."""
@@ -55,16 +60,20 @@ class Agent(nn.Module, ABC):
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry; arguments as in `forward`, already checked."""
 
+    def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
+        """Utilities [..., N, A] of hidden states [..., N, h] after inputs [..., N, I]."""
+        utilities: Tensor = self.head(hidden)
+        return utilities
+
     def hidden_states(
         self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
     ) -> Tensor:
         """Hidden states [P, N, h] after each entry, with gradient; arguments as in `forward`.
 
-        `head` turns them into utilities: to get both, call this and then `head`.
+        `utilities` turns them into utilities: to get both, call this and then that.
         """
         sizes = self._checked_sizes(inputs, batch_sizes)
-        if isinstance(inputs, EpisodeInputs):
-            inputs = inputs.tensor
+        inputs = laid_out(inputs)
         if self.precision == torch.float32:
             return self._hidden_states(inputs, sizes)
         with torch.autocast(inputs.device.type, self.precision):
@@ -86,7 +95,7 @@ class Agent(nn.Module, ABC):
         Raises:
             ValueError: If the shapes do not match each other or this network.
         """
-        return self.head(self.hidden_states(inputs, batch_sizes))
+        return self.utilities(self.hidden_states(inputs, batch_sizes), inputs)
 
     def _checked_sizes(
         self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 
 
 class GroupedAgent(Agent):
@@ -46,10 +47,10 @@ class GroupedAgent(Agent):
         self.register_buffer("_order", group_of.argsort(stable=True), persistent=False)
         self.register_buffer("_place", self._order.argsort(), persistent=False)
 
-    def head(self, hidden: Tensor) -> Tensor:
-        """Utilities [..., N, A] of hidden states [..., N, h], each by its agent's own head."""
-        parts = zip(self.networks, self._split(hidden), strict=True)
-        return self._join(network.head(part) for network, part in parts)
+    def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
+        """See base class; each agent's by its own network."""
+        parts = zip(self.networks, self._split(hidden), self._split(laid_out(inputs)), strict=True)
+        return self._join(network.utilities(h, x) for network, h, x in parts)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class; inputs must have the axis N.

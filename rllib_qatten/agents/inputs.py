@@ -103,3 +103,8 @@ class EpisodeInputs:
     def tensor(self) -> Tensor:
         """[P, N, I], laid out at the first use and shared by all networks that ask."""
         return self.layout(self.observations, self.last_actions)
+
+
+def laid_out(inputs: Tensor | EpisodeInputs) -> Tensor:
+    """[..., N, I], whichever form inputs have."""
+    return inputs.tensor if isinstance(inputs, EpisodeInputs) else inputs

@@ -1,8 +1,11 @@
 """From plain settings to the agent networks of a team."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rllib_qatten.agents.base import Agent
+from rllib_qatten.agents.entities import Entities
+from rllib_qatten.agents.entity import EntityAgent
 from rllib_qatten.agents.feed_forward import FeedForwardAgent
 from rllib_qatten.agents.grouped import GroupedAgent
 from rllib_qatten.agents.orthogonal import orthogonal_init_
@@ -10,9 +13,10 @@ from rllib_qatten.agents.recurrent import RecurrentAgent
 from rllib_qatten.errors import one_of
 
 #: The kinds of agent network by name.
-AGENTS: dict[str, type[RecurrentAgent] | type[FeedForwardAgent]] = {
+AGENTS: dict[str, type[RecurrentAgent] | type[FeedForwardAgent] | type[EntityAgent]] = {
     "recurrent": RecurrentAgent,
     "feed_forward": FeedForwardAgent,
+    "entity": EntityAgent,
 }
 #: Which agents of a team share a network: all, those of the same unit type, or none.
 SHARING = ("all", "unit_type", "none")
@@ -41,12 +45,31 @@ def sharing_groups(sharing: str, n_agents: int, unit_types: Sequence[int] | None
     return [networks.index(kind) for kind in kinds]
 
 
+def check_entities(kind: str, entities: Any) -> None:
+    """Refuses an agent that needs to know how observations are made where nobody says so.
+
+    Args:
+        kind: One of `AGENTS`.
+        entities: How they are made, or None.
+
+    Raises:
+        ValueError: If it is unknown, or refused.
+    """
+    if AGENTS[one_of(kind, AGENTS, "agent")].needs_entities and entities is None:
+        raise ValueError(
+            f"agent: {kind} sees units as a set, and this env does not say which part of an "
+            'observation is whose: give it an attribute entities (see "Your own environment" in '
+            "the docs), or use agent: recurrent."
+        )
+
+
 def make_agent(
     input_size: int,
     n_actions: int,
     n_agents: int,
     *,
     unit_types: Sequence[int] | None = None,
+    entities: Any = None,
     kind: str = "recurrent",
     sharing: str = "all",
     hidden_size: int = 64,
@@ -60,6 +83,7 @@ def make_agent(
         n_actions: A.
         n_agents: N.
         unit_types: [N], the type of each agent, where it is the same in every game.
+        entities: How an observation is made of units, see `Entities`, for an agent that needs it.
         kind: One of `AGENTS`.
         sharing: One of `SHARING`.
         hidden_size: h.
@@ -71,14 +95,22 @@ def make_agent(
         `GroupedAgent`.
 
     Raises:
-        ValueError: For an unknown kind or sharing, or if unit types are needed and missing.
+        ValueError: For an unknown kind or sharing, or if unit types or entities are needed and
+            missing, or do not fit.
     """
-    network_class = AGENTS[one_of(kind, AGENTS, "agent")]
+    check_entities(kind, entities)
+    network_class: Any = AGENTS[kind]
     groups = sharing_groups(sharing, n_agents, unit_types)
-    networks = [
-        network_class(input_size, n_actions, hidden_size, layer_norm)
-        for _ in range(max(groups) + 1)
-    ]
+    networks: list[Agent] = []
+    for group in range(max(groups) + 1):
+        extra = {}
+        if network_class.needs_entities:
+            made = Entities.read(entities)
+            if faults := list(made.faults(made.observation_size, n_agents, n_actions)):
+                raise ValueError(f"entities: {'; '.join(faults)}")
+            places = [i for i in range(n_agents) if groups[i] == group]
+            extra = {"entities": made, "places": places}
+        networks.append(network_class(input_size, n_actions, hidden_size, layer_norm, **extra))
     if orthogonal_init:
         for network in networks:
             orthogonal_init_(network)

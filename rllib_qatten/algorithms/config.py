@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -21,9 +20,11 @@ from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.refusals import (
     check_env,
+    check_env_config,
     check_learner_connectors,
     check_rllib_settings,
 )
+from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
 from rllib_qatten.envs.team import TeamSpec
@@ -118,6 +119,7 @@ class ValueDecompositionConfig(LayeredConfig):
         self.agent = "recurrent"
         self.parameter_sharing = "all"
         self.precision = "float32"
+        self.init_from: str | None = None
         self.hidden_size = 64
         self.layer_norm = False
         self.orthogonal_init = False
@@ -144,6 +146,8 @@ class ValueDecompositionConfig(LayeredConfig):
         Returns:
             This config.
         """
+        if not is_searched(env_config := kwargs.get("env_config", {})):
+            check_env_config(env_config)
         super().environment(env, **kwargs)
         if max_episode_steps is not NotProvided:
             self.max_episode_steps = max_episode_steps
@@ -175,6 +179,7 @@ class ValueDecompositionConfig(LayeredConfig):
         priority_exponent: float | None = NotProvided,
         importance_exponent: float | list | None = NotProvided,
         checkpoint_replay_buffer: bool | None = NotProvided,
+        init_from: str | None = NotProvided,
         hidden_size: int | None = NotProvided,
         layer_norm: bool | None = NotProvided,
         orthogonal_init: bool | None = NotProvided,
@@ -206,7 +211,8 @@ class ValueDecompositionConfig(LayeredConfig):
             epsilon: Exploration: a number, or a schedule [[0, 1.0], [50000, 0.05]] over env steps.
             team_reward: How the agents' rewards make the team's: "equal" if all get the same one,
                 otherwise "sum" or "mean".
-            agent: The agent network: "recurrent" (a GRU) or "feed_forward" (no memory).
+            agent: The agent network: "recurrent" (a GRU), "feed_forward" (no memory), or "entity"
+                (a GRU that sees units as sets, if the env says how observations are made of them).
             parameter_sharing: Which agents share a network: "all", those of a "unit_type" (which
                 the env must declare), or "none".
             precision: The type of the agent network's matrix products while learning: "float32", or
@@ -218,6 +224,10 @@ class ValueDecompositionConfig(LayeredConfig):
                 number, or a schedule [[0, 0.4], [1000000, 1.0]] over env steps.
             checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
                 continues as if it had never stopped; only a run's newest two checkpoints keep them.
+            init_from: A checkpoint whose agent network this run begins with; mixer, optimizer and
+                all else begin anew. The agents must have the same settings, and the same sizes
+                unless they are entity agents, which also begin from other teams' where observations
+                are made alike. The file is read without a pickle.
             hidden_size: Width of the agent network.
             layer_norm: Whether to normalize the agent network's hidden layers before their ReLU.
             orthogonal_init: Whether the agent network starts with orthogonal weights.
@@ -250,13 +260,14 @@ class ValueDecompositionConfig(LayeredConfig):
         check_rllib_settings(self)
         if self.env is not None:  # which settings alone may lack
             check_env(self.env)
+        check_env_config(self.env_config)
         # Avoids RLlib's advice to leave the new API stack, the only one that this runs on.
         log_once(f"{self.name}_on_new_api_stack")
-        super().validate()
         for setting, named in self.named_sets.items():
             if (name := getattr(self, setting)) is not None or setting not in self.options:
                 one_of(name, named, setting)
-        check_settings(self)
+        check_settings(self)  # before RLlib, whose messages for some of them mislead
+        super().validate()
         for option in self.options.values():
             option.check(getattr(self, option.name))
         # Building the smallest mixer checks its options.
@@ -302,16 +313,6 @@ class ValueDecompositionConfig(LayeredConfig):
             priority_exponent=self.priority_exponent,
             importance_exponent=self.importance_exponent,
         )
-
-    @functools.wraps(AlgorithmConfig.env_runners)
-    def env_runners(self, *, num_envs_per_env_runner: Any = NotProvided, **kwargs: Any) -> Self:
-        """See base class, which compares this argument with a number; a search space is not one."""
-        if isinstance(num_envs_per_env_runner, int) or num_envs_per_env_runner is NotProvided:
-            kwargs["num_envs_per_env_runner"] = num_envs_per_env_runner
-        else:
-            self.num_envs_per_env_runner = num_envs_per_env_runner
-        super().env_runners(**kwargs)
-        return self
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:

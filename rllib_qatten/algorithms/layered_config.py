@@ -11,11 +11,13 @@ import copy
 from abc import ABCMeta
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.utils.annotations import override
 from ray.tune.result import TRIAL_INFO
 
 from rllib_qatten.algorithms.rllib_settings import attribute
+from rllib_qatten.algorithms.searched import searchable
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import one_of
 
@@ -44,6 +46,13 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
     named_sets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
     options: ClassVar[dict[str, Any]] = {}
 
+    environment = searchable("environment")
+    env_runners = searchable("env_runners")
+    training = searchable("training")
+    learners = searchable("learners")
+    callbacks = searchable("callbacks")
+    evaluation = searchable("evaluation")
+
     @property
     def name(self) -> str:
         """The trainable's name."""
@@ -55,6 +64,8 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         Raises:
             ValueError: If there is no such setting or no such set, with the nearest one.
         """
+        if isinstance(value, np.generic):  # from a search over an array
+            value = value.item()
         if SET not in self.__dict__:
             super().__setattr__(key, value)
             return
@@ -67,6 +78,8 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
     @override(AlgorithmConfig)
     def __setitem__(self, key: str, value: Any) -> None:
         """Like an attribute; RLlib allows frozen configs to be changed this way."""
+        if isinstance(value, np.generic):
+            value = value.item()
         self._check_key(key)
         super().__setitem__(key, value)
         self._remember(key)
@@ -118,12 +131,15 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
     def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
         """Takes settings from a dict, either of some settings or of a whole config (`to_dict`).
 
+        `"class"`, which every built algorithm's config has, is RLlib's own and says nothing more.
+
         In a whole config's dict, what was set in that config counts as set, and so does every value
         that its named sets do not have.
 
         Raises:
             ValueError: For an unknown key, with the nearest setting; nothing is changed then.
         """
+        config_dict = {key: value for key, value in config_dict.items() if key != "class"}
         for key in config_dict:
             if key not in (TRIAL_INFO, "multiagent"):
                 self._check_key(self._translate_special_keys(attribute(key), warn_deprecated=False))

@@ -77,9 +77,9 @@ class QTRANRLModule(ValueDecompositionRLModule):
         hidden = self.agent.hidden_states(inputs, sizes)
         with torch.no_grad():
             target_hidden = self.target_agent.hidden_states(inputs, sizes)
-            target_utilities = self.target_agent.head(target_hidden)
+            target_utilities = self.target_agent.utilities(target_hidden, inputs)
         batch = {**batch, HIDDEN: hidden, TARGET_HIDDEN: target_hidden}
-        return self.mix(batch, self.agent.head(hidden), target_utilities)
+        return self.mix(batch, self.agent.utilities(hidden, inputs), target_utilities)
 
     @override(ValueDecompositionRLModule)
     def live_value(

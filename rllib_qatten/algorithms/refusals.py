@@ -7,13 +7,14 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 from ray.tune.result import STDERR_FILE, STDOUT_FILE, TRIAL_INFO
 
+from rllib_qatten.algorithms.callback_checks import check_callbacks, check_evaluation_callbacks
 from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.rllib_settings import ALIASED, CANNOT, NOT_USED, attribute, public
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
@@ -66,6 +67,7 @@ def check_rllib_settings(config: Any) -> None:
                 shown = reprlib.repr(_changed(value, defaults[name]))
                 raise ValueError(f"{public(name)} {verdict}, but is {shown}: {why}.")
     _check_classes(config)
+    check_callbacks(config)
     _check_policy(config)
     _check_evaluation(config)
 
@@ -174,9 +176,15 @@ def _check_model_config(config: Any, given: Any, own_class: type | None) -> None
 
 def _check_evaluation(config: Any) -> None:
     """Evaluation may have its own settings for sampling; any others would be ignored."""
-    given = config.evaluation_config
+    given, function = config.evaluation_config, config.custom_evaluation_function
+    if function is not None and not callable(function):
+        raise ValueError(
+            "custom_evaluation_function must be a function of the algorithm and its evaluation's "
+            f"env runners; got {function!r}."
+        )
     if not isinstance(given, dict):
         return  # a config object is checked when it becomes the evaluation's
+    check_evaluation_callbacks(config)
     names = [*config.to_dict(), *map(public, vars(config))]
     for key, value in given.items():
         known_setting(key, [*names, *ALIASED], f"key of evaluation_config of {config.name}")
@@ -222,6 +230,18 @@ def check_env(env: Any) -> None:
     raise ValueError(
         f"env must be a class, a registered name or a path, 'my_package.my_module:MyEnv'; {why}."
     )
+
+
+def check_env_config(env_config: Any) -> None:
+    """Refuses an `env_config` that is not settings by name.
+
+    Raises:
+        ValueError: If it is not a dict.
+    """
+    if env_config is not NotProvided and not isinstance(env_config, dict):
+        raise ValueError(
+            f"env_config must be a dict of the env's settings, by name; got {env_config!r}."
+        )
 
 
 def check_gpus(config: Any) -> None:

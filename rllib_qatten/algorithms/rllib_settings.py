@@ -369,7 +369,9 @@ _ATTRIBUTES = {spelled: name for name, spelled in SPELLED.items()}
 
 
 def attribute(name: str) -> str:
-    """The attribute that holds a setting, as a dict for `update_from_dict` may spell it."""
+    """The attribute that holds a setting, as a dict or an argument may spell it."""
+    if name.startswith("on_"):
+        return f"callbacks_{name}"
     return _ATTRIBUTES.get(name, name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 from rllib_qatten.agents import AGENTS, SHARING
@@ -20,15 +22,19 @@ CHOICES = {
     "agent": AGENTS,
     "parameter_sharing": SHARING,
     "precision": ("float32", "bfloat16"),
+    # RLlib takes any other unit for timesteps.
+    "evaluation_duration_unit": ("episodes", "timesteps"),
 }
-#: Minimum values of whole numbers; None: the setting may also be None, where RLlib allows it.
+#: Whole numbers that may also be None.
+OPTIONAL = ("seed", "evaluation_interval", "max_episode_steps")
+#: Minimum values of whole numbers.
 LEAST = {
-    "seed": None,
+    "seed": 0,
     "num_env_runners": 0,
     "num_learners": 0,
     "min_sample_timesteps_per_iteration": 0,
-    "evaluation_interval": None,
-    "max_episode_steps": None,
+    "evaluation_interval": 0,
+    "max_episode_steps": 1,
     "train_batch_size_episodes": 1,
     "replay_capacity_episodes": 1,
     "target_update_episodes": 1,
@@ -58,28 +64,27 @@ def check_settings(config: Any) -> None:
         ValueError: For the first fault, with key, value and what is accepted.
     """
     least = LEAST | {"replay_capacity_episodes": config.train_batch_size_episodes}
-    for name, low in LEAST.items():
+    for name, low in least.items():
         value = getattr(config, name)
-        if value is None and low is None:
+        if value is None and name in OPTIONAL:
             continue
-        low = least[name] or 0
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise ValueError(f"{name} must be a whole number, {low} or more; got {value!r}.")
-    if config.max_episode_steps == 0:
-        raise ValueError("max_episode_steps must be 1 or more, or None; got 0.")
+            none = ", or None" if name in OPTIONAL else ""
+            raise ValueError(f"{name} must be a whole number, {low} or more{none}; got {value!r}.")
     for name, (bottom, top) in RANGES.items():
         in_range(config, name, bottom, top)
-    for name, values in (
-        ("lr", [v for _, v in config.lr] if isinstance(config.lr, list) else [config.lr]),
-        ("grad_clip", [] if config.grad_clip is None else [config.grad_clip]),
-    ):
-        if not all(_is_number(value) and value > 0 for value in values):
-            raise ValueError(f"{name} must be positive; got {getattr(config, name)!r}.")
+    _check_lr(config.lr)
+    if config.grad_clip is not None and not (_is_number(config.grad_clip) and config.grad_clip > 0):
+        raise ValueError(f"grad_clip must be positive, or None; got {config.grad_clip!r}.")
     for name, choices in CHOICES.items():
         one_of(getattr(config, name), choices, name)
+    if isinstance(config.log_level, str):
+        one_of(config.log_level, logging.getLevelNamesMapping(), "log_level")
     for name in SWITCHES:
         if not isinstance(getattr(config, name), bool):
             raise ValueError(f"{name} must be true or false; got {getattr(config, name)!r}.")
+    if config.init_from is not None and not isinstance(config.init_from, str | Path):
+        raise ValueError(f"init_from must be the folder of a checkpoint; got {config.init_from!r}.")
     EpsilonSchedule(config.epsilon)
     EpsilonSchedule(config.importance_exponent, "importance_exponent")
     check_priority_exponent(config.priority_exponent)
@@ -107,6 +112,22 @@ def in_range(config: Any, name: str, low: float, high: float) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_lr(lr: Any) -> None:
+    """Refuses what is neither a learning rate nor a schedule of them."""
+    try:
+        points = [[0, lr], [1, lr]] if _is_number(lr) else [[t, rate] for t, rate in lr]
+        times, rates = zip(*points, strict=True)
+        good = len(points) > 1 and times[0] == 0 and list(times) == sorted(set(times))
+        good = good and all(_is_number(rate) and rate > 0 for rate in rates)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            "lr must be a positive number, or a schedule [[0, lr], [env steps, lr], ...] of two or "
+            f"more of them with rising env steps; got {lr!r}."
+        )
 
 
 def _check_learners(config: Any) -> None:

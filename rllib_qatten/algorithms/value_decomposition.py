@@ -29,8 +29,11 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import keys
+from rllib_qatten.algorithms.cluster import say_what_is_lacking
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
+from rllib_qatten.algorithms.init_from import InitFrom
+from rllib_qatten.algorithms.live import COMPILING, LEARNING, PLAYING, LiveAlgorithm
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
@@ -46,7 +49,9 @@ from rllib_qatten.training.effective_weights import report
 PLAY = "play"
 
 
-class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, ResumableAlgorithm):
+class ValueDecomposition(
+    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, ResumableAlgorithm
+):
     """Plays whole episodes, stores them, and learns from batches of them.
 
     A subclass names its config; the config names the policy.
@@ -71,6 +76,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, Resu
         """Adds the replay, before callbacks may restore a checkpoint into it."""
         check_env(config.env)
         check_gpus(config)
+        say_what_is_lacking(type(self), config)
         self.replay = config.build_replay()
         self._updates_done = 0
         self._silence = Silence(config.sample_timeout_s)
@@ -161,6 +167,9 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, Resu
 
     def _sampled(self) -> tuple[list[Any], list[Any]]:
         """Plays a round; what the env runners return, and their metrics."""
+        games = getattr(self.env_runner, "env", None)
+        first = not len(self.replay) and games is not None and games.compiles
+        self.note(COMPILING if first else PLAYING)
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             episodes, results = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
@@ -208,6 +217,7 @@ class ValueDecomposition(ParallelEvaluation, CustomEvaluation, OldAPIStack, Resu
         if not updates or len(self.replay) < batch_size:
             return 0
         self.may_update.wait()
+        self.note(LEARNING)
         self._updates_due -= updates
         timesteps = self._played
         for _ in range(updates):

@@ -8,6 +8,8 @@ Name = Annotated[str, Field(max_length=1000)]
 #: Sizes are also bounded by the weights, see `team_files`; these limits keep the rest small.
 Agents = Annotated[int, Field(ge=1, le=4096)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
+#: An entity agent's weights do not bound its actions.
+MOST_ACTIONS = 2**16
 Games = Annotated[int, Field(ge=1, le=2**16)]
 
 
@@ -44,6 +46,7 @@ class AgentSettings(_Strict):
 
     hidden_size: Annotated[int, Field(ge=1, le=2**20)] = 64
     unit_types: Annotated[list[int], Field(max_length=4096)] | None = None
+    entities: dict[str, Any] | None = None
 
 
 class MixerAbout(_Strict):
@@ -78,6 +81,8 @@ def faults(metadata: dict[str, Any]) -> str:
     n = found.inputs.n_agents
     if len(found.agents) != n:
         return f"agents: {len(found.agents)} of them, but inputs.n_agents is {n}"
+    if found.agent.entities is not None and found.inputs.n_actions > MOST_ACTIONS:
+        return f"inputs.n_actions: at most {MOST_ACTIONS} with agent.entities"
     if found.agent.unit_types is not None and len(found.agent.unit_types) != n:
         return f"agent.unit_types: {len(found.agent.unit_types)}, but inputs.n_agents is {n}"
     return ""

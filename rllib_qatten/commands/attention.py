@@ -13,6 +13,7 @@ import typer
 from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.files import replacing
 from rllib_qatten.messages import printable
 
@@ -40,6 +41,18 @@ def attention(
             "figures need the extra 'report' (matplotlib is not installed): "
             "pip install 'rllib-qatten[report]'"
         )
+    with Screen() as screen:
+        screen.doing("Loading the team")
+        policy, games = _weighed(checkpoint, episodes, seed, env, folder, screen)
+    _print(games, policy)
+    names = "game_1" if episodes == 1 else f"game_1 .. game_{len(games)}"
+    print(f"Wrote {names} (.png, .html, .npz) to {folder}")
+
+
+def _weighed(
+    checkpoint: Path, episodes: int, seed: int, env: str | None, folder: Path, screen: Screen
+) -> tuple[TeamPolicy, list[WeighedGame]]:
+    """Plays the games, weighs them, and writes their files."""
     from rllib_qatten.checkpoints import location
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
@@ -56,17 +69,24 @@ def attention(
     policy, module = TeamPolicy.from_checkpoint(team), load_module(team)
     teams = make_games(policy, episodes, {}, env)
     with contextlib.closing(teams):
+        if policy.fitted(teams.spec) is not policy:
+            raise BadInput(
+                f"the mixer was trained with {len(policy.agents)} agents and weighs no other team: "
+                "play the battle that it was trained on."
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{folder}: cannot be written: {error.strerror}.") from error
-        evaluation = evaluate(policy, teams, episodes, seed)
+        on_games = screen.counting("playing", episodes, "games")
+        evaluation = evaluate(policy, teams, episodes, seed, on_games)
         battles = [
             teams.battle(e.state, e.actions.astype(np.int64)) if teams.drawable else None
             for e in evaluation.episodes
         ]
     spec = evaluation.spec
     games = []
+    on_game = screen.counting("drawing", episodes, "games")
     for number, (episode, battle) in enumerate(zip(evaluation.episodes, battles, strict=True), 1):
         title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
         weights = weigh(module, episode)
@@ -78,9 +98,8 @@ def attention(
             battle_page.write(game, file)
         with replacing(folder / f"game_{number}.npz") as file:
             np.savez_compressed(file, allow_pickle=False, **game.arrays())
-    _print(games, policy)
-    names = "game_1" if episodes == 1 else f"game_1 .. game_{len(games)}"
-    print(f"Wrote {names} (.png, .html, .npz) to {folder}")
+        on_game(1)
+    return policy, games
 
 
 def _name(policy: TeamPolicy) -> str:

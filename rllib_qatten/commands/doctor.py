@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
 #: What needs a finding, other than an engine.
 ALL, EXTRAS = "every engine", "extras"
-#: Extras for more than training; engines check their own requirements.
-OPTIONAL = ("fast", "report", "export", "envs", "optuna", "wandb", "mlflow")
+#: Extras for more than training, and what they bring; engines check their own requirements.
+OPTIONAL = {
+    "fast": "compiled updates",
+    "report": "pages, figures, MP4",
+    "export": "ONNX files",
+    "envs": "MPE2, LBF, RWARE",
+    "optuna": "Optuna's searches",
+    "wandb": "Weights & Biases",
+    "mlflow": "MLflow",
+}
 #: The battle and replay that memory and disk are compared with: 3s5z with the default replay.
 BATTLE, EPISODES = "3s5z", 5_000
 
@@ -35,12 +43,7 @@ def doctor() -> None:
     installed, this starts a game.
     """
     found = examine()
-    table = Table("needed by", "what", "state", "found", box=None, pad_edge=False)
-    for of, findings in found.items():
-        for finding in findings:
-            table.add_row(of, finding.name, _state(finding), finding.found)
-    # In a file, lines must not depend on the terminal's width.
-    Console(width=None if sys.stdout.isatty() else 1000, highlight=False).print(table)
+    _table(found, terminal=sys.stdout.isatty())
     for of, findings in found.items():
         if fixes := [finding.fix for finding in findings if finding.fix]:
             typer.echo(f"\nFor {of}:")
@@ -53,6 +56,20 @@ def doctor() -> None:
         else "\nNo engine can play SMAC's battles here. " + _without(found)
     )
     raise typer.Exit(0 if engines else 1)
+
+
+def _table(found: dict[str, list[Finding]], terminal: bool) -> None:
+    """On a terminal, where there is less room, what needs it is a line above."""
+    heads = ("what", "state", "found") if terminal else ("needed by", "what", "state", "found")
+    table = Table(*heads, box=None, pad_edge=False, show_header=not terminal)
+    for of, findings in found.items():
+        if terminal:
+            table.add_row(f"[bold]{of}[/]")
+        for finding in findings:
+            cells = (finding.name, _state(finding), finding.found)
+            table.add_row(*cells if terminal else (of, *cells))
+    # In a file, lines must not depend on the terminal's width.
+    Console(width=None if terminal else 1000, highlight=False).print(table)
 
 
 def _state(finding: Finding) -> str:
@@ -114,6 +131,7 @@ def _base() -> Iterator[Finding]:
             yield Finding(shown.get(name, name), version, fits, "" if fits else _pip(name))
     others = len(findings) - len(shown) - len(lacking)
     yield Finding("other packages", f"{others} within their version ranges")
+    yield Finding("processor", f"{machine.processor()}; {machine.cpus()} usable")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield Finding("GPU", ", ".join(gpus) or "none (none is needed)")
     fewest, reason = choice()
@@ -138,26 +156,27 @@ def _machine() -> Iterator[Finding]:
     from rllib_qatten.envs.battles.smax import battle_bytes
 
     needs = EPISODES * battle_bytes(Armies.read(BATTLE))
-    replay = f"a full replay of {EPISODES:,} battles of {BATTLE} takes up to"
+    replay = f"{EPISODES:,} battles of {BATTLE} in replay: {machine.gigabytes(needs)}"
     home = Path.home()
     for name, free, what in (
         ("memory", machine.available_memory(), "free"),
-        ("disk", shutil.disk_usage(home).free, f"free in {home}; checkpoints hold the replay too"),
+        ("disk", shutil.disk_usage(home).free, f"free in {home}"),
     ):
-        hint = "" if free > needs else ": set replay_capacity_episodes lower"
-        found = f"{machine.gigabytes(free)} {what}; {replay} {machine.gigabytes(needs)}{hint}"
+        hint = "" if free > needs else "; set replay_capacity_episodes lower"
+        found = f"{machine.gigabytes(free)} {what}; {replay}{hint}"
         yield Finding(name, found, free > needs, needed=False)
 
 
 def _extras() -> Iterator[Finding]:
     from rllib_qatten.envs.battles.engine import Finding
 
-    for extra in OPTIONAL:
+    for extra, brings in OPTIONAL.items():
         try:
             findings = list(machine.check_requirements(extra))
         except importlib.metadata.PackageNotFoundError:
             return
         good = all(fits for *_, fits in findings)
-        found = ", ".join(f"{name} {version}" for name, version, _ in findings)
-        fix = "" if good else f"pip install '{machine.NAME}[{extra}]'"
+        missing = [f"{name} {version}" for name, version, fits in findings if not fits]
+        found = f"{brings}: {'; '.join(missing) or 'all there'}"
+        fix = "" if good else f"pip install '{machine.NAME}[{extra}]'  # {brings}"
         yield Finding(extra, found, good, fix, needed=False)

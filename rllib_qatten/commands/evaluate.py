@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from rllib_qatten.commands.arguments import Checkpoint, Env, Seed
+from rllib_qatten.commands.arguments import Checkpoint, Env, Seed, key_values
 from rllib_qatten.commands.terminal import line, table
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.files import replacing
 
 if TYPE_CHECKING:
@@ -30,10 +29,22 @@ def evaluate(
         typer.Option(
             "--set",
             metavar="env_config.KEY=VALUE",
-            help="Play other games with the same shapes, e.g. env_config.engine=smax. Repeatable.",
+            help="Play other games of the same shapes, or, with agent: entity, other armies, e.g. "
+            "env_config.map_name=8m_vs_9m. Repeatable.",
         ),
     ] = None,
     env: Env = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The algorithm, which the checkpoint must be of."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="'{\"env_config\": {...}}', the same as --set."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(hidden=True)] = None,
+    out: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    render: Annotated[bool, typer.Option("--render", hidden=True)] = False,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all results, game by game, as JSON."),
@@ -52,27 +63,55 @@ def evaluate(
 
     Runs no code from the checkpoint; only an environment that you name with --env does run.
     """
+    with Screen() as screen:
+        screen.doing("Loading the team")
+        settings = _settings(set_ or [], config, steps, out, render)
+        _evaluate(checkpoint, run, episodes, seed, settings, env, json_file, video_file, screen)
+
+
+def _settings(
+    set_: list[str], config: str | None, steps: int | None, out: Path | None, render: bool
+) -> dict[str, Any]:
+    """The settings of the environment that the command line changes."""
     from rllib_qatten.experiment.file import assignment, override
     from rllib_qatten.experiment.process_environment import silence
 
     silence()
+    _refuse_old({"--steps": steps, "--out": out, "--render": render or None})
     settings: dict[str, Any] = {"env_config": {}}
-    for text in set_ or []:
+    for text in (*key_values([config] if config else (), "--config"), *set_):
         key, value = assignment(text, "--set")
+        if key == "env_config" and isinstance(value, dict):
+            settings[key] |= value
+            continue
         if not key.startswith("env_config."):
             raise BadInput(f"--set {key}: only env_config.KEY=VALUE can be set for an evaluation.")
         override(settings, key, value)
-    _evaluate(checkpoint, episodes, seed, settings["env_config"], env, json_file, video_file)
+    return settings["env_config"]
+
+
+def _refuse_old(given: dict[str, Any]) -> None:
+    """Names what does the same as an option of RLlib's own command that is not taken here."""
+    instead = {
+        "--steps": "whole games are played: give their number, --episodes N",
+        "--out": "results are written as JSON: --json FILE",
+        "--render": "a battle is drawn to a file: --video FILE",
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise BadInput(f"{option}: {instead[option]}.")
 
 
 def _evaluate(
     checkpoint: Path,
+    run: str | None,
     episodes: int,
     seed: int,
     env_config: dict[str, Any],
     env: str | None,
     json_file: Path | None,
     video_file: Path | None,
+    screen: Screen,
 ) -> None:
     """Evaluates a checkpoint; `env_config` holds the settings that differ from training."""
     from rllib_qatten.checkpoints import location
@@ -83,6 +122,8 @@ def _evaluate(
     folder = location.find(checkpoint)
     policy = TeamPolicy.from_checkpoint(folder)
     about = policy.metadata
+    if run not in (None, about["algorithm"]):
+        raise BadInput(f"--run {run}: {checkpoint} is a checkpoint of {about['algorithm']}.")
     name, config = choose(policy, env_config, env)
     teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:
@@ -100,11 +141,8 @@ def _evaluate(
             # Written even if the video fails.
             written = stack.enter_context(contextlib.ExitStack())
             results = written.enter_context(replacing(json_file))
-        columns = ("games", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        task = bar.add_task("", total=episodes)
-        evaluation = play(policy, teams, episodes, seed, lambda ended: bar.advance(task, ended))
-        bar.stop()
+        on_games = screen.counting("playing", episodes, "games")
+        evaluation = play(policy, teams, episodes, seed, on_games)
         if json_file:
             content = {
                 "checkpoint": str(location.checkpoint_of(folder).resolve()),
@@ -118,9 +156,26 @@ def _evaluate(
             }
             results.write_text(json.dumps(content, indent=1), encoding="utf-8")
             written.close()
+        screen.close()
         _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
+        if policy.fitted(teams.spec) is not policy:
+            line(
+                f"Trained with {len(policy.agents)} agents on {_battle(about['environment'])}: its "
+                "agent network plays another battle here.",
+                style="yellow",
+            )
         if video_file:
-            video.write(evaluation.episodes[0], teams, film)
+            first = evaluation.episodes[0]
+            with Screen() as drawing:
+                on_frames = drawing.counting("drawing the video", len(first) + 1, "images")
+                video.write(first, teams, film, on_frames)
+
+
+def _battle(trained: dict[str, Any]) -> str:
+    from rllib_qatten.envs.battles.armies import short_name
+
+    map_name = trained["env_config"].get("map_name")
+    return f"{trained['env']} {short_name(map_name)}" if map_name else str(trained["env"])
 
 
 def _print(

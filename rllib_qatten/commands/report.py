@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.messages import printable
 
 
@@ -31,14 +32,16 @@ def report(
     ] = None,
 ) -> None:
     """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
-    from rllib_qatten.experiment.process_environment import silence
+    with Screen() as screen:
+        screen.doing("Reading runs and drawing their curves")
+        from rllib_qatten.experiment.process_environment import silence
 
-    silence()
-    try:
-        from rllib_qatten.report.page import write
-    except ModuleNotFoundError as error:
-        raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
-    warnings, page = write(runs, output, aggregate, json)
+        silence()
+        try:
+            from rllib_qatten.report.page import write
+        except ModuleNotFoundError as error:
+            raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
+        warnings, page = write(runs, output, aggregate, json)
     for warning in warnings:
         typer.secho(f"Left out: {printable(warning, 2000)}", fg="yellow", err=True)
     typer.echo(f"Wrote {page}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from rllib_qatten.messages import printable
 
@@ -15,11 +17,18 @@ def line(text: object, style: str | None = None) -> None:
     _console().print(printable(text, longest=2000), soft_wrap=True, style=style)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; all columns except the first are numbers."""
-    grid = Table(head[0], box=None, padding=(0, 2))
+def paragraph(text: str) -> None:
+    """Prints text below a line, indented and wrapped."""
+    if text:
+        _console().print(Padding(Text(printable(text, 2000)), (0, 0, 0, 4)), style="dim")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> None:
+    """Prints a table; all columns except the first are numbers, or text as the first."""
+    grid = Table(box=None, padding=(0, 2, 0, 0) if not numbers else (0, 2))
+    grid.add_column(head[0], no_wrap=True)
     for title in head[1:]:
-        grid.add_column(title, justify="right")
+        grid.add_column(title, justify="right" if numbers else "left")
     for row in rows:
         grid.add_row(*map(printable, row))
     _console().print(grid)

@@ -6,7 +6,7 @@ A frame shows where units stand, how healthy they are, whom they attack, and who
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,13 +48,19 @@ def check(file: Path, teams: TeamVector) -> None:
         )
 
 
-def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
+def write(
+    episode: TeamEpisode,
+    teams: TeamVector,
+    file: Path,
+    on_frames: Callable[[int], None] = lambda drawn: None,
+) -> None:
     """Writes the format that the file's suffix names.
 
     Args:
         episode: The battle to draw.
         teams: The games; the first one saves the replay, if that is requested.
         file: The file to write; see `check`.
+        on_frames: Called with the number of images that were just drawn, of T+1.
 
     Raises:
         EngineFailed: If the engine saved no replay.
@@ -63,7 +69,10 @@ def write(episode: TeamEpisode, teams: TeamVector, file: Path) -> None:
     if ending not in (GIF, MP4):
         file.write_bytes(teams.save_replay())
         return
-    images = list(frames(teams.battle(episode.state, episode.actions.astype(np.int64)), episode))
+    images = []
+    for image in frames(teams.battle(episode.state, episode.actions.astype(np.int64)), episode):
+        images.append(image)
+        on_frames(1)
     if ending == MP4:
         _write_mp4(images, file)
     else:

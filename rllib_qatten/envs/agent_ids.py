@@ -57,7 +57,7 @@ def check_same_order(
 def _plain(agent: Any) -> AgentID:
     """An id in Python's own types, which compare equal to NumPy's and go into files."""
     if isinstance(agent, str):
-        return str(agent)
+        return str.__str__(agent)  # of an Enum, too, its value
     if isinstance(agent, Integral) and not isinstance(agent, bool):
         return int(agent)
     if isinstance(agent, tuple) and agent:

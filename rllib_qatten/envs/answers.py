@@ -9,10 +9,23 @@ import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.agent_ids import AgentID
-from rllib_qatten.envs.declared import Declared
+from rllib_qatten.envs.declared import Declared, attribute
 from rllib_qatten.envs.spaces import kind_of, mask_key, misfits, plain_space, strays
 from rllib_qatten.envs.team import ACTION_MASK, COMMON, OBSERVATION_KEYS
 
+#: Other libraries' names for what the contract calls action_mask.
+OTHER_MASKS = (
+    *("avail_actions", "available_actions", "avail_action_mask", "valid_avail_actions_mask"),
+    *("legal_actions", "legal_moves", "valid_actions", "valid_action_mask", "action_masks"),
+)
+#: Methods of other libraries' envs: what the contract has for them.
+OTHER_METHODS = {
+    "get_avail_actions": "return masks as action_mask, in observations or infos",
+    "get_avail_agent_actions": "return masks as action_mask, in observations or infos",
+    "action_masks": "return masks as action_mask, in observations or infos",
+    "get_global_state": "call the method state(), with a state_space",
+    "get_state_size": "call PyMARL's get_state() state(), with a state_space",
+}
 #: The key for all agents in `terminateds` and `truncateds`.
 ALL = "__all__"
 
@@ -45,7 +58,7 @@ def away_after_step(
         truncateds: The step's.
     """
     leaving = flagged(terminateds, truncateds)
-    if terminateds[ALL] or truncateds[ALL]:
+    if terminateds.get(ALL) or truncateds.get(ALL):
         return away | (leaving - observations.keys())
     return (away - observations.keys()) | leaving
 
@@ -94,7 +107,10 @@ def step_faults(
     observations, rewards, terminateds, truncateds, infos = answer
     where = f"after step {step}"
     for name, flags in (("terminateds", terminateds), ("truncateds", truncateds)):
-        if not isinstance(flags, Mapping) or ALL not in flags:
+        # Many envs, RLlib's examples among them, return {} where nothing is ever cut off.
+        other = truncateds if name == "terminateds" else terminateds
+        none = flags == {} and isinstance(other, Mapping) and ALL in other
+        if not isinstance(flags, Mapping) or not (ALL in flags or none):
             yield (
                 f"step()'s {name} lack '__all__' {where}: return a dict that has it, set to "
                 "whether the game is over"
@@ -108,7 +124,7 @@ def step_faults(
     if faults := list(_dict_faults(declared, where, **parts)):
         yield from faults
         return
-    over = bool(terminateds[ALL] or truncateds[ALL])
+    over = bool(terminateds.get(ALL) or truncateds.get(ALL))
     away_now = away_after_step(away, observations, terminateds, truncateds)
     if not over and len(away_now) == declared.spec.n_agents:
         yield (
@@ -128,10 +144,22 @@ def notes(
     Yields:
         A key, the same for all notes of a kind, and the note.
     """
+    for name, advice in OTHER_METHODS.items():
+        if callable(attribute(env, name)):
+            yield name, f"its method {name}() is not called: {advice}"
     for agent, space in zip(declared.spec.agents, declared.observation_spaces, strict=True):
         if agent not in observations:
             continue
         seen, key = observations[agent], mask_key(space)
+        brought = {"infos": infos.get(agent), "team's infos": infos.get(COMMON)}
+        for where, part in (brought | {"observation": seen}).items():
+            for name in OTHER_MASKS:
+                if isinstance(part, Mapping) and name in part:
+                    yield (
+                        f"{where} {name}",
+                        f"agent {agent!r} has {name!r} in its {where}, which no action is masked "
+                        "by: a mask of legal actions is called action_mask",
+                    )
         if key is not None:
             for unread in seen.keys() - {key, ACTION_MASK}:
                 yield (

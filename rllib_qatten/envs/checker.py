@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,13 +23,10 @@ from rllib_qatten.envs.answers import (
 from rllib_qatten.envs.declared import Declared, declare
 from rllib_qatten.envs.spaces import bulk, plain_space
 from rllib_qatten.envs.team import TeamContractError, engine_name_of
-from rllib_qatten.messages import say
+from rllib_qatten.messages import say_once
 
 #: How many steps of random games the checker plays, and how many seconds it takes at most.
 STEPS, SECONDS = 200, 5.0
-
-#: Once per process: several of its env runners may check the same env.
-say_once = functools.cache(say)
 
 
 def check_env(env: Any, *, team_reward: str = "equal", seed: int = 0) -> None:
@@ -140,7 +136,7 @@ class _RandomGames:
             return
         observations, _, terminateds, truncateds, infos = answer
         self._away = away_after_step(self._away, observations, terminateds, truncateds)
-        self._over = bool(terminateds[ALL] or truncateds[ALL])
+        self._over = bool(terminateds.get(ALL) or truncateds.get(ALL))
         self._look(observations, infos)
 
     def absent(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import ENV_STATE, MultiAgentEnv
 
+from rllib_qatten.agents.entities import Entities
 from rllib_qatten.envs.agent_ids import AgentID, in_order
 from rllib_qatten.envs.spaces import has_fixed_length, mask_key, plain_space
 from rllib_qatten.envs.team import ACTION_MASK, TeamContractError, TeamSpec, engine_name_of
@@ -71,6 +72,9 @@ def declare(env: MultiAgentEnv) -> Declared:
         raise TeamContractError.of(env, *faults)
     lengths = [gym.spaces.flatdim(plain_space(space)) for space in spaces.values()]
     n_actions = tuple(int(actions[agent].n) for agent in agents)
+    entities, faults = _entities(env, lengths, n_actions)
+    if faults:
+        raise TeamContractError.of(env, *faults)
     by_row = len(agents) * max(lengths)
     types, limit = attribute(env, "unit_types"), attribute(env, "episode_limit")
     features = attribute(env, "unit_features")
@@ -85,6 +89,7 @@ def declare(env: MultiAgentEnv) -> Declared:
         is_battle=bool(attribute(env, "is_battle")),
         engine=engine_name_of(env),
         episode_limit=int(float(limit)) if _is_finite(limit) else None,
+        entities=entities,
     )
     return Declared(spec, tuple(spaces.values()), n_actions, state_space)
 
@@ -134,6 +139,8 @@ def space_of(env: Any, agent: AgentID, of: str) -> Any:
 def _agents(env: Any) -> tuple[tuple[AgentID, ...], list[str]]:
     """The agents, in order, and what is wrong with them."""
     ids = attribute(env, "possible_agents")
+    if not isinstance(ids, np.ndarray) and not ids:  # as RLlib's older envs declare them
+        ids = attribute(env, "_agent_ids")
     if ids is None or (isinstance(ids, Collection) and not len(ids)):
         return (), [f"possible_agents is missing or empty: {AGENTS_FIX}"]
     if isinstance(ids, str | bytes) or not isinstance(ids, Collection | np.ndarray):
@@ -263,6 +270,29 @@ def _name_faults(env: Any, n_agents: int, state_space: gym.Space | None) -> Iter
         )
     if isinstance(limit, Real) and not _is_limit(limit):
         yield (f"episode_limit is {limit!r}: set it to the longest game's number of steps, or None")
+
+
+def _entities(
+    env: Any, lengths: list[int], n_actions: tuple[int, ...]
+) -> tuple[Entities | None, list[str]]:
+    """How observations are made of units, if the env says so, and what is wrong with that."""
+    declared = attribute(env, "entities")
+    parts = ("own", "teammates", "enemies")
+    if not isinstance(declared, Entities) and not (
+        isinstance(declared, Mapping) and any(part in declared for part in parts)
+    ):
+        return None, []
+    try:
+        entities = Entities.read(declared)
+    except ValueError as error:
+        return None, [str(error)]
+    if len(set(lengths)) > 1 or len(set(n_actions)) > 1:
+        return None, [
+            f"entities describes every agent's observation and actions alike, but there are "
+            f"observations of {sorted(set(lengths))} numbers and {sorted(set(n_actions))} actions"
+        ]
+    wrong = entities.faults(lengths[0], len(lengths), n_actions[0])
+    return entities, [f"entities: {fault}" for fault in wrong]
 
 
 def _like_slice(value: Any) -> bool:

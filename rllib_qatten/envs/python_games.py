@@ -16,6 +16,7 @@ import numpy as np
 from ray.rllib.env.env_errors import StepFailedRecreateEnvError
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.envs.checker import STEPS
 from rllib_qatten.envs.team import TeamContractError
 from rllib_qatten.errors import EngineFailed, EnvFailed
 from rllib_qatten.messages import say
@@ -121,12 +122,13 @@ def checked(
         rules: Whether it may be.
     """
     watch = CallWatch()  # many calls in one: reported, not ended
+    answered: list[str] = []
     for attempt in range(1, FAULTS_IN_A_ROW + 1):
         raised: list[BaseException] = []
         name = type(env.unwrapped).__name__
         own = {call: vars(env).get(call) for call in ("reset", "step")}
         for call in own:
-            setattr(env, call, _noting(getattr(env, call), raised))
+            setattr(env, call, _noting(getattr(env, call), raised, answered))
         try:
             with watch.during(f"The check of the env {name} (a reset and a few steps)"):
                 check(env)
@@ -140,6 +142,8 @@ def checked(
         if _worth_reporting(attempt):
             say(f"{name} raised {raised[0]!r} in its check and is recreated (fault {attempt}).")
         env = make()
+        if len(answered) >= STEPS:  # together as much as a check plays
+            return env
     raise AssertionError("not reached")
 
 
@@ -148,18 +152,22 @@ def _worth_reporting(fault: int) -> bool:
     return fault <= 3 or fault.bit_count() == 1
 
 
-def _noting(call: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
-    """The same call, which records what it raises."""
+def _noting(
+    call: Callable[..., Any], raised: list[BaseException], answered: list[str]
+) -> Callable[..., Any]:
+    """The same call, which records what it raises, and that it did not."""
 
     @functools.wraps(call)
     def called(*args: Any, **kwargs: Any) -> Any:
         try:
-            return call(*args, **kwargs)
+            answer = call(*args, **kwargs)
         except TeamContractError:
             raise
         except (Exception, SystemExit) as error:
             raised.append(error)
             raise
+        answered.append(call.__name__)
+        return answer
 
     return called
 
@@ -249,7 +257,7 @@ class PythonGames:
         watch = self._watch
         watch.call = ("step() of {} (game {}, step {})", (self._name, g, steps), time.monotonic())
         try:
-            played = env.step(sent)
+            played = env.step(dict(sent))  # which an env may change
             if self._has_state:
                 self.states[g] = env.state()
         except (Exception, SystemExit) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -31,7 +31,9 @@ from rllib_qatten.envs.team import (
     TeamStep,
     TeamVector,
     TeamView,
+    engine_name_of,
 )
+from rllib_qatten.messages import say
 
 #: How a game is saved: by the env's own `get_state`, or the whole env pickled.
 OWN, WHOLE = "get_state", "pickle"
@@ -173,6 +175,19 @@ class PythonTeams(TeamVector):
         """See base class; the name that RLlib's own vectors use."""
         return self._envs
 
+    def __getattr__(self, name: str) -> NoReturn:
+        """Called for what a vector of games does not have, but perhaps the env of one game.
+
+        Raises:
+            AttributeError: Always, saying where that is.
+        """
+        raise AttributeError(
+            f"A vector of games has no {name!r}. The env of each game is in its envs: in a "
+            "callback env.envs[env_index]",
+            name=name,
+            obj=self,
+        )
+
     def render(self) -> Any:
         """The picture of the first game, as RLlib's rendering example expects it."""
         return self._envs[0].render()
@@ -233,7 +248,7 @@ class PythonTeams(TeamVector):
         """Writes what a game's step returned; returns its reward, terminated, truncated and won."""
         observations, rewards, terminateds, truncateds, infos = answer
         reward = self._join(rewards, sent)
-        terminated, truncated = bool(terminateds[ALL]), bool(truncateds[ALL])
+        terminated, truncated = bool(terminateds.get(ALL)), bool(truncateds.get(ALL))
         truncated |= self._games.out_of_steps(g)
         away = self._away[g]
         if away or len(terminateds) > 1 or len(truncateds) > 1:
@@ -334,7 +349,14 @@ class PythonTeams(TeamVector):
 
 def _check_alike(first: Declared, other: Declared, env: MultiAgentEnv) -> None:
     """Refuses games that do not fit into the same arrays."""
-    for name in ("agents", "n_actions", "observation_size", "state_size", "unit_features"):
+    for name in (
+        "agents",
+        "n_actions",
+        "observation_size",
+        "state_size",
+        "unit_features",
+        "entities",
+    ):
         here, there = getattr(first.spec, name), getattr(other.spec, name)
         if name == "agents":
             here, there = sorted(here, key=repr), sorted(there, key=repr)
@@ -360,6 +382,9 @@ def _saved(env: MultiAgentEnv) -> dict[str, bytes] | None:
 
 
 def _close(env: MultiAgentEnv) -> None:
-    """Closes an env, unless its `close` is something else."""
+    """Closes an env, unless its `close` is something else; no result depends on it."""
     if callable(env.close):
-        env.close()
+        try:
+            env.close()
+        except Exception as error:  # a user's env may raise anything
+            say(f"{engine_name_of(env)} raised {error!r} in close(), which is ignored.")

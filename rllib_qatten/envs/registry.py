@@ -14,7 +14,7 @@ from rllib_qatten.envs.adapters.gymnasium import make_gymnasium
 from rllib_qatten.envs.adapters.pettingzoo import make_pettingzoo
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.battles.smac import make_smac
-from rllib_qatten.envs.checker import check_games, say_once
+from rllib_qatten.envs.checker import check_games
 from rllib_qatten.envs.construct import construct
 from rllib_qatten.envs.declared import declare, vectorizes
 from rllib_qatten.envs.import_path import load_env
@@ -24,6 +24,7 @@ from rllib_qatten.envs.small_games import MatrixGame, TwoStepGame
 from rllib_qatten.envs.spaces import kind_of
 from rllib_qatten.envs.team import TeamContractError, TeamVector
 from rllib_qatten.errors import BadInput, one_of
+from rllib_qatten.messages import say_once
 
 #: The envs that importing the package registers with Tune.
 ENVS: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from rllib_qatten.envs.team import ACTION_MASK, OBSERVATION_KEYS
 
+FLOAT32 = np.finfo(np.float32)
 #: Longer observations and states get a note about their size.
 LONG = 5_000
 
@@ -183,6 +184,8 @@ def _array_misfits(space: gym.Space, value: Any, at: str) -> Iterator[tuple[str,
             "NaN or infinity" + at,
             ": networks need finite numbers; look for a division by zero",
         )
+    elif array.size and np.abs(array).max() > FLOAT32.max:
+        yield f"numbers up to {np.abs(array).max():g}" + at, ": too large for float32; scale them"
     elif not isinstance(space, gym.spaces.Box) and not space.contains(value):
         yield f"{value!r}" + at, f", but its space says {space}"
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from rllib_qatten.agents.entities import Entities
 from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.errors import BadInput
@@ -48,6 +49,8 @@ class TeamContractError(BadInput):
 
 def engine_name_of(env: object) -> str:
     """The engine that an env names; its class if `engine` is something else."""
+    if isinstance(env, type):
+        return env.__name__
     inner = getattr(env, "unwrapped", env)
     name = getattr(inner, "engine", None)
     return name if isinstance(name, str) and name else type(inner).__name__
@@ -70,6 +73,8 @@ class TeamSpec:
         is_battle: Whether games are won or lost, so that a win rate makes sense.
         engine: Name and version of what plays the game, for results and checkpoints.
         episode_limit: Longest game in steps, if known.
+        entities: How an observation is made of units, for an agent that sees them as a set; None if
+            the env declares nothing.
     """
 
     agents: tuple[AgentID, ...]
@@ -82,6 +87,7 @@ class TeamSpec:
     is_battle: bool = False
     engine: str = "python"
     episode_limit: int | None = None
+    entities: Entities | None = None
 
     @property
     def n_agents(self) -> int:
@@ -197,7 +203,10 @@ class TeamVector(ABC):
         spec: The team's sizes and names.
         num_games: G.
         game_restarts: Faults so far after which a game's process was restarted.
+        asked_by_all: Games that each env runner of a run asks for, this one and those of its
+            evaluation included; empty if the vector plays on its own.
         drawable: Whether `battle` gives the units' positions.
+        compiles: Whether the first step takes seconds, because the engine compiles it.
         replay_ending: File suffix of what `save_replay` returns, such as ".SC2Replay"; None if
             the engine saves none.
         before_resets: Called with a step before the games that it ended are reset, by a vector with
@@ -205,11 +214,13 @@ class TeamVector(ABC):
     """
 
     drawable: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
     replay_ending: ClassVar[str | None] = None
 
     spec: TeamSpec
     num_games: int
     game_restarts: int = field(default=0, init=False)
+    asked_by_all: Sequence[int] = field(default=(), init=False)
     #: Whether a remote env runner should keep to one core (an engine with its own threads).
     one_core: bool = field(default=False, init=False)
     before_resets: Callable[[TeamStep], None] | None = field(default=None, init=False)

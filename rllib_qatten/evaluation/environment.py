@@ -32,7 +32,7 @@ ADAPTERS = {
 def make_games(
     policy: TeamPolicy, episodes: int, env_config: dict[str, Any], env: str | None = None
 ) -> TeamVector:
-    """The games that a team was trained on, or others of the same shapes.
+    """The games that a team was trained on, or others that it can play, see `TeamPolicy.fitted`.
 
     Args:
         policy: The team.
@@ -56,17 +56,12 @@ def make_games(
         raise BadInput(
             f"the environment {name} {config} cannot be created: {type(error).__name__}: {error}"
         ) from error
-    layout, spec = policy.network.layout, teams.spec
-    needs = (layout.n_agents, layout.observation_size, layout.n_actions)
-    has = (spec.n_agents, spec.observation_size, spec.n_actions)
-    if needs != has:
+    try:
+        player = policy.fitted(teams.spec)
+    except BadInput as error:
         teams.close()
-        shape = "{} agents, observations of length {}, {} actions"
-        raise BadInput(
-            f"the team was trained with {shape.format(*needs)}; the environment "
-            f"{name} {config} has {shape.format(*has)}."
-        )
-    check_same_order(policy.agents, spec.agents, BadInput)
+        raise BadInput(f"the environment {name} {config}: {error}") from error
+    check_same_order(player.agents, teams.spec.agents, BadInput)
     return teams
 
 

@@ -104,7 +104,7 @@ def evaluate(
     """Plays greedy games, exactly as many as requested.
 
     Args:
-        policy: The team; it is reset.
+        policy: The team; it is reset, and fitted to the games.
         teams: Games to play in, as from `make_games`.
         episodes: How many games.
         seed: Seed of the games; the same seed gives the same games.
@@ -114,6 +114,7 @@ def evaluate(
         EnvFailed: If an environment raises, or gives NaN or infinity.
         TeamContractError: If one breaks its contract.
     """
+    policy = policy.fitted(teams.spec)
     recorder = Recorder(teams.spec, teams.num_games)
     view = teams.reset(seed)
     policy.reset()

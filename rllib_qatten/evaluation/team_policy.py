@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from numpy.typing import ArrayLike
 
 from rllib_qatten.agents.acting import ActingNetwork
+from rllib_qatten.checkpoints.other_team import fitted
 from rllib_qatten.checkpoints.team_files import agent_ids, read
+from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.exploration import greedy
 
@@ -51,6 +54,23 @@ class TeamPolicy:
             BadInput: If it is not a checkpoint of this package, or was cut short or altered.
         """
         return cls(*read(path))
+
+    def fitted(self, spec: TeamSpec) -> TeamPolicy:
+        """The team for games with these sizes; itself if it was trained in such.
+
+        Args:
+            spec: As a vector of games has it.
+
+        Raises:
+            BadInput: If it cannot play them: only agent: entity plays in teams of other sizes,
+                where observations are made alike.
+        """
+        network = fitted(self.network, spec)
+        if network is self.network:
+            return self
+        inputs = dataclasses.asdict(network.layout)
+        changed = {"agents": list(spec.agents), "inputs": inputs, "agent": network.settings}
+        return TeamPolicy(network, self.metadata | changed)
 
     def agent(self, agent: Hashable) -> AgentPolicy:
         """A single agent of the team, with its own history.

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.search import Searcher
 from ray.tune.search.sample import Categorical, Float, Integer
 
 from rllib_qatten import keys
-from rllib_qatten.agents import sharing_groups
+from rllib_qatten.agents import check_entities, sharing_groups
 from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
-from rllib_qatten.envs import check_env, declare, env_creator, vectorizes
+from rllib_qatten.checkpoints.other_team import initial_weights
+from rllib_qatten.envs import TeamSpec, check_env, declare, env_creator, vectorizes
+from rllib_qatten.envs.team import TeamSpace
 from rllib_qatten.errors import one_of
 from rllib_qatten.experiment import search
 from rllib_qatten.experiment.experiment import Experiment
@@ -42,8 +45,12 @@ MAX_TRIALS, MAX_VARIANTS = 100_000, 1_000
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "mock")
 
 
-def check(experiment: Experiment) -> Plan:
+def check(experiment: Experiment, continues: bool = False) -> Plan:
     """Checks everything that does not need Ray to run.
+
+    Args:
+        experiment: The experiment.
+        continues: Whether it goes on from its own checkpoints, where it began does not matter then.
 
     Returns:
         The experiment with the parts of its Tuner.
@@ -62,7 +69,7 @@ def check(experiment: Experiment) -> Plan:
     metric = experiment.metric or keys.RETURN
     if issubclass(algorithm, ValueDecomposition):
         _check_result_keys(experiment)
-        battle = _check_settings(experiment, algorithm, variants)
+        battle = _check_settings(experiment, algorithm, variants, continues)
         metric = experiment.metric or (keys.GREEDY_WINS if battle else keys.GREEDY_RETURN)
     cpus = max(check_resources(experiment, algorithm, config) for config in variants)
     if experiment.reuse_actors and algorithm.reset_config is Algorithm.reset_config:
@@ -147,11 +154,14 @@ def _scored(experiment: Experiment) -> dict[str, str | None]:
 
 
 def _check_settings(
-    experiment: Experiment, algorithm: type[Algorithm], variants: list[dict[str, Any]]
+    experiment: Experiment,
+    algorithm: type[Algorithm],
+    variants: list[dict[str, Any]],
+    continues: bool,
 ) -> bool:
     """Checks settings and environments; returns whether all of these are battles."""
     first = None
-    battles: dict[str, bool] = {}
+    specs: dict[str, TeamSpec] = {}
     for config in variants:
         with experiment.locating("env"):
             create = env_creator(config["env"])
@@ -159,10 +169,15 @@ def _check_settings(
         # Creating a battle takes a moment, and most variants play the same one.
         shared = settings.team_reward, settings.parameter_sharing
         played = repr((config["env"], settings.env_config, *shared))
-        if played not in battles:
+        if played not in specs:
             with experiment.locating("config.env_config"):
-                battles[played] = _check_env(experiment, settings, create)
-        _check_scores(experiment, settings, config["env"], battles[played])
+                specs[played] = _check_env(experiment, settings, create)
+        spec = specs[played]
+        _check_scores(experiment, settings, config["env"], spec.is_battle)
+        with experiment.locating("config.agent"):
+            check_entities(settings.agent, spec.entities)
+        if settings.init_from is not None and not continues:
+            _check_init(experiment, settings, spec)
         network = (settings._model_config_auto_includes, settings.optimizer_name)
         first = first or network
         if network != first and experiment.mutated:
@@ -171,7 +186,7 @@ def _check_settings(
                 "trials copy each other's weights, so all need the same network, mixer and "
                 "optimizer.",
             )
-    return all(battles.values())
+    return all(spec.is_battle for spec in specs.values())
 
 
 def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool) -> None:
@@ -183,8 +198,20 @@ def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool)
             raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
 
 
-def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
-    """Plays random games; returns whether it is a battle."""
+def _check_init(experiment: Experiment, settings: Any, spec: TeamSpec) -> None:
+    """Checks that the agent network can begin as another one."""
+    with torch.device("meta"):  # only shapes
+        module = settings.rl_module_class(
+            observation_space=TeamSpace(spec),
+            model_config=settings._model_config_auto_includes,
+            inference_only=True,
+        )
+    with experiment.locating("config.init_from"):
+        initial_weights(settings.init_from, module.layout, module.agent_settings, spec)
+
+
+def _check_env(experiment: Experiment, settings: Any, create: Any) -> TeamSpec:
+    """Plays random games; returns the team's sizes."""
     with _made_by(experiment, settings.env):
         env = create(settings.env_config)
     declared = declare(env)
@@ -195,7 +222,7 @@ def _check_env(experiment: Experiment, settings: Any, create: Any) -> bool:
     with experiment.locating("config.parameter_sharing"):
         spec = declared.spec
         sharing_groups(settings.parameter_sharing, spec.n_agents, spec.unit_types)
-    return spec.is_battle
+    return spec
 
 
 @contextlib.contextmanager

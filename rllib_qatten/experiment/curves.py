@@ -20,8 +20,13 @@ class _KeepsFile(LoggerCallback):
     """
 
     def _restore_from_remote(self, file_name: str, trial: Trial) -> None:
-        if not Path(trial.local_path, file_name).exists():
-            super()._restore_from_remote(file_name, trial)
+        file = Path(trial.local_path, file_name)
+        if file.exists():
+            return
+        super()._restore_from_remote(file_name, trial)
+        if file.exists():  # copied while a row was being written
+            rows = file.read_bytes()
+            file.write_bytes(rows[: rows.rfind(b"\n") + 1])
 
 
 class JSONCurves(_KeepsFile, JsonLoggerCallback):

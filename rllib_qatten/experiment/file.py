@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ class Changes:
         num_samples: Replaces the experiments' own.
         storage_path: Replaces the experiments' own.
         name: Replaces the one experiment's name.
+        run: Replaces the experiments' algorithm.
+        env: Replaces the experiments' environment.
+        checkpoint_freq: Replaces the iterations between two checkpoints.
     """
 
     stop: tuple[str, ...] = ()
@@ -37,6 +41,15 @@ class Changes:
     num_samples: int | None = None
     storage_path: str | None = None
     name: str | None = None
+    run: str | None = None
+    env: str | None = None
+    checkpoint_freq: int | None = None
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """The settings that it changes."""
+        keys = {text.partition("=")[0].partition(".")[0] for text in self.set_}
+        return frozenset(keys | ({"env"} if self.env is not None else set()))
 
     def words(self) -> list[str]:
         """The command-line arguments for these changes."""
@@ -44,7 +57,8 @@ class Changes:
         for option, texts in (("--stop", self.stop), ("--set", self.set_)):
             for text in texts:
                 words += [option, text]
-        for option in ("num_samples", "storage_path", "name"):
+        single = ("run", "env", "num_samples", "checkpoint_freq", "storage_path", "name")
+        for option in single:
             if (value := getattr(self, option)) is not None:
                 words += [f"--{option.replace('_', '-')}", str(value)]
         return words
@@ -61,9 +75,25 @@ class Changes:
         for text in self.set_:
             key, value = assignment(text, "--set")
             override(_mapping(fields, "config", f"--set {key}"), key, value)
-        for option in ("num_samples", "storage_path"):
+        for option in ("run", "env", "num_samples", "storage_path"):
             if (value := getattr(self, option)) is not None:
                 fields[option] = value
+        if self.env is not None:
+            _mapping(fields, "config", "--env").pop("env", None)  # it would take precedence
+        if self.checkpoint_freq is not None:
+            saved = _mapping(fields, "checkpoint_config", "--checkpoint-freq")
+            saved["checkpoint_frequency"] = self.checkpoint_freq
+
+
+def of_words(changes: Changes) -> Experiment:
+    """An experiment without a file: --run, --env and what else the command line says.
+
+    Raises:
+        BadInput: As `read`.
+    """
+    name = changes.name or re.sub(r"\W+", "_", f"{changes.run}_{changes.env or 'env'}")
+    _check_name(name, "--name")
+    return _experiment(Path("command line"), name, {}, changes)
 
 
 def read(file: Path, changes: Changes | None = None) -> list[Experiment]:

@@ -6,16 +6,20 @@ import contextlib
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 from ray.tune.experiment import Trial
 
+from rllib_qatten.algorithms import live
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
+from rllib_qatten.experiment.process_environment import cluster_address
 from rllib_qatten.experiment.progress import Progress, failure, label
 from rllib_qatten.experiment.ray_session import ray_session
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
 from rllib_qatten.experiment.tuner import Plan, restored_tuner, tuner
 
@@ -26,6 +30,7 @@ ERROR_FILE = "error.txt"
 def train(
     plans: list[Plan],
     command: list[str],
+    screen: Screen,
     *,
     resume: Path | None = None,
     restore: bool = False,
@@ -35,6 +40,7 @@ def train(
     Args:
         plans: Checked experiments.
         command: The arguments that start the same again, for the hint on how to continue.
+        screen: Where lines go; it is closed before the outcome is reported.
         resume: Checkpoint to continue from, with one experiment of one trial.
         restore: Whether experiments that had begun continue where they left off.
 
@@ -50,6 +56,7 @@ def train(
     whole = False
 
     def lost(why: str) -> int:
+        screen.close()
         if request.signum:
             why = "the signal also ended Ray itself, so that no new checkpoint could be written"
         _say(f"{why}. What was saved is intact.")
@@ -58,26 +65,42 @@ def train(
 
     # Not handled by Ray: a signal before there was anything to finish, or a second Ctrl-C.
     with request.listening(), contextlib.suppress(KeyboardInterrupt):
-        with ray_session(cpus, request, lost):
+        screen.announce("Joining the cluster" if cluster_address() else "Starting Ray")
+        with ray_session(cpus, request, lost), _watched(screen):
             for plan in plans:
-                _title(plan, plans)
-                run = _Run(plan, request)
+                _title(plan, plans, screen)
+                run = _Run(plan, request, screen)
                 runs.append(run)
                 run.fit(words, resume, restore)
                 if run.error or request.signum is not None:
                     break
             whole = len(runs) == len(plans) and not run.stopping.interrupted
-    return _conclude(runs, plans, command, words, None if whole else request.signum)
+    screen.close()
+    return _conclude(runs, plans, command, words, screen, None if whole else request.signum)
+
+
+@contextlib.contextmanager
+def _watched(screen: Screen) -> Iterator[None]:
+    """Trials note what they are doing while this process has a live line."""
+    if screen.live:
+        live.watch()
+    try:
+        yield
+    finally:
+        if screen.live:
+            live.unwatch()
+        screen.doing("Shutting down")
 
 
 class _Run:
     """One experiment while it runs."""
 
-    def __init__(self, plan: Plan, request: StopRequest) -> None:
+    def __init__(self, plan: Plan, request: StopRequest, screen: Screen) -> None:
         self.plan, self.experiment = plan, plan.experiment
         experiment = plan.experiment
         self.stopping = Stopping(experiment.stop, request, experiment.time_budget_s)
-        self.progress = Progress(self.stopping, experiment.num_trials)
+        self.progress = Progress(self.stopping, experiment, screen)
+        screen.doing(f"Starting {experiment.name}")
         self.error: Exception | None = None
         #: Failed trials with the reason, which Tune keeps in Ray's temporary folder.
         self.failures: list[tuple[Trial, str]] = []
@@ -114,18 +137,23 @@ class _Run:
         return f"{type(error).__name__}: {lines[-1].strip()} What was saved is intact."
 
 
-def _title(plan: Plan, plans: list[Plan]) -> None:
-    if len(plans) > 1:
-        typer.secho(f"\n{plan.experiment.name}", bold=True)
+def _title(plan: Plan, plans: list[Plan], screen: Screen) -> None:
+    if len(plans) > 1 and not screen.json:
+        screen.line(f"\n{plan.experiment.name}", bold=True)
 
 
 def _conclude(
-    runs: list[_Run], plans: list[Plan], command: list[str], words: str, signum: int | None
+    runs: list[_Run],
+    plans: list[Plan],
+    command: list[str],
+    words: str,
+    screen: Screen,
+    signum: int | None,
 ) -> int:
     """Reports the outcome; returns the exit code."""
     failures: list[str] = []
     for run in runs:
-        _title(run.plan, plans)
+        _title(run.plan, plans, screen)
         run.progress.summary()
         for trial, why in run.failures:
             failures.append(why)
@@ -136,7 +164,8 @@ def _conclude(
             _say(run.fault)
         if run.stopping.interrupted and run.stopping.time_is_over:
             budget = run.experiment.time_budget_s
-            typer.echo(f"\ntime_budget_s: the {budget:g} s of {run.experiment.name} are used up.")
+            said = f"\ntime_budget_s: the {budget:g} s of {run.experiment.name} are used up."
+            typer.echo(said, err=screen.json)
     errors = any(run.error for run in runs)
     if signum or errors or any(run.stopping.interrupted for run in runs):
         _say_how_to_continue(runs, plans, command, words)

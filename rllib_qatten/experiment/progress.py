@@ -1,63 +1,68 @@
-"""A training run's output: a line per result, and a summary at the end."""
+"""A training run's output: a line per result, what happens in between, and a summary at the end."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer
 from ray import cloudpickle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.result import EXPR_PROGRESS_FILE
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten import keys
+from rllib_qatten.algorithms import live
+from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.pace import Pace, last_run
+from rllib_qatten.experiment.rows import (
+    COLUMNS,
+    LOST,
+    Column,
+    Result,
+    Rows,
+    as_json,
+    cell,
+    is_number,
+)
+from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping
 
 #: Lines after which the header is repeated.
 PAGE = 25
-
-Result = dict[str, Any]
-#: Title, result key, format; a column is as wide as its title and two spaces, or 10.
-COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("env steps", keys.STEPS, "{:,.0f}".format),
-    ("steps/s", "steps_per_second", "{:,.0f}".format),
-    ("win rate", keys.WINS, "{:.1%}".format),
-    ("greedy win rate", keys.GREEDY_WINS, "{:.1%}".format),
-    ("return", keys.RETURN, "{:.2f}".format),
-    ("greedy return", keys.GREEDY_RETURN, "{:.2f}".format),
-    ("loss", f"{keys.LEARNER}/{keys.LOSS}", "{:.4g}".format),
-    ("epsilon", f"{keys.ENV_RUNNERS}/{keys.EPSILON}", "{:.3f}".format),
-    ("elapsed", "time_total_s", lambda seconds: clock(seconds)),
-    ("left", "time_left_s", lambda seconds: clock(seconds)),
-)
-#: Appended to the line once games were lost to engine faults.
-DROPPED = ("dropped games", "games_dropped", "{:,.0f}".format)
+#: Seconds between two looks at what trials note, and trials looked at each time.
+GLANCE, MOST = 0.3, 16
+#: Keys by which trials and checkpoints are compared, and what they are called.
+SCORES = {keys.GREEDY_WINS: "greedy win rate", keys.GREEDY_RETURN: "greedy return"}
 
 
 class Progress(Callback):
-    """Prints a line for every result of every trial, as plain text that also suits a file."""
+    """Prints a line for every result of every trial, and what happens in between on a live line."""
 
-    def __init__(self, stopping: Stopping, num_trials: int) -> None:
+    def __init__(self, stopping: Stopping, experiment: Experiment, screen: Screen) -> None:
         """Prints nothing before the first result.
 
         Args:
             stopping: The stop criteria, and whether the user wants to stop.
-            num_trials: If more than one, each line begins with its trial.
+            experiment: If it has several trials, each line begins with its trial.
+            screen: Where lines go.
         """
         self.trials: list[Trial] = []
-        self._stopping = stopping
-        self._num_trials = num_trials
+        self._stopping, self._screen = stopping, screen
+        self._name, self._num_trials = experiment.name, experiment.num_trials
+        self._rows = Rows(self._num_trials > 1, screen.width)
         self._lines = 0
         self._dropped = False
-        self._first: dict[str, Result] = {}
-        self._previous: dict[str, Result] = {}
+        self._paces: dict[str, Pace] = {}
+        self._past = last_run(experiment.folder)
+        self._glanced = -math.inf
+        self._began: tuple[float, float] | None = None
         self._evaluations: dict[str, dict[str, deque[float]]] = {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -65,12 +70,11 @@ class Progress(Callback):
         self.trials = trials
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """See base class; between events the run may be ended."""
-        self._stopping.look(trials)
-
-    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """See base class; a sweep that is stopping waits for these."""
-        self._stopping.saved(trial)
+        """See base class; called after every event and ten times a second."""
+        now = time.monotonic()
+        if self._screen.live and now - self._glanced > GLANCE:
+            self._glanced = now
+            self._show(trials)
 
     def get_state(self) -> dict[str, Any]:
         """What a restored sweep needs for its summary."""
@@ -81,56 +85,89 @@ class Progress(Callback):
         self._evaluations = state["evaluations"]
 
     def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Prints the line; asks for a checkpoint if this result is the last one."""
-        if self._stopping.requested:
-            result[SHOULD_CHECKPOINT] = True
+        """Prints the line."""
         flat: Result = flatten_dict(result)
-        self._first.setdefault(trial.trial_id, flat)
-        self._add_times(flat, self._previous.get(trial.trial_id), self._first[trial.trial_id])
-        self._previous[trial.trial_id] = flat
+        self._pace(trial).row(flat)
         evaluations = self._evaluations.setdefault(trial.trial_id, {})
         for key in (keys.GREEDY_WINS, keys.GREEDY_RETURN):
-            if _is_number(flat.get(key)):
+            if is_number(flat.get(key)):
                 evaluations.setdefault(key, deque(maxlen=keys.LAST)).append(flat[key])
-        # Only battles have win rates.
-        columns = [
-            c for c in COLUMNS if keys.WINS in flat or c[1] not in (keys.WINS, keys.GREEDY_WINS)
-        ]
         lost = [flat.get(key) for key in (keys.DROPPED, keys.GREEDY_DROPPED)]
-        flat[DROPPED[1]] = sum(games for games in lost if _is_number(games))
-        if flat[DROPPED[1]] and not self._dropped:
-            self._dropped, self._lines = True, 0
-        columns += [DROPPED] if self._dropped else []
-        if self._lines % PAGE == 0:
-            titles = "".join(title.rjust(_width(title)) for title, _, _ in columns)
-            typer.secho(self._label("trial") + titles, bold=True)
+        flat[LOST] = sum(games for games in lost if is_number(games))
+        self._dropped = self._dropped or bool(flat[LOST])
+        if self._screen.json:
+            self._screen.line(as_json(self._name, label(trial), trial.trial_id, flat))
+            return
+        if self._rows.arrange(flat, self._dropped) or self._lines % PAGE == 0:
+            self._lines = 0
+            for line in self._rows.header():
+                self._screen.line(line, bold=True)
         self._lines += 1
-        cells = [
-            (form(flat[key]) if _is_number(flat.get(key)) else "-").rjust(_width(title))
-            for title, key, form in columns
-        ]
-        typer.echo(self._label(label(trial)) + "".join(cells))
+        self._screen.line(self._rows.row(label(trial), flat))
 
-    def _label(self, text: str) -> str:
-        return f"{text:<24.24}" if self._num_trials > 1 else ""
+    def _pace(self, trial: Trial) -> Pace:
+        if trial.trial_id not in self._paces:
+            self._paces[trial.trial_id] = Pace(self._stopping.criteria, self._past)
+        return self._paces[trial.trial_id]
 
-    def _add_times(self, now: Result, previous: Result | None, first: Result) -> None:
-        """Adds this iteration's steps per second and the time left to the nearest criterion."""
-        # Another trial's checkpoint may move it forward or back.
-        if now["training_iteration"] == (previous or {}).get("training_iteration", 0) + 1:
-            steps = now.get(keys.STEPS, 0) - (previous or {}).get(keys.STEPS, 0)
-            now["steps_per_second"] = steps / max(now["time_this_iter_s"], 1e-9)
-        passed = now["time_total_s"] - first["time_total_s"]
-        left = []
-        for key, goal in self._stopping.criteria.items():
-            # Only steady growth can be extrapolated.
-            if passed and ("lifetime" in key or "iteration" in key or key.startswith("time_")):
-                speed = (now.get(key, 0) - first.get(key, 0)) / passed
-                left += [max(0.0, goal - now[key]) / speed] if speed > 0 else []
-        if left:
-            now["time_left_s"] = min(left)
+    def _show(self, trials: list[Trial]) -> None:
+        """The live line: of the one trial, or of all together."""
+        running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        shift = int(self._glanced) % max(1, len(running))
+        notes = {}
+        for trial in (running[shift:] + running[:shift])[:MOST]:
+            notes[trial.trial_id] = note = live.latest(trial)
+            self._pace(trial).note(note)
+        if self._num_trials > 1:
+            return self._show_all(trials, running)
+        doing = [note.get("doing", "starting") for note in notes.values()]
+        text = doing[0] if doing else "starting the trial"
+        if self._stopping.requested:
+            text = f"stopping, {text}"
+        cells: list[str] = []
+        left = share = None
+        for trial in trials:
+            pace = self._pace(trial)
+            left, share = pace.left, pace.share
+            if pace.env_steps:
+                cells.append(f"{pace.env_steps:,.0f} steps")
+            cells += [f"{pace.speed:,.0f}/s"] if pace.speed else []
+            cells += [pace.score] if pace.score else []
+        self._screen.progress(text, cells, share, left)
+
+    def _show_all(self, trials: list[Trial], running: list[Trial]) -> None:
+        ended = [trial for trial in trials if trial.is_finished()]
+        shares = [self._pace(trial).share or 0.0 for trial in running]
+        share = (len(ended) + sum(shares)) / self._num_trials
+        now = time.monotonic()
+        # What an earlier run of this sweep has done took this one no time.
+        self._began = self._began or (now, share)
+        began, before = self._began
+        left = None
+        if share > before and now - began > GLANCE:
+            left = (now - began) * (1 - share) / (share - before)
+        speed = sum(self._pace(trial).speed or 0.0 for trial in running)
+        cells = [f"{len(ended)} of {self._num_trials} trials done"]
+        if best := self._best():
+            cells.append(best)
+        cells += [f"{speed:,.0f} steps/s"] if speed else []
+        text = f"{len(running)} running" if running else "starting trials"
+        text = "stopping" if self._stopping.requested else text
+        self._screen.progress(text, cells, share, left)
+
+    def _best(self) -> str:
+        """The best trial so far, by the mean of its last greedy evaluations."""
+        scored = []
+        for trial in self.trials:
+            found = self._evaluations.get(trial.trial_id, {})
+            for key, form in ((keys.GREEDY_WINS, "{:.1%}"), (keys.GREEDY_RETURN, "{:.2f}")):
+                if values := found.get(key):
+                    mean = sum(values) / len(values)
+                    scored.append((mean, f"best {form.format(mean)} {label(trial)}"))
+                    break
+        return max(scored, default=(0.0, ""))[1]
 
     def summary(self) -> None:
         """Prints a table of the last evaluations, one line per trial, and where the files are."""
@@ -138,77 +175,91 @@ class Progress(Callback):
         trials = [t for t in self.trials if keys.STEPS in t.run_metadata.last_result]
         if not trials:
             return
+        if self._screen.json:
+            for trial in trials:
+                self._screen.line(json.dumps(self._outcome(trial)))
+            return
         evaluated = {key for found in self._evaluations.values() for key in found}
-        columns = [c for c in COLUMNS if c[1] in evaluated]
+        columns = [c for c in COLUMNS if c.key in evaluated]
         if columns:
             self._table(trials, columns)
         if self._num_trials == 1:
             [trial] = trials
             best, last = best_checkpoint(trial), trial.checkpoint
-            typer.echo(f"\nBest one kept:    {best or '-'}")
-            typer.echo(f"Last checkpoint:  {last.path if last else '-'}")
-            typer.echo(f"Curves:           {Path(trial.path or '') / 'progress.csv'}")
+            self._screen.line(f"\nBest one kept:    {best or '-'}")
+            self._screen.line(f"Last checkpoint:  {last.path if last else '-'}")
+            self._screen.line(f"Curves:           {Path(trial.path or '') / EXPR_PROGRESS_FILE}")
             return
         found = [(best, trial) for trial in trials if (best := best_checkpoint(trial))]
         if found:
             best, trial = max(found, key=lambda item: item[0].score)
-            typer.echo(f"\nBest one kept:    {best}, {label(trial)}")
-        typer.echo(f"Curves:           {Path(trials[0].path or '').parent / '*' / 'progress.csv'}")
+            self._screen.line(f"\nBest one kept:    {best}, {label(trial)}")
+        curves = Path(trials[0].path or "").parent / "*" / EXPR_PROGRESS_FILE
+        self._screen.line(f"Curves:           {curves}")
 
-    def _table(self, trials: list[Trial], columns: list[Any]) -> None:
+    def _mean(self, trial: Trial, key: str) -> float | None:
+        """The mean of a trial's last evaluations."""
+        values = self._evaluations.get(trial.trial_id, {}).get(key)
+        return sum(values) / len(values) if values else None
+
+    def _table(self, trials: list[Trial], columns: list[Column]) -> None:
         """One line per trial, best first."""
-        means = {
-            trial.trial_id: {
-                key: sum(values) / len(values)
-                for key, values in self._evaluations.get(trial.trial_id, {}).items()
-            }
-            for trial in trials
-        }
-        typer.echo(f"\nMean of the last greedy evaluations, {keys.LAST} at most:")
+        self._screen.line(f"\nMean of the last greedy evaluations, {keys.LAST} at most:")
         several = self._num_trials > 1
-        width = max(len(label(trial)) for trial in trials) if several else 0
-        titles = ["env steps", *(title for title, _, _ in columns)]
-        row = "".join(title.rjust(_width(title)) for title in titles)
-        typer.secho(f"{'trial' if several else '':<{width}}{row}", bold=True)
-        first = columns[0][1]
-        for trial in sorted(
-            trials, key=lambda t: means[t.trial_id].get(first, -math.inf), reverse=True
-        ):
-            row = f"{trial.last_result[keys.STEPS]:,.0f}".rjust(_width("env steps"))
-            for title, key, form in columns:
-                mean = means[trial.trial_id].get(key)
-                row += ("-" if mean is None else form(mean)).rjust(_width(title))
-            typer.echo(f"{label(trial) if several else '':<{width}}{row}")
+        longest = (self._screen.width or 10**6) - 60
+        width = max(min(len(label(trial)), longest) for trial in trials) if several else 0
+        titles = ["env steps", *(SCORES[c.key] for c in columns)]
+        row = "".join(title.rjust(len(title) + 2) for title in titles)
+        self._screen.line(f"{'trial' if several else '':<{width}}{row}", bold=True)
+        first = columns[0].key
+        scores = {trial: self._mean(trial, first) for trial in trials}
+        for trial in sorted(trials, key=lambda t: scores[t] or -math.inf, reverse=True):
+            cells = [f"{trial.last_result[keys.STEPS]:,.0f}"]
+            cells += [cell(c, {c.key: self._mean(trial, c.key)}) for c in columns]
+            row = "".join(c.rjust(len(t) + 2) for c, t in zip(cells, titles, strict=True))
+            self._screen.line(f"{label(trial)[:width] if several else '':<{width}}{row}")
+
+    def _outcome(self, trial: Trial) -> dict[str, Any]:
+        """What the summary says of a trial, for programs."""
+        best, last = best_checkpoint(trial), trial.checkpoint
+        return {
+            "experiment": self._name,
+            "trial": label(trial),
+            "trial_id": trial.trial_id,
+            "status": trial.status,
+            "mean_of_last_evaluations": {
+                key: self._mean(trial, key) for key in SCORES if self._mean(trial, key) is not None
+            },
+            "best_checkpoint": best.path if best else None,
+            "last_checkpoint": last.path if last else None,
+            "curves": str(Path(trial.path or "") / EXPR_PROGRESS_FILE),
+        }
 
 
 class Best(NamedTuple):
     """A checkpoint and its score."""
 
     score: float
-    title: str
     shown: str
     path: str
 
     def __str__(self) -> str:
         """The form in which the summary prints it."""
-        return f"{self.path}  ({self.title} {self.shown})"
+        return f"{self.path}  ({self.shown})"
 
 
 def best_checkpoint(trial: Trial) -> Best | None:
     """The kept checkpoint with the best greedy score; None without evaluations."""
     manager = trial.run_metadata.checkpoint_manager
     kept = manager.best_checkpoint_results if manager else []
-    for title, key, form in COLUMNS:
+    for column in (c for c in COLUMNS if c.key in SCORES):
         scored = []
         # Of equal ones, the latest: max takes the first.
         for result in reversed(kept):
-            score = flatten_dict(result.metrics).get(key)
-            if (
-                key in (keys.GREEDY_WINS, keys.GREEDY_RETURN)
-                and result.checkpoint
-                and _is_number(score)
-            ):
-                scored.append(Best(score, title, form(score), result.checkpoint.path))
+            score = flatten_dict(result.metrics).get(column.key)
+            if result.checkpoint and is_number(score):
+                shown = f"{SCORES[column.key]} {column.form(score)}"
+                scored.append(Best(score, shown, result.checkpoint.path))
         if scored:
             return max(scored, key=lambda best: best.score)
     return None
@@ -267,18 +318,3 @@ def _death(error: RayError) -> str:
         f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "
         "the system for lack of memory or by somebody; no reason is known."
     )
-
-
-def clock(seconds: float) -> str:
-    """Seconds as 1:02:03 or 2:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _width(title: str) -> int:
-    return max(len(title) + 2, 10)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

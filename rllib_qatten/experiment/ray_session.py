@@ -21,7 +21,6 @@ from typing import Any
 
 import psutil
 import ray
-import typer
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
 
 from rllib_qatten.errors import BadInput
@@ -38,6 +37,8 @@ SOCKET = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 LIMIT = 107 if sys.platform == "linux" else 103
 #: Disk space for Ray's logs and a copy of the curves.
 ROOM = 64 * 2**20
+#: Seconds in which Ray's processes end once their raylet has.
+LAST = 2.0
 #: Seconds that a cluster may take to report its state.
 ANSWER = 60
 #: Seconds between two checks that Ray is alive, and how many failed ones mean that it isn't.
@@ -66,7 +67,7 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
             # Otherwise Ray would join a cluster that happens to run here.
             options |= {"address": "local", "include_dashboard": False}
             options["num_cpus"] = _cpus(cpus)
-        stack.callback(ray.shutdown)
+        stack.callback(_shut_down)
         # Cut short, it would leave processes behind that nobody knows of.
         with request.deferring():
             _start(options, request)
@@ -86,7 +87,7 @@ def _cpus(need: float) -> int:
     here = hasattr(os, "sched_getaffinity")
     have = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
     if need > have:
-        typer.echo(EXTRA_CPUS.format(need=need, have=have), err=True)
+        print(EXTRA_CPUS.format(need=need, have=have), file=sys.stderr)
     return math.ceil(max(have, need))
 
 
@@ -114,6 +115,20 @@ def _start(options: dict[str, Any], request: StopRequest) -> None:
         ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+
+def _shut_down() -> None:
+    """Ends Ray with all that its raylet has started.
+
+    Its agents notice the end of a raylet that ended early only after a minute.
+    """
+    raylets = [child for child in psutil.Process().children() if child.name() == "raylet"]
+    theirs = [process for raylet in raylets for process in raylet.children(recursive=True)]
+    ray.shutdown()
+    _, left = psutil.wait_procs(theirs, timeout=LAST)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def _first_line(error: object) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.settings import naming_culprit
+from rllib_qatten.machine import cpus
 
 #: Settings that are numbers of processes of a trial.
 PROCESSES = (
@@ -24,14 +25,6 @@ PROCESS_BYTES = 250e6
 MAX_PROCESSES = 100_000
 #: More games than any process plays in parallel.
 MAX_GAMES = 100_000
-
-
-def cpus() -> int:
-    """How many CPUs this process may use."""
-    # Not every system has a limit per process.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_counts(experiment: Experiment, config: dict[str, Any]) -> None:

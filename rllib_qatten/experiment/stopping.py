@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray.tune import Stopper
+from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
+from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
 from rllib_qatten.errors import BadInput
@@ -133,8 +134,11 @@ def drop_dead_outputs() -> None:
             os.close(nowhere)
 
 
-class Stopping(Stopper):
+class Stopping(Stopper, Callback):
     """Stops a trial at its criteria, and all trials on request or when their time is up.
+
+    Tune asks it as a stopper whether a trial is finished; as a callback it sees how trials go on.
+    It must be the last callback: those that write results must not see what it adds to them.
 
     On request, trials end unfinished, each with a checkpoint, so that the run can be restored as if
     it had never stopped. A criterion whose key is not in a result is not met, since not every
@@ -193,12 +197,19 @@ class Stopping(Stopper):
         """Never: Tune would end all trials at once, and as finished."""
         return False
 
-    def saved(self, trial: Trial) -> None:
-        """Notes that a trial has a new checkpoint."""
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Asks for a checkpoint if this result is a trial's last one."""
+        if self.requested:
+            result[SHOULD_CHECKPOINT] = True
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Notes that a trial has a new checkpoint; a sweep that is stopping waits for these."""
         if self.requested:
             self._saved.add(trial.trial_id)
 
-    def look(self, trials: list[Trial]) -> None:
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Ends the experiment as soon as possible; called after every event and ten times a second.
 
         On SIGUSR1, Tune saves its state and ends.

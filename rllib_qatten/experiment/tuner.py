@@ -6,16 +6,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from ray.train._internal import storage
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.execution import tune_controller
+from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import TrialScheduler
 
 from rllib_qatten.experiment.actor_manager import ForgetfulActorManager
 from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
 from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.stopping import Stopping
+from rllib_qatten.experiment.whole_copies import upload
 
-# Tune has no option for it.
+# Tune has no options for these.
 tune_controller.RayActorManager = ForgetfulActorManager
+storage._upload_to_fs_path = upload
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +54,12 @@ class Plan:
         return any(folder.glob("experiment_state-*.json"))
 
 
-def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -> Tuner:
+def tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback], resume: Path | None) -> Tuner:
     """The `Tuner` that runs an experiment; creates the folder for its results.
 
     Args:
         plan: The checked experiment.
-        stop: A `Stopper`.
+        stop: When its trials end.
         callbacks: Tune callbacks.
         resume: Checkpoint that its single trial continues from.
     """
@@ -77,7 +82,7 @@ def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -
             name=experiment.name,
             storage_path=str(experiment.folder).removesuffix(f"/{experiment.name}"),
             stop=stop,
-            callbacks=_callbacks(plan, callbacks),
+            callbacks=_callbacks(plan, stop, callbacks),
             checkpoint_config=CheckpointConfig(**experiment.checkpoint_config.model_dump()),
             failure_config=FailureConfig(max_failures=experiment.max_failures),
             # A trial's output is kept with its results, not mixed into the table.
@@ -90,12 +95,12 @@ def tuner(plan: Plan, *, stop: Any, callbacks: list[Any], resume: Path | None) -
     )
 
 
-def restored_tuner(plan: Plan, *, stop: Any, callbacks: list[Any]) -> Tuner:
+def restored_tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback]) -> Tuner:
     """The `Tuner` that continues an earlier run of the same experiment.
 
     Args:
         plan: The checked experiment.
-        stop: A `Stopper`.
+        stop: When its trials end.
         callbacks: Tune callbacks, in the order of the earlier run.
 
     Raises:
@@ -112,10 +117,10 @@ def restored_tuner(plan: Plan, *, stop: Any, callbacks: list[Any]) -> Tuner:
     # Tune restored those of the earlier process.
     run_config = tuner._local_tuner.get_run_config()
     run_config.stop = stop
-    run_config.callbacks = _callbacks(plan, callbacks)
+    run_config.callbacks = _callbacks(plan, stop, callbacks)
     return tuner
 
 
-def _callbacks(plan: Plan, callbacks: list[Any]) -> list[Any]:
-    # Tune adds TensorBoard.
-    return [*callbacks, CSVCurves(), JSONCurves(), *plan.trackers]
+def _callbacks(plan: Plan, stop: Stopping, callbacks: list[Callback]) -> list[Callback]:
+    # Tune would append TensorBoard, after the last.
+    return [*callbacks, CSVCurves(), JSONCurves(), TBXLoggerCallback(), *plan.trackers, stop]

@@ -6,7 +6,7 @@ are here too: they value joint actions without utilities.
 
 from rllib_qatten.mixers.base import Mixed, Mixer, Rows, attention_entropy
 from rllib_qatten.mixers.central import CentralMixer
-from rllib_qatten.mixers.presets import PRESETS
+from rllib_qatten.mixers.presets import PRESETS, QPLEX_PRESETS
 from rllib_qatten.mixers.qatten import QattenMixer
 from rllib_qatten.mixers.qlinear import QLinearMixer
 from rllib_qatten.mixers.qmix import QMixer
@@ -27,6 +27,7 @@ MIXERS: dict[str, type[Mixer]] = {
 __all__ = [
     "MIXERS",
     "PRESETS",
+    "QPLEX_PRESETS",
     "CentralMixer",
     "Mixed",
     "Mixer",

@@ -78,8 +78,8 @@ class Mixer(nn.Module, ABC):
 
     uses_state: ClassVar[bool] = True
     """Whether Q_tot depends on the state; otherwise its length is not checked."""
-    uses_unit_features: ClassVar[bool] = False
-    """Whether `unit_features` must be given; otherwise they are ignored."""
+    uses_unit_features: bool = False
+    """Whether `unit_features` must be given; otherwise they are ignored. Options may decide it."""
     uses_actions: ClassVar[bool] = False
     """Whether `actions` and `best_utilities` must be given; otherwise they are ignored."""
 

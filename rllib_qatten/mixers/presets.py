@@ -1,4 +1,4 @@
-"""Named settings of Qatten, plain dicts of its options: `QattenMixer(n, s, u, **PRESETS[name])`."""
+"""Named settings of mixers, plain dicts of all options: `QattenMixer(n, s, u, **PRESETS[name])`."""
 
 from typing import Any
 
@@ -36,3 +36,35 @@ def preset(*, mixer_preset: str | None = None) -> dict[str, Any]:
             or "pymarl2"; options that are set explicitly override it.
     """
     return {} if mixer_preset is None else PRESETS[mixer_preset]
+
+
+_QPLEX: dict[str, Any] = {
+    "n_kernels": 4,
+    "hypernet_embed": 64,
+    "adv_hypernet_layers": 1,
+    "adv_hypernet_embed": 64,
+    "transformation": "networks",
+    "n_heads": 4,
+    "weighted_heads": False,
+    "attend_reg_coef": 0.001,
+}
+
+QPLEX_PRESETS: dict[str, dict[str, Any]] = {
+    # The authors' for StarCraft II, from recorded games and ...
+    "paper": _QPLEX,
+    # ... while playing, their `dmaq_qatten`.
+    "paper_attention": _QPLEX | {"transformation": "attention"},
+    # Theirs for matrix games, with PyMARL's recipe and an epsilon of 1 throughout.
+    "matrix_games": _QPLEX | {"n_kernels": 10, "adv_hypernet_layers": 3},
+    "pymarl2": _QPLEX | {"adv_hypernet_layers": 2},
+}
+
+
+def qplex_preset(*, mixer_preset: str | None = None) -> dict[str, Any]:
+    """The options of a named set.
+
+    Args:
+        mixer_preset: a named set of all mixer options: "paper", "paper_attention", "matrix_games"
+            or "pymarl2"; options that are set explicitly override it.
+    """
+    return {} if mixer_preset is None else QPLEX_PRESETS[mixer_preset]

@@ -1,6 +1,6 @@
 """Qatten: multi-head attention of the state over the agents."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class QattenMixer(Mixer):
           regularizer; the preset `pymarl2` sets these.
     """
 
-    uses_unit_features: ClassVar[bool] = True
+    uses_unit_features = True
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """QLinear: Qatten without attention."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 
@@ -21,7 +21,7 @@ class QLinearMixer(Mixer):
     left out here. It slices u_i from the state; here unit features are an input.
     """
 
-    uses_unit_features: ClassVar[bool] = True
+    uses_unit_features = True
 
     def __init__(
         self,

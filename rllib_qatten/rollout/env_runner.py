@@ -105,6 +105,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             message = f"The env was made anew with {sizes}; the policy is for {_sizes(before)}."
             say(message)  # of a remote runner, RLlib would but log what is raised
             raise ValueError(message)
+        self.env.asked_by_all = _games_of_run(config)
         self.num_envs = self.env.num_games
         # RLlib's own list: on_sample_end, which it calls itself, is to reach the same objects.
         callbacks = EpisodeCallbacks(self, self._callbacks)
@@ -288,6 +289,16 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             epsilon = self._epsilon(played) if self.config.explore else 0.0
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
+
+
+def _games_of_run(config: AlgorithmConfig) -> list[int]:
+    """Games of every env runner that plays beside this one; none is known to an evaluation's."""
+    if config.in_evaluation:
+        return []
+    configs = [config]
+    if config.evaluation_interval:
+        configs.append(config.get_evaluation_config_object())
+    return [c.num_envs_per_env_runner for c in configs for _ in range(max(1, c.num_env_runners))]
 
 
 def _sizes(spec: Any) -> str:

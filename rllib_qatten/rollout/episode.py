@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from rllib_qatten.envs.team import TeamSpec, TeamStep, TeamView
+from rllib_qatten.rollout.old_episode import OfArrays
 
 #: Names of an episode's arrays.
 ARRAYS = ("observations", "state", "legal_actions", "alive", "actions", "rewards")
 
 
 @dataclass(eq=False, slots=True)
-class TeamEpisode:
+class TeamEpisode(OfArrays):
     """One game from its first to its last step, unpadded, in the smallest honest types.
 
     Entries 0..T are what the team saw, the last one after the final step.

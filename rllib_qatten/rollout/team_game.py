@@ -10,6 +10,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from rllib_qatten.envs.team import COMMON
+from rllib_qatten.rollout.old_episode import OldEpisode
 
 #: Two parts of what an env answered, or a function that makes them.
 Result = tuple[Any, Any] | Callable[[], tuple[Any, Any]]
@@ -33,7 +34,7 @@ def _joined(name: str) -> Any:
     return property(get, set_value)
 
 
-class TeamGame(MultiAgentEpisode):
+class TeamGame(OldEpisode, MultiAgentEpisode):
     """A game under way, or ended, with all that RLlib's episodes offer.
 
     RLlib's per-agent episodes cost several times what a step of a fast game does, and most

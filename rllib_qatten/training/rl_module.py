@@ -14,7 +14,14 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from rllib_qatten import columns
-from rllib_qatten.agents import Agent, EpisodeInputs, InputLayout, make_agent, unroll
+from rllib_qatten.agents import (
+    AGENTS,
+    Agent,
+    EpisodeInputs,
+    InputLayout,
+    make_agent,
+    unroll,
+)
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
 from rllib_qatten.mixers import Mixed, attention_entropy
@@ -38,7 +45,10 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
     def setup(self) -> None:
         """Builds the networks from the team's space and the model config."""
         spec = self.spec
-        self.layout = InputLayout(spec.observation_size, spec.n_actions, spec.n_agents)
+        kind = AGENTS[self.model_config["agent"].get("kind", "recurrent")]
+        self.layout = InputLayout(
+            spec.observation_size, spec.n_actions, spec.n_agents, agent_id=kind.agent_id
+        )
         self.agent = self.make_agent()
         if not self.inference_only:
             self.mixer = self.make_mixer(spec, self.model_config)
@@ -86,7 +96,9 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
     def agent_settings(self) -> dict[str, Any]:
         """The agent network's settings; checkpoints keep a copy for acting."""
         settings = self.model_config["agent"]
-        types = self.spec.unit_types
+        types, entities = self.spec.unit_types, self.spec.entities
+        if entities and AGENTS[settings.get("kind", "recurrent")].needs_entities:
+            settings = {**settings, "entities": entities.model_dump(mode="json")}
         return {
             "hidden_size": self.model_config["hidden_size"],
             "unit_types": None if types is None else list(types),
@@ -139,6 +151,11 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         return begun | batch | {Columns.OBS: obs.to(next(self.parameters()).dtype)}
 
     # Learning.
+
+    @override(TorchRLModule)
+    def train(self, mode: bool = True) -> ValueDecompositionRLModule:
+        """See base class; RLlib asks at every update, and to walk all networks takes a while."""
+        return self if self.training == mode else super().train(mode)
 
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Unrolls live and target networks over a packed batch and mixes both.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from rllib_qatten.agents import (
     AGENTS,
     SHARING,
+    EntityAgent,
     FeedForwardAgent,
     GroupedAgent,
     RecurrentAgent,
@@ -20,7 +21,18 @@ from rllib_qatten.agents import (
 )
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 
-N, INPUT, ACTIONS, HIDDEN = 4, 6, 3, 5
+#: How the observations of four agents are made: teammates, one number about the agent itself, three
+#: enemies, one more number. Actions: 0 to 2 concern nobody, 3 to 5 an enemy; where the first number
+#: is above 0, 3 to 6 concern one of the team instead.
+ENTITIES = {
+    "own": [(6, 7), (13, 14)],
+    "teammates": {"start": 0, "count": 3, "size": 2},
+    "enemies": {"start": 7, "count": 3, "size": 2},
+    "attacks": 3,
+    "helps": 3,
+    "helper": 6,
+}
+N, INPUT, ACTIONS, HIDDEN = 4, 14 + 7, 7, 5
 #: Groups that do not stand together, by numbers that are no indices, and in no order that is its
 #: own inverse.
 TYPES = (7, 9, 7, 2)
@@ -33,7 +45,7 @@ with_and_without_norm = pytest.mark.parametrize("layer_norm", [False, True])
 
 def make(kind="recurrent", sharing="all", seed=0, **settings):
     torch.manual_seed(seed)
-    settings = {"unit_types": TYPES, "hidden_size": HIDDEN, **settings}
+    settings = {"unit_types": TYPES, "hidden_size": HIDDEN, "entities": ENTITIES, **settings}
     agent = make_agent(INPUT, ACTIONS, N, kind=kind, sharing=sharing, **settings).double()
     for name, parameter in agent.named_parameters():
         if "norm" in name:  # ones and zeros would hide much
@@ -43,7 +55,10 @@ def make(kind="recurrent", sharing="all", seed=0, **settings):
 
 def inputs_of(lengths, n_agents=N):
     torch.manual_seed(1)
-    return torch.randn(sum(lengths), n_agents, INPUT, dtype=torch.float64)
+    inputs = torch.randn(sum(lengths), n_agents, INPUT, dtype=torch.float64)
+    for row in (0, 2, 4, 7, 9, 11):  # some units are not seen
+        inputs[..., row : row + 2] *= torch.rand(sum(lengths), n_agents, 1) < 0.6
+    return inputs
 
 
 def networks_of(agent):
@@ -60,8 +75,48 @@ def by_steps(agent, inputs, sizes):
     return [torch.cat(parts) for parts in zip(*out, strict=True)]
 
 
-def textbook(network, inputs, sizes):
-    """Utilities [P, A] of one agent's inputs [P, I], by torch's functions and nothing of ours."""
+def of_units(network, inputs, sizes, i):
+    """Like `textbook` for an entity agent with the index i in its team, unit by unit."""
+
+    def unit(layer, row, chosen):
+        x = torch.cat([row, chosen[None]])
+        return (layer.weight @ x + layer.bias).clamp(min=0) * bool(row.any())
+
+    team = [k for k in range(N) if k != i]
+    encoded, units = [], []
+    for x in inputs:
+        last, helps = x[14:], bool(x[6] > 0)
+        of_team = {
+            k: unit(network.teammates, x[2 * r : 2 * r + 2], last[3 + k] * helps)
+            for r, k in enumerate(team)
+        }
+        of_enemies = [
+            unit(network.enemies, x[7 + 2 * j : 9 + 2 * j], last[3 + j] * (not helps))
+            for j in range(3)
+        ]
+        units.append((helps, of_team, of_enemies))
+        own = torch.stack([x[6], x[13], *last[:3]])
+        z = torch.cat([own, sum(of_team.values()), sum(of_enemies)])
+        z = network.encoder.weight @ z + network.encoder.bias
+        encoded.append(network.encoder_norm(z).clamp(min=0))
+    hidden = packed_gru_steps(torch.stack(encoded), sizes, tuple(network.gru.parameters()))
+    utilities = []
+    for h, (helps, of_team, of_enemies) in zip(hidden, units, strict=True):
+        heads = network.head.weight @ h + network.head.bias
+        ask_enemy, ask_team, (*plain, attack, help_) = heads.split([HIDDEN, HIDDEN, 5])
+        if helps:
+            values = [ask_team @ of_team[k] + help_ if k != i else help_ for k in range(N)]
+        else:
+            q = ask_enemy
+            values = [*(q @ u + attack for u in of_enemies), attack]
+        utilities.append(torch.stack([*plain, *values]))
+    return torch.stack(utilities)
+
+
+def textbook(network, inputs, sizes, i):
+    """Utilities [P, A] of agent i's inputs [P, I], by torch's functions and nothing of ours."""
+    if isinstance(network, EntityAgent):
+        return of_units(network, inputs, sizes, i)
 
     def hidden_layer(layer, norm, x):
         x = F.linear(x, layer.weight, layer.bias)
@@ -90,7 +145,7 @@ def test_whole_episodes_equal_single_steps(lengths, kind, sharing, layer_norm):
     assert utilities.shape == (sum(lengths), N, ACTIONS)
     assert_close(agent(inputs, torch.tensor(sizes)), utilities, 1e-12)
     assert_close(agent.hidden_states(inputs, sizes), hidden, 1e-12)
-    assert torch.equal(agent.head(hidden), utilities)
+    assert_close(agent.utilities(hidden, inputs), utilities, 1e-12)
     variables, weight = [inputs, *agent.parameters()], torch.randn_like(utilities)
     for a, b in zip(
         torch.autograd.grad(agent(inputs, sizes), variables, weight),
@@ -124,7 +179,8 @@ def test_each_agent_equals_the_textbook_with_its_own_network(kind, sharing, laye
     assert len(networks) == max(GROUPS[sharing]) + 1
     utilities = agent(inputs, sizes)
     for i, group in enumerate(GROUPS[sharing]):
-        assert_close(utilities[:, i], textbook(networks[group], inputs[:, i], sizes), 1e-12)
+        expected = textbook(networks[group], inputs[:, i], sizes, i)
+        assert_close(utilities[:, i], expected, 1e-12)
 
 
 @every_kind
@@ -231,20 +287,21 @@ def test_groups(sharing):
 def test_orthogonal_init(kind, sharing):
     agent = make(kind, sharing, orthogonal_init=True)
     for network in networks_of(agent):
-        gains = {"encoder": 2.0, "second": 2.0, "head": 1.0, "gru": 1.0}
         for name, parameter in network.named_parameters():
             if "bias" in name:
                 assert not parameter.any()
                 continue
             for weight in parameter.chunk(3) if "gru" in name else [parameter]:
                 short = weight if weight.shape[0] <= weight.shape[1] else weight.mT
-                expected = gains[name.split(".")[0]] * torch.eye(len(short), dtype=torch.float64)
+                gain = 1.0 if "head" in name or "gru" in name else 2.0  # the rest is before a ReLU
+                expected = gain * torch.eye(len(short), dtype=torch.float64)
                 torch.testing.assert_close(short @ short.mT, expected, atol=1e-6, rtol=0)
-    plain = networks_of(make(kind, sharing))[0].encoder.weight
-    assert not torch.allclose(plain @ plain.mT, 2 * torch.eye(HIDDEN).double(), atol=0.1)
+    plain = next(networks_of(make(kind, sharing))[0].parameters())
+    short = plain if plain.shape[0] <= plain.shape[1] else plain.mT
+    assert not torch.allclose(short @ short.mT, 2 * torch.eye(len(short)).double(), atol=0.1)
 
 
-@pytest.mark.parametrize(("kind", "count"), [("recurrent", 1), ("feed_forward", 2)])
+@pytest.mark.parametrize(("kind", "count"), [("recurrent", 1), ("feed_forward", 2), ("entity", 1)])
 def test_layer_norm_is_there_only_if_asked_for(kind, count):
     for asked in (False, True):
         agent = make(kind, layer_norm=asked)
@@ -276,10 +333,10 @@ def test_refuses_groups_that_do_not_fit_the_networks(groups):
 @pytest.mark.parametrize(
     ("shape", "sizes", "message"),
     [
-        ((6, 3, 6), [3, 3], r"an axis of N=4 agents.*got \[6, 3, 6\]"),
-        ((6, 4, 6), [2, 3, 1], "never increase"),
-        ((6, 4, 6), [3, 2], r"inputs must be \[P=5, N, I=6\].*got \[6, 4, 6\]"),
-        ((6, 4, 7), [3, 3], r"inputs must be \[P=6, N, I=6\].*got \[6, 4, 7\]"),
+        ((6, 3, 21), [3, 3], r"an axis of N=4 agents.*got \[6, 3, 21\]"),
+        ((6, 4, 21), [2, 3, 1], "never increase"),
+        ((6, 4, 21), [3, 2], r"inputs must be \[P=5, N, I=21\].*got \[6, 4, 21\]"),
+        ((6, 4, 7), [3, 3], r"inputs must be \[P=6, N, I=21\].*got \[6, 4, 7\]"),
     ],
 )
 def test_wrong_shapes_are_explained(shape, sizes, message):
@@ -288,5 +345,5 @@ def test_wrong_shapes_are_explained(shape, sizes, message):
 
 
 def test_flat_rows_do_not_tell_agents_apart():
-    with pytest.raises(ValueError, match=r"an axis of N=4 agents.*got \[6, 6\]"):
+    with pytest.raises(ValueError, match=r"an axis of N=4 agents.*got \[6, 21\]"):
         make(sharing="none").step(torch.zeros(6, INPUT), torch.zeros(6, HIDDEN))

@@ -1,5 +1,6 @@
 """Every option of the agent network through the whole algorithm, and in the policy alone."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,13 +9,24 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.registry import register_env
 
-from rllib_qatten.agents import AGENTS, SHARING
+from rllib_qatten.agents import AGENTS, SHARING, Entities
+from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.envs.team import TeamSpec
 from tests.algorithms import test_every_algorithm as every
 from tests.teams import ScriptedBattle
 from tests.training import test_rl_module as policy
 
-TYPED = TeamSpec(("a", "b"), 4, 3, 5, unit_features=slice(0, 4), unit_types=(1, 0))
+#: An observation of three numbers as one about oneself, an enemy's and a teammate's.
+ENTITIES = {
+    "own": [(0, 1)],
+    "enemies": {"start": 1, "count": 1, "size": 1},
+    "teammates": {"start": 2, "count": 1, "size": 1},
+    "attacks": 3,
+}
+TYPED = TeamSpec(
+    ("a", "b"), 4, 3, 5, unit_features=slice(0, 4), unit_types=(1, 0),
+    entities=Entities.read(ENTITIES),
+)  # fmt: skip
 OPTIONS = [
     {"agent": kind, "parameter_sharing": sharing, "layer_norm": extra, "orthogonal_init": extra}
     for (kind, sharing), extra in zip(
@@ -30,6 +42,7 @@ NETWORKS = {"all": 1, "unit_type": 2, "none": 3}
 
 class TypedBattle(ScriptedBattle):
     unit_types = (5, 3, 5)
+    entities = ENTITIES
 
 
 @pytest.fixture
@@ -81,6 +94,24 @@ def test_separate_agents_are_saved_and_restored(build, tmp_path):
 @every_option
 def test_acting_equals_unrolling(options):
     policy.assert_acting_equals_unrolling(policy.build("QMIX", TYPED, **options).float())
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_learns_with_every_agent(name, kind):
+    module = policy.build(name, TYPED, agent=kind)
+    batch = policy.tensors(policy.pack(policy.episodes()))
+    loss, gradients, _ = policy.loss_of(module, batch, name)
+    assert torch.isfinite(loss)
+    names = [name for name, p in module.named_parameters() if p.requires_grad]
+    for parameter, gradient in zip(names, gradients, strict=True):
+        assert not parameter.startswith("agent.") or gradient.any(), parameter
+
+
+def test_the_entity_agent_needs_a_declaration():
+    spec = dataclasses.replace(TYPED, entities=None)
+    with pytest.raises(ValueError, match="entity sees units as a set, and this env does not say"):
+        policy.build("QMIX", spec, agent="entity")
 
 
 def test_unit_types_must_be_declared():

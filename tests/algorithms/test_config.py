@@ -3,14 +3,17 @@
 import copy
 import inspect
 
+import numpy as np
 import pytest
 from ray import cloudpickle, tune
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.search.variant_generator import generate_variants
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.envs.small_games import TwoStepGame
-from rllib_qatten.mixers import PRESETS
+from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 
 
 @pytest.mark.parametrize(
@@ -30,10 +33,18 @@ from rllib_qatten.mixers import PRESETS
         ({"num_learners": -1}, "num_learners must be a whole number, 0 or more; got -1"),
         ({"num_learners": 9, "train_batch_size_episodes": 8}, "num_learners is 9.*has 8 episodes"),
         ({"num_learners": 2, "mixer_preset": "paper"}, "reg_over_padding.*num_learners: 2"),
-        ({"lr": -1}, "lr must be positive; got -1"),
-        ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be positive"),
+        ({"lr": -1}, "lr must be a positive number, or a schedule.*; got -1"),
+        ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be a positive number"),
+        ({"lr": [[5, 1e-3], [9, 1e-4]]}, "lr must be a positive number"),
+        ({"lr": [[0, 1e-3]]}, "two or more"),
+        ({"lr": "1e-3"}, "lr must be a positive number.*got '1e-3'"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be a whole number, 1 or more, or None"),
+        ({"evaluation_duration_unit": "games"}, "evaluation_duration_unit: 'games'.*timesteps"),
+        ({"log_level": "LOUD"}, "log_level: 'LOUD'.*DEBUG"),
+        ({"env_config": None}, "env_config must be a dict of the env's settings.*got None"),
+        ({"custom_evaluation_function": "mine"}, "custom_evaluation_function must be a function"),
         ({"grad_clip": -1}, "grad_clip must be positive"),
-        ({"seed": "x"}, "seed must be a whole number, 0 or more; got 'x'"),
+        ({"seed": "x"}, "seed must be a whole number, 0 or more, or None; got 'x'"),
         ({"num_env_runners": -1}, "num_env_runners must be"),
         ({"evaluation_interval": -1}, "evaluation_interval must be"),
         ({"optimizer_name": "adm"}, "'adm'.*'adam'"),
@@ -54,7 +65,7 @@ from rllib_qatten.mixers import PRESETS
         ({"mask_dead": "no"}, "mask_dead must be true or false; got 'no'"),
         ({"mixer_preset": 3}, "mixer_preset must be a name; got 3|mixer_preset: 3"),
         ({"hidden_size": True}, "hidden_size must be a whole number, 1 or more; got True"),
-        ({"lr": True}, "lr must be positive; got True"),
+        ({"lr": True}, "lr must be a positive number.*got True"),
         ({"gamma": True}, "gamma must lie"),
         ({"standardise_rewards": True}, "'standardise_rewards'.*'standardize_rewards'"),
         ({"hypernet_layers": 3}, "hypernet_layers must be"),
@@ -82,6 +93,8 @@ def test_refuses(settings, says):
         ("QTRAN", {"variant": "alt", "network_size": "big"}, "variant alt has its own critic"),
         ("QTRAN", {"opt_loss": -1}, "opt_loss must lie in"),
         ("QPLEX", {"n_kernels": 0}, "n_kernels must be"),
+        ("QPLEX", {"n_heads": 2}, "n_heads: 2 is an option of transformation: attention"),
+        ("QPLEX", {"transformation": "qatten"}, "transformation: 'qatten'.*attention"),
     ],
 )
 def test_each_refuses(name, settings, says):
@@ -156,13 +169,16 @@ def test_defaults_are_valid_and_pymarls(name):
     assert (config.td_lambda, config.double_q) == (0.0, True)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_come_before_options_beside_them(name):
+@pytest.mark.parametrize(
+    ("name", "preset"), [("Qatten", p) for p in PRESETS] + [("QPLEX", p) for p in QPLEX_PRESETS]
+)
+def test_presets_come_before_options_beside_them(name, preset):
+    beside = {"hypernet_embed": 17}
     for config in (
-        QattenConfig().training(n_heads=2, mixer_preset=name),
-        QattenConfig().update_from_dict({"n_heads": 2, "mixer_preset": name}),
+        ALGORITHMS[name].get_default_config().training(**beside, mixer_preset=preset),
+        ALGORITHMS[name].get_default_config().update_from_dict(beside | {"mixer_preset": preset}),
     ):
-        expected = {**PRESETS[name], "n_heads": 2}
+        expected = type(config).named_sets["mixer_preset"][preset] | beside
         assert {k: getattr(config, k) for k in expected} == expected
         assert config._model_config_auto_includes["mixer"] == expected
 
@@ -319,3 +335,48 @@ def test_without_an_env_nothing_is_built():
     QMIXConfig().validate()
     with pytest.raises(ValueError, match=r"env must be a class.* there is none"):
         QMIXConfig().build_algo()
+
+
+def test_numpys_numbers_become_pythons():
+    """As they come from a search over an array."""
+    config = QMIXConfig().environment("two_step_game")
+    config.training(n_step=np.int64(3), returns="n_step", lr=np.float32(0.5))
+    config["double_q"] = np.bool_(False)
+    config.update_from_dict({"hidden_size": np.arange(9)[8]}).validate()
+    values = config.n_step, config.lr, config.double_q, config.hidden_size
+    assert values == (3, 0.5, False, 8)
+    assert list(map(type, values)) == [int, float, bool, int]
+
+
+def one(values):
+    return tune.choice(list(values))
+
+
+@pytest.mark.parametrize(
+    "space", [one, tune.grid_search, lambda values: tune.sample_from(lambda s: 0)]
+)
+def test_any_argument_may_be_searched(space):
+    """By methods of RLlib's, too, that look into their arguments."""
+    config = (
+        QattenConfig()
+        .environment(TwoStepGame, env_config=space([{"a": 1}, {"a": 2}]))
+        .env_runners(num_envs_per_env_runner=space([1, 2]))
+        .training(grad_clip_by=space(["norm", "value"]), lr=space([1e-3]))
+        .learners(learner_config_dict=space([{"x": 1}]))
+        .callbacks(space([RLlibCallback]), on_episode_end=space([print]))
+        .evaluation(evaluation_config=space([{"explore": False}]), evaluation_duration=space([2]))
+    )
+    searched = (
+        *("env_config", "num_envs_per_env_runner", "grad_clip_by", "lr", "learner_config_dict"),
+        *("callbacks_class", "callbacks_on_episode_end", "evaluation_config"),
+        "evaluation_duration",
+    )
+    assert all(is_searched(getattr(config, name)) for name in searched)
+    if space is not one:
+        return
+    ((_, trial),) = generate_variants(config.to_dict())
+    found = QattenConfig().update_from_dict(trial)
+    assert found.env_config["a"] in (1, 2)
+    assert found.evaluation_config == {"explore": False}
+    assert found.callbacks_class is RLlibCallback
+    assert found.callbacks_on_episode_end is print

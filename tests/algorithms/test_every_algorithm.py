@@ -14,7 +14,7 @@ from ray.tune.utils import flatten_dict
 from rllib_qatten import ALGORITHMS, TeamPolicy, keys
 from rllib_qatten.algorithms import value_decomposition
 from rllib_qatten.checkpoints.folder import CheckpointError
-from tests.settings import those_of
+from tests.settings import every_form, those_of
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -32,10 +32,10 @@ TINY = {
 }
 
 
-#: Keys that not all have: part -> who has them.
+#: Keys that not all have: part -> who has them, algorithms or choices.
 WITH_MIXER = set(ALGORITHMS) - {"QTRAN", "IndependentQ"}
 OWN_KEYS = {
-    "/head_": {"Qatten"},
+    "/head_": {"Qatten", "attention"},
     "opt_loss": {"QTRAN"},
     "/central_loss": {"WQMIX"},
     "/weight_mean": {"WQMIX"},
@@ -65,9 +65,9 @@ def assert_equal(ours, theirs):
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_train_evaluate_save_restore_act(name, tmp_path):
-    algorithm = build(name)
+@every_form
+def test_train_evaluate_save_restore_act(name, options, tmp_path):
+    algorithm = build(name, **options)
     for _ in range(2):
         result = algorithm.train()
     learner = result["learners"]["default_policy"]
@@ -81,7 +81,7 @@ def test_train_evaluate_save_restore_act(name, tmp_path):
         key
         for key in keys.KEYS
         for part, names in OWN_KEYS.items()
-        if part in key and name not in names
+        if part in key and not {name, *options.values()} & names
     }
     by_tune = {"training_iteration", "time_total_s"}
     assert not {k for k in keys.KEYS.keys() - battle_only - others - by_tune if k not in found}

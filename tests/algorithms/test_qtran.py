@@ -20,7 +20,7 @@ def forward_of(variant):
     inputs = module.layout(batch[Columns.OBS], batch[columns.LAST_ACTIONS])
     with torch.no_grad():
         hidden = module.agent.hidden_states(inputs, batch[columns.BATCH_SIZES])
-        utilities = module.agent.head(hidden)
+        utilities = module.agent.utilities(hidden, inputs)
         batch |= {HIDDEN: hidden, TARGET_HIDDEN: hidden}
         return module, batch, utilities, module.mix(batch, utilities, utilities)
 

@@ -78,6 +78,9 @@ def test_a_config_is_searched_scheduled_and_restored(tmp_path):
     assert algorithm.config.td_lambda == recipe["td_lambda"]
     assert algorithm.config.lr == [[0, 1e-3], [100, 1e-4]]
     assert algorithm.get_config() is algorithm.config
+    again = QattenConfig().update_from_dict(algorithm.config.to_dict()).training(gamma=0.9)
+    again.validate()
+    assert (again.recipe, again.lr) == (algorithm.config.recipe, algorithm.config.lr)
     algorithm.stop()
 
 

@@ -39,6 +39,7 @@ SMAX = TINY | {
 }
 CASES = {name: (name, those_of(name, TINY)) for name in ALGORITHMS} | {
     "smax": ("Qatten", SMAX),
+    "entity": ("QMIX", TINY | {"env": "tests.teams:Skirmish", "agent": "entity"}),
     "prioritized": ("QMIX", TINY | {"replay": "prioritized"}),
     "runners": ("Qatten", TINY | {"num_env_runners": 2}),
     "overlapped": ("Qatten", TINY | {"num_env_runners": 1, "sampling": "overlapped"}),

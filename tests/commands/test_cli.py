@@ -427,7 +427,8 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
                     text=GAME.replace("3}", "999}"))  # fmt: skip
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    trust, said, changed, summary = errors.splitlines()
+    trust, said, changed, began, summary = errors.splitlines()
+    assert began == "Starting Ray ..."
     assert trust.startswith(f"rllib_qatten: {path}: continuing unpickles it")
     assert said == "Resumed with other settings:"
     assert changed == "  lr: 0.001 in the checkpoint, 0.0005 here"

@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
+from rllib_qatten import machine
 from rllib_qatten.__main__ import app
 from rllib_qatten.envs.battles import sc2_install, sc2_settings
 from tests.envs.battles import fake_sc2
@@ -229,17 +230,20 @@ def test_extras_and_the_machine(examined):
     present = {"optuna": "4.0.0", "wandb": "0.31.0"}
     code, lines = examined(GOOD | SMAX | present)
     assert code == 0
-    assert "extras optuna ok optuna 4.0.0" in lines
-    assert "extras wandb optional wandb 0.31.0; needs <0.31,>=0.24" in lines
+    assert "extras optuna ok Optuna's searches: all there" in lines
+    assert "extras wandb optional Weights & Biases: wandb 0.31.0; needs <0.31,>=0.24" in lines
     assert {"fast", "report", "export", "envs", "optuna", "wandb", "mlflow"} == {
         line.split()[1] for line in lines if line.startswith("extras ")
     }
     extras = lines.index("For extras:")
-    assert "pip install 'rllib-qatten[wandb]'" in lines[extras:]
+    assert "pip install 'rllib-qatten[wandb]' # Weights & Biases" in lines[extras:]
     assert not any("None" in line for line in lines)
     for what in ("memory", "disk"):
         (line,) = (line for line in lines if line.startswith(f"every engine {what} "))
-        assert "a full replay of 5,000 battles of 3s5z takes up to 5.5 GB" in line
+        assert "GB free" in line
+        assert "5,000 battles of 3s5z in replay: 5.5 GB" in line
+    (line,) = (line for line in lines if line.startswith("every engine processor ok "))
+    assert line.endswith(f"; {machine.cpus()} usable")
 
 
 def test_a_requirement_out_of_its_range(examined):

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 GAMES = 8  # side by side; the same number as in the tests of SMAX, so that it is compiled once
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, ray_session):
+@pytest.fixture(scope="module", params=["recurrent", "entity"])
+def trained(tmp_path_factory, ray_session, request):
     """An algorithm that has learned a little on SMAX's 3m, and its checkpoint."""
     config = QattenConfig().update_from_dict(
         {
@@ -29,6 +29,7 @@ def trained(tmp_path_factory, ray_session):
             "min_sample_timesteps_per_iteration": 400,
             "train_batch_size_episodes": 8,
             "evaluation_duration": 10,
+            "agent": request.param,
             "hidden_size": 32,
             "lr": 0.003,
             "seed": 1,

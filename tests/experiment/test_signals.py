@@ -1,106 +1,32 @@
 """Runs that are told to stop, by any signal at any time, and continue as if they were not."""
 
 import contextlib
-import json
 import os
 import pty
+import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from ray.tune.callback import CallbackList
 from ray.tune.experiment import Trial
+from ray.tune.logger import TBXLoggerCallback
+from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.utils.callback import _create_default_callbacks as create_default_callbacks
 
 from rllib_qatten.errors import BadInput
+from rllib_qatten.experiment.checks import check
+from rllib_qatten.experiment.curves import CSVCurves, JSONCurves
+from rllib_qatten.experiment.file import Changes, read
+from rllib_qatten.experiment.progress import Progress
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
-from tests.experiment.test_sweeps import none_is_left
-
-GAME = {
-    "run": "QMIX",
-    "env": "two_step_game",
-    "stop": {"training_iteration": 12},
-    "checkpoint_config": {"checkpoint_frequency": 4},
-    "config": {
-        "seed": 7,
-        "hidden_size": 8,
-        "min_sample_timesteps_per_iteration": 512,
-        "evaluation_interval": 3,
-        "evaluation_duration": 4,
-        "train_batch_size_episodes": 8,
-    },
-}
-
-
-def changed(**config):
-    """The game with other settings."""
-    return GAME | {"config": GAME["config"] | config}
-
-
-class Run:
-    """`rllib train` in a session of its own."""
-
-    def __init__(self, folder, experiment, *words, terminal=None, **environment):
-        (folder / "exp.yaml").write_text(yaml.safe_dump({"game": experiment}))
-        command = [sys.executable, "-m", "rllib_qatten", "train", "-f", "exp.yaml"]
-        (folder / "tmp").mkdir(exist_ok=True)
-        self.folder = folder
-        pipes = {"stdin": terminal} if terminal else {}
-        self.process = subprocess.Popen(
-            [*command, "--storage-path", "out", *words],
-            cwd=folder, text=True, start_new_session=True,
-            stdout=terminal or (folder / "stdout").open("w"),
-            stderr=terminal or (folder / "stderr").open("w"),
-            env=os.environ | environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            **pipes,
-        )  # fmt: skip
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        assert none_is_left(self.process.pid)
-
-    @property
-    def output(self):
-        return (self.folder / "stdout").read_text()
-
-    @property
-    def errors(self):
-        return (self.folder / "stderr").read_text()
-
-    @property
-    def rows(self):
-        """All results of its first trial."""
-        files = sorted((self.folder / "out" / "game").glob("*/result.json"))
-        return [json.loads(line) for line in files[0].read_text().splitlines()] if files else []
-
-    def lines(self):
-        return len(re.findall(r"^ +[\d,]+ +", self.output, re.MULTILINE))
-
-    def wait_for(self, condition, seconds=120):
-        """Waits until something holds, of a process that goes on."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None, self.errors
-            assert time.monotonic() < end, self.output + self.errors
-            time.sleep(0.05)
-
-    def end(self, seconds=180):
-        """Its exit code."""
-        return self.process.wait(seconds)
-
-
-def left_in(folder):
-    """Temporary folders of runs."""
-    return list(folder.glob("rllib*"))
+from rllib_qatten.experiment.tuner import tuner
+from tests.experiment.random_stops import differences, stopped_at_random
+from tests.experiment.runs import GAME, Run, changed, trained
 
 
 def listening(process):
@@ -142,8 +68,18 @@ def test_sigterm_saves_and_restore_continues_and_nobody_else_listens(tmp_path):
         assert [row["training_iteration"] for row in run.rows] == list(range(1, stop + 1))
 
 
+@pytest.fixture
+def as_in_a_terminal():
+    """SIGHUP is not ignored, as it is where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_noted_where_there_is_something_to_finish(monkeypatch, capfd, signum):
+def test_a_signal_is_noted_where_there_is_something_to_finish(
+    monkeypatch, capfd, as_in_a_terminal, signum
+):
     monkeypatch.setenv("RLLIB_GRACE_S", "60")
     request, now = StopRequest(), time.monotonic()
     before = signal.getsignal(signum)
@@ -188,21 +124,46 @@ def test_trials_end_once_they_are_saved_or_the_grace_time_is_over(monkeypatch, g
     for trial in trials[:2]:
         trial.set_status(Trial.RUNNING)
     try:
-        stopping.saved(trials[0])  # before the request: not what is waited for
-        stopping.look(trials)
+        stopping.on_trial_save(0, trials, trials[0])  # before the request: not waited for
+        stopping.on_step_end(0, trials)
         assert not ended
         with request.listening(), request.training():
             signal.raise_signal(signal.SIGTERM)
         for trial in trials[:2]:
-            stopping.look(trials)
+            stopping.on_step_end(0, trials)
             assert bool(ended) == (grace == "0")
-            stopping.saved(trial)
-        stopping.look(trials)
+            stopping.on_trial_save(0, trials, trial)
+        stopping.on_step_end(0, trials)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert ended == [True]
     assert stopping.interrupted
     assert stopping.cut_off == (grace == "0")
+
+
+def test_the_row_of_a_stop_is_like_any_other(tmp_path, monkeypatch):
+    """What asks Tune for the checkpoint is added once the row is written."""
+    (tmp_path / "exp.yaml").write_text(yaml.safe_dump({"game": GAME}))
+    [experiment] = read(tmp_path / "exp.yaml", Changes(storage_path=str(tmp_path / "out")))
+    written = []
+
+    def write(self, iteration, trial, result):
+        written.append((type(self), dict(result)))
+
+    for writer in (CSVCurves, JSONCurves, TBXLoggerCallback):
+        monkeypatch.setattr(writer, "log_trial_result", write)
+    request = StopRequest()
+    stopping = Stopping({}, request)
+    callbacks = [Progress(stopping, 1)]
+    made = tuner(check(experiment), stop=stopping, callbacks=callbacks, resume=None)
+    trial = Trial("QMIX", stub=True)
+    result = {"training_iteration": 1, "time_total_s": 1.0, "time_this_iter_s": 1.0}
+    request.signum = signal.SIGTERM
+    listed = CallbackList(create_default_callbacks(made._local_tuner.get_run_config().callbacks))
+    listed.on_trial_result(iteration=1, trials=[trial], trial=trial, result=result)
+    assert result[SHOULD_CHECKPOINT]
+    assert {writer for writer, _ in written} == {CSVCurves, JSONCurves, TBXLoggerCallback}
+    assert all(SHOULD_CHECKPOINT not in row for _, row in written)
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan"])
@@ -212,12 +173,16 @@ def test_a_grace_time_that_is_none(monkeypatch, text):
         StopRequest()
 
 
-def trained(folder, experiment, *words):
-    """Results and last checkpoint of a run to its end."""
-    with Run(folder, experiment, *words) as run:
-        assert run.end() == 0, run.errors
-        assert "Traceback" not in run.errors
-        return run.rows
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_stopped_at_random_times_all_ends_as_if_never_stopped(tmp_path):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    straight.mkdir()
+    broken.mkdir()
+    wanted = trained(straight, GAME)
+    codes, found = stopped_at_random(broken, GAME, 5, random.Random(1))
+    assert not differences(found, wanted)
+    assert 143 in codes
 
 
 @pytest.mark.slow

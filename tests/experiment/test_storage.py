@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from rllib_qatten.checkpoints.folder import verify
-from tests.experiment.test_signals import GAME, Run, changed, left_in
+from tests.experiment.runs import GAME, Run, changed, left_in
 
 FOREVER = GAME | {"stop": {"training_iteration": 9999}, "checkpoint_config": {
     "checkpoint_frequency": 1, "num_to_keep": None}}  # fmt: skip
@@ -56,7 +56,8 @@ def refused(folder, **environment):
     )  # fmt: skip
     print(done.stderr)
     assert done.returncode == 2
-    [line] = done.stderr.splitlines()
+    began, line = done.stderr.splitlines()
+    assert began.endswith(" ...")
     assert line.startswith("Error: ")
     assert not (folder / "out").exists()
     return line

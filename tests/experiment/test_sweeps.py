@@ -15,6 +15,7 @@ import yaml
 from rllib_qatten import QMIXConfig
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
+from rllib_qatten.experiment.stopping import Stopping
 from rllib_qatten.experiment.tuner import tuner
 
 SETTINGS = {
@@ -202,7 +203,8 @@ def short(tmp_path, monkeypatch):
         fields = {"run": "QMIX", "env": "two_step_game", "config": SETTINGS, **keys}
         file.write_text(yaml.safe_dump({"short": fields}))
         [experiment] = read(file, Changes(storage_path=str(tmp_path / "out")))
-        made = tuner(check(experiment), stop={"training_iteration": 2}, callbacks=[], resume=None)
+        stop = Stopping({"training_iteration": 2})
+        made = tuner(check(experiment), stop=stop, callbacks=[], resume=None)
         [result] = made.fit()
         assert not result.error
         return Path(result.path)

@@ -23,7 +23,10 @@ VARIANTS = [  # every registered mixer, then settings that change what it promis
     ("qlinear", {"hypernet_layers": 1, "state_bias": False}),
     ("qplex", {"adv_hypernet_layers": 2}),
     ("qplex", {"adv_hypernet_layers": 3, "n_kernels": 10}),
+    ("qplex", {"transformation": "attention"}),
+    ("qplex", {"transformation": "attention", "weighted_heads": True, "n_heads": 2}),
 ]
+QPLEXES = [options for name, options in VARIANTS if name == "qplex"]
 
 
 def build(name, options, n=N, seed=0, dtype=torch.float64):

@@ -14,6 +14,7 @@ import rllib_qatten.mixers as package
 from rllib_qatten.mixers import (
     MIXERS,
     PRESETS,
+    QPLEX_PRESETS,
     CentralMixer,
     Mixer,
     QattenMixer,
@@ -23,6 +24,7 @@ from rllib_qatten.mixers import (
     VDNMixer,
 )
 from rllib_qatten.mixers.layers import HeadLinear
+from rllib_qatten.mixers.options import options_of
 from tests.mixers.batches import VARIANTS, A, N, S, U, batch, build
 
 every_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
@@ -172,6 +174,8 @@ BAD_OPTIONS = [
     (QPLEXMixer, {"hypernet_embed": 0}, "hypernet_embed must be an integer >= 1, got 0"),
     (QPLEXMixer, {"adv_hypernet_embed": 0}, "adv_hypernet_embed must be an integer >= 1, got 0"),
     (QPLEXMixer, {"adv_hypernet_layers": 4}, "adv_hypernet_layers must be 1, 2 or 3, got 4"),
+    (QPLEXMixer, {"transformation": "qatten"}, 'transformation must be "networks" or "attention"'),
+    (QPLEXMixer, {"transformation": "attention", "n_heads": 0}, "n_heads must be an integer >= 1"),
 ]
 
 
@@ -191,6 +195,11 @@ def test_registry_and_presets():
     for name, preset in PRESETS.items():
         assert preset.keys() == defaults.keys() - {"n_agents", "state_dim", "unit_dim"}
         assert QattenMixer(N, S, U, **preset).claims_igm == (name != "paper_mmm2")
+    options = {k: o.default for k, o in options_of(QPLEXMixer).items()}
+    assert QPLEX_PRESETS["paper"] == options
+    for preset in QPLEX_PRESETS.values():
+        assert preset.keys() == options.keys()
+        assert QPLEXMixer(N, S, U, n_actions=A, **preset).claims_igm
     assert PRESETS["paper"] == {k: defaults[k] for k in PRESETS["paper"]} | {
         "reg_over_padding": True
     }

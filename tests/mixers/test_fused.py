@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.mixers import textbook
-from tests.mixers.batches import ALL_QATTENS, batch, build
+from tests.mixers.batches import ALL_QATTENS, QPLEXES, batch, build
 
 
 def gradients(mixer, scalar, utilities):
@@ -61,15 +61,16 @@ def test_qlinear(hypernet_layers, state_bias):
     assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_qplex(layers):
-    mixer, inputs = build("qplex", {"adv_hypernet_layers": layers}), batch((6,))
+@pytest.mark.parametrize("options", QPLEXES, ids=str)
+def test_qplex(options):
+    mixer, inputs = build("qplex", options), batch((6,)) | {"mask": None}
     fast = mixer(**inputs)
-    used = ("utilities", "state", "actions", "best_utilities")
-    slow, lambdas = textbook.qplex(mixer, *(inputs[k] for k in used))
+    used = ("utilities", "state", "unit_features", "actions", "best_utilities")
+    slow, lambdas, regularizer = textbook.qplex(mixer, *(inputs[k] for k in used))
     assert_close(fast.q_tot, slow)
     assert_close(fast.agent_weights, lambdas)
-    scalars = fast.q_tot.square().sum(), slow.square().sum()
+    assert_close(fast.regularizer.to(regularizer), regularizer)
+    scalars = fast.q_tot.square().sum() + fast.regularizer, slow.square().sum() + regularizer
     ours, theirs = (gradients(mixer, x, inputs["utilities"]) for x in scalars)
     assert_close(ours, theirs)
 

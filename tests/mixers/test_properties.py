@@ -193,7 +193,8 @@ def reordered(mixer, order):
             return mixer
         of_actions = mixer.lambda_action.first.weight[..., S:].unflatten(-1, (-1, A))
         of_actions.copy_(of_actions[..., order, :].clone())
-        for net in (mixer.hyper_w, mixer.hyper_v):
+        # Attention follows the agents' own features.
+        for net in () if mixer.attention else (mixer.hyper_w, mixer.hyper_v):
             net.last.weight.copy_(net.last.weight[order].clone())
             net.last.bias.copy_(net.last.bias[order].clone())
         for net in (mixer.lambda_agent, mixer.lambda_action):

@@ -65,11 +65,30 @@ def qlinear(mixer, utilities, state, unit_features):
     return q_tot, weights
 
 
-def qplex(mixer, utilities, state, actions, best_utilities):
-    """One row and one kernel at a time: q_tot [M], lambda [M, N]."""
+def transformation(mixer, utilities, state, unit_features):
+    """What QPLEX makes of a state: w [M, N], v [M, N], and the attention's regularizer."""
+    if mixer.attention is None:
+        w, v = mixer.hyper_w(state).abs(), mixer.hyper_v(state)
+        return w + 1e-10, v, torch.zeros(()).to(state)
+    qatten_mixer = mixer.attention
+    _, attention, _, regularizer = qatten(qatten_mixer, utilities, state, unit_features)
+    w = torch.zeros_like(utilities)
+    for h in range(qatten_mixer.n_heads):
+        weight = attention[:, h]
+        if qatten_mixer.head_weight is not None:
+            weight = weight * qatten_mixer.head_weight(state)[:, h : h + 1].abs()
+        w = w + weight
+    v = qatten_mixer.state_value(state).expand_as(w) / mixer.n_agents
+    return w + 1e-10, v, regularizer
+
+
+def qplex(mixer, utilities, state, unit_features, actions, best_utilities):
+    """One row and one kernel at a time: q_tot [M], lambda [M, N], regularizer."""
     q_tot, lambdas = [], []
-    for s, q, chosen, best in zip(state, utilities, actions, best_utilities, strict=True):
-        w, v = mixer.hyper_w(s).abs() + 1e-10, mixer.hyper_v(s)
+    *transformed, regularizer = transformation(mixer, utilities, state, unit_features)
+    for s, q, chosen, best, w, v in zip(
+        state, utilities, actions, best_utilities, *transformed, strict=True
+    ):
         one_hots = [torch.eye(mixer.n_actions).to(s)[a] for a in chosen]
         weight = torch.zeros_like(q)
         for k in range(len(mixer.lambda_key.first.weight)):
@@ -80,7 +99,7 @@ def qplex(mixer, utilities, state, actions, best_utilities):
         qt, vt = w * q + v, w * best + v
         q_tot.append(qt.sum() + ((weight - 1) * (qt - vt).detach()).sum())
         lambdas.append(weight)
-    return torch.stack(q_tot), torch.stack(lambdas)
+    return torch.stack(q_tot), torch.stack(lambdas), regularizer
 
 
 def qtran_alt(critic, state, hidden, actions):

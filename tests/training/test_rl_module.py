@@ -11,6 +11,7 @@ from rllib_qatten.algorithms.qtran import HIDDEN, TARGET_HIDDEN
 from rllib_qatten.algorithms.wqmix import CENTRAL_UTILITIES, TARGET_CENTRAL_UTILITIES
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.training.batch import pack
+from tests.settings import every_form
 from tests.training.test_batch import make_episode
 
 SPEC = TeamSpec(("a", "b"), 4, 3, 5, unit_features=slice(0, 4))
@@ -69,36 +70,36 @@ def assert_equal(ours, theirs):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_padding_changes_nothing(name):
-    module = build(name)
-    loss, gradients, stats = loss_of(module, tensors(pack(episodes())), name)
+@every_form
+def test_padding_changes_nothing(name, options):
+    module = build(name, **options)
+    loss, gradients, stats = loss_of(module, tensors(pack(episodes())), name, **options)
     padded = tensors(pack(episodes(), pad=True))
-    again = loss_of(module, padded, name)
+    again = loss_of(module, padded, name, **options)
     torch.testing.assert_close(loss, again[0])
     assert_equal(gradients, again[1])
     for key, value in stats.items():
         torch.testing.assert_close(value, again[2][key])
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_junk_in_padding_gets_no_gradient(name):
-    module = build(name)
+@every_form
+def test_junk_in_padding_gets_no_gradient(name, options):
+    module = build(name, **options)
     padded = tensors(pack(episodes(), pad=True))
-    expected = loss_of(module, padded, name)
+    expected = loss_of(module, padded, name, **options)
     spans = torch.tensor([4, 3, 2])
     beyond = torch.cat([spans < t for t in range(5)])  # entries of episode e behind its last
     for key in (Columns.OBS, columns.STATE):
         padded[key][beyond] = 7.0
     padded[Columns.REWARDS][~padded[columns.MASK]] = 1e6
-    junk = loss_of(module, padded, name)
+    junk = loss_of(module, padded, name, **options)
     torch.testing.assert_close(expected[0], junk[0])
     assert_equal(expected[1], junk[1])
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_illegal_actions_never_enter_the_target(name):
-    module = build(name)
+@every_form
+def test_illegal_actions_never_enter_the_target(name, options):
+    module = build(name, **options)
     batch = tensors(pack(episodes()))
     before = module.forward_train(batch)
     utilities, targets = (
@@ -111,34 +112,34 @@ def test_illegal_actions_never_enter_the_target(name):
     assert torch.isfinite(before["next_q_tot"]).all()
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_rows_without_legal_action_stay_finite(name):
+@every_form
+def test_rows_without_legal_action_stay_finite(name, options):
     made = episodes()
     for episode in made:
         episode.legal_actions[-1] = False
-    loss, gradients, _ = loss_of(build(name), tensors(pack(made)), name)
+    loss, gradients, _ = loss_of(build(name, **options), tensors(pack(made)), name, **options)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(g).all() for g in gradients if g is not None)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_double_q_takes_the_live_networks_choice(name):
+@every_form
+def test_double_q_takes_the_live_networks_choice(name, options):
     batch = tensors(pack(episodes()))
     batch[columns.LEGAL_ACTIONS][:] = True
     shape = (len(batch[columns.STATE]), 2, 4)
     live, target = torch.zeros(shape).double(), torch.zeros(shape).double()
     live[..., 3], target[..., 0], target[..., 3] = 1, 5, 2  # live prefers 3, target 0
     for double_q, action in ((True, 3), (False, 0)):
-        module = build(name, double_q=double_q)
+        module = build(name, double_q=double_q, **options)
         chosen = torch.full((len(batch[columns.NOW]), 2), action)
         extras = extras_of(live, target)
         expected = module.target_value(batch | extras, slice(3, None), target, chosen).q_tot
         torch.testing.assert_close(mix(module, batch, live, target)["next_q_tot"], expected)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_acting_equals_unrolling(name):
-    assert_acting_equals_unrolling(build(name).float())
+@every_form
+def test_acting_equals_unrolling(name, options):
+    assert_acting_equals_unrolling(build(name, **options).float())
 
 
 def assert_acting_equals_unrolling(module):

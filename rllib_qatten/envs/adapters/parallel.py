@@ -80,7 +80,7 @@ class _TeamAsParallel(ParallelEnv):
         )
         # Those that acted, and those that come back or join.
         reported = [a for a in self.possible_agents if a in self.agents or a in observations]
-        ended, cut = terminateds["__all__"], truncateds["__all__"]
+        ended, cut = terminateds.get("__all__", False), truncateds.get("__all__", False)
         terminated = {a: bool(ended or terminateds.get(a, False)) for a in reported}
         truncated = {
             a: bool(cut or truncateds.get(a, False)) and not terminated[a] for a in reported

@@ -53,6 +53,7 @@ class SingleGame(MultiAgentEnv):
         self.is_battle = spec.is_battle
         self.engine = spec.engine
         self.episode_limit = spec.episode_limit
+        self.entities = spec.entities
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None

@@ -64,7 +64,7 @@ class SC2Teams(TeamVector):
         self._begun = np.zeros(num_games, bool)
         #: Battles lost since one came to its end, and whether that was ever said.
         self._lost, self._said = 0, False
-        self._measured = num_games == 1
+        self._measured = False
 
     def reset(self, seed: int | None = None) -> TeamView:
         """See base class. A seed needs new games; else battles that have just begun are kept."""
@@ -74,7 +74,7 @@ class SC2Teams(TeamVector):
         self._view = self._view.copy()
         if not self._games:
             say(f"Launching {self.num_games} game(s) of StarCraft II, a process each ...")
-        if not self._measured:
+        if not self._measured and max(self.num_games, len(self.asked_by_all)) > 1:
             self._begin([0])
             self._predict_memory()
         self._begin(np.flatnonzero(~self._begun | (self._steps > 0)).tolist())
@@ -92,7 +92,7 @@ class SC2Teams(TeamVector):
             return  # the next step says why
         more, free = each * (self.num_games - 1), machine.available_memory()
         takes = (
-            f"{self.num_games} games of StarCraft II take about "
+            f"{self.num_games} game(s) of StarCraft II take about "
             f"{machine.gigabytes(each * self.num_games)}, by the first of them"
         )
         if more > free:
@@ -101,7 +101,17 @@ class SC2Teams(TeamVector):
                 f"{takes}; {machine.gigabytes(free + each)} are there. Play fewer at once: "
                 f"num_envs_per_env_runner: {max(1, 1 + free // each)}, or fewer env runners."
             )
-        say(f"{takes}; {machine.gigabytes(free)} more are free.")
+        say(f"{takes}; {machine.gigabytes(free)} more are free.{self._all_together(each)}")
+
+    def _all_together(self, each: int) -> str:
+        """What the env runners of a run, its evaluation's included, will take in all."""
+        if len(self.asked_by_all) < 2:
+            return ""
+        games = sum(min(asked, self._settings.max_game_processes) for asked in self.asked_by_all)
+        return (
+            f" The {len(self.asked_by_all)} env runners of this run, evaluation included, play "
+            f"{games} at once: about {machine.gigabytes(each * games)}."
+        )
 
     def step(self, actions: np.ndarray) -> TeamStep:
         """See base class.

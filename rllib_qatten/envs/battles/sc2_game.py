@@ -36,6 +36,22 @@ LAST_WORDS = 2000
 SUBREAPER = 36
 #: Where games listen: below the ports that systems give out unasked, above those of Ray's workers.
 PORTS = range(20_000, 32_768)
+#: What decides how an observation is made: attributes of SMAC's env, the last ones only SMACv2's.
+ROW_SETTINGS = (
+    "map_type",
+    "n_actions_no_attack",
+    "obs_all_health",
+    "obs_own_health",
+    "obs_last_action",
+    "obs_timestep_number",
+    "shield_bits_ally",
+    "shield_bits_enemy",
+    "unit_type_bits",
+    "stochastic_attack",
+    "stochastic_health",
+    "obs_own_pos",
+    "conic_fov",
+)
 #: A wrong setting, not a fault of a game: so fails a program that it makes no sense to.
 MISTAKES = (LookupError, TypeError, AttributeError, NameError, ValueError, AssertionError)
 
@@ -154,6 +170,7 @@ class Game:
         if self._inner.obs_instead_of_state:
             info["state_shape"] = info["n_agents"] * info["obs_shape"]
             info["agent_features"] = None
+        info["rows"] = self._rows()
         from pysc2 import run_configs
         from pysc2.run_configs.lib import VERSIONS
 
@@ -161,6 +178,17 @@ class Game:
         names = [v.game_version for v in VERSIONS.values() if v.build_version == build]
         info["game"] = " ".join(["StarCraft II", *names[-1:], f"build {build}"])
         return info
+
+    def _rows(self) -> dict[str, Any] | None:
+        """What observations are made of; None where SMAC does not say, or a team sees no units."""
+        env = self._inner
+        if not hasattr(env, "get_obs_move_feats_size") or not getattr(env, "obs_starcraft", True):
+            return None
+        return {name: getattr(env, name, False) for name in ROW_SETTINGS} | {
+            "moves": env.get_obs_move_feats_size(),
+            "enemies": env.get_obs_enemy_feats_size(),
+            "allies": env.get_obs_ally_feats_size(),
+        }
 
     def reset(self) -> Answer:
         """Begins the next battle; the first time, launches the game."""

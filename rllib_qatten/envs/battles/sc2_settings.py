@@ -11,6 +11,7 @@ from typing import Any
 
 from rllib_qatten.envs.battles import sc2_install, smacv2_teams
 from rllib_qatten.envs.battles.sc2_process import GameProcess, Lost, Refused, ask
+from rllib_qatten.envs.battles.sc2_rows import unit_rows
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import EngineFailed, one_of
 
@@ -136,6 +137,7 @@ class SC2Settings:
             is_battle=True,
             engine=f"sc2 ({info['game']}, {self.package} {version})",
             episode_limit=info["episode_limit"],
+            entities=unit_rows(info["rows"], info["obs_shape"], info["n_actions"]),
         )
 
 

@@ -98,6 +98,7 @@ class SMAXTeams(TeamVector):
     """
 
     drawable = True
+    compiles = True
 
     def __init__(self, armies: Armies, num_games: int = 1) -> None:
         """Builds the games; the first reset compiles them.

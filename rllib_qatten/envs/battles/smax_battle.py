@@ -6,8 +6,11 @@ that alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from rllib_qatten.agents.entities import Entities, Rows
 from rllib_qatten.envs.battles.armies import UNITS
 from rllib_qatten.envs.battles.battle import Battle
 
@@ -17,8 +20,32 @@ HEALTH, POSITION, COOLDOWN, TYPE = 0, slice(1, 3), 3, slice(4, UNIT_FEATURES)
 #: The units' radii and how far they reach, as shares of the map's width.
 RADII = np.array([0.375, 0.5625, 0.625, 0.5, 0.375, 0.625]) / 32
 REACH = np.array([5.0, 6.0, 6.0, 2.0, 2.0, 5.0]) / 32
+#: Numbers per unit in an observation: health, relative position, last movement, last attack,
+#: cooldown, six type bits. The last attack is the number of a target.
+OBSERVED, LAST_ATTACK = 7 + len(UNITS), 5
 #: The first action that attacks; the next ones attack the next enemies.
 FIRST_ATTACK = 5
+
+
+def unit_rows(allies: int, enemies: int) -> Entities:
+    """How an observation is made: rows of teammates, rows of enemies, the agent itself."""
+    layout: dict[str, Any] = {
+        "size": OBSERVED,
+        "skip": (LAST_ATTACK, LAST_ATTACK + 1),
+        "features": (
+            *("health", "x", "y", "last move x", "last move y", "last attack", "cooldown"),
+            *UNITS,
+        ),
+    }
+    teammates = Rows(start=0, count=allies - 1, **layout)
+    others = Rows(start=teammates.stop, count=enemies, **layout)
+    return Entities(
+        own=((others.stop, others.stop + UNIT_FEATURES),),
+        own_features=("health", "map x", "map y", "cooldown", *UNITS),
+        teammates=teammates,
+        enemies=others,
+        attacks=FIRST_ATTACK,
+    )
 
 
 def read_battle(state: np.ndarray, actions: np.ndarray) -> Battle:

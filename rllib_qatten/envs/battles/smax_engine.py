@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from rllib_qatten.envs.battles.armies import Armies
-from rllib_qatten.envs.battles.smax_battle import UNIT_FEATURES
+from rllib_qatten.envs.battles.smax_battle import UNIT_FEATURES, unit_rows
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.files import cache_folder
 
@@ -86,6 +86,7 @@ class Engine:
             is_battle=True,
             engine=f"smax (jaxmarl {importlib.metadata.version('jaxmarl')})",
             episode_limit=armies.episode_limit,
+            entities=unit_rows(*sizes),
         )
 
     def named(self, key: Any, state: Any) -> dict[str, np.ndarray]:

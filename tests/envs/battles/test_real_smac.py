@@ -152,3 +152,72 @@ def test_all_games_begin_at_once_on_ports_of_their_own():
     assert teams.reset(1).alive.all()
     assert teams.game_restarts == 0
     teams.close()
+
+
+ALL_SEEN = {
+    "obs_last_action": True,
+    "obs_pathing_grid": True,
+    "obs_terrain_height": True,
+    "obs_timestep_number": True,
+}
+#: Battles with a Medivac, and with what changes how observations are made.
+MADE = [
+    ("MMM2", {}),
+    ("MMM2", ALL_SEEN),
+    ("MMM2", {"obs_own_health": False, "obs_all_health": False}),
+    ("2s3z", ALL_SEEN),
+    ("2c_vs_64zg", {}),
+    ("terran_5_vs_5", {}),
+    ("terran_5_vs_5", {"conic_fov": True, "obs_own_pos": False} | ALL_SEEN),
+    ("protoss_10_vs_11", {"obs_own_health": False}),
+]
+
+
+@pytest.mark.parametrize(("map_name", "config"), MADE, ids=str)
+def test_rows_are_units(map_name, config):
+    """What rows and own parts say agrees with what may be done and with the other agents."""
+    for problem in sc2_install.problems(map_name):
+        pytest.skip(problem.what)
+    teams, rng = teams_of(map_name, **config), np.random.default_rng(0)
+    spec, view = teams.spec, teams.reset(5)
+    entities, n = spec.entities, spec.n_agents
+    assert not list(entities.faults(spec.observation_size, n, spec.n_actions))
+    own_features, allies, enemies = entities.own_features, entities.teammates, entities.enemies
+    type_bits = [i for i, name in enumerate(own_features) if " type " in name]
+    healed = set()
+    for _ in range(40):
+        legal, seen = view.legal_actions[0], view.observations[0]
+        own = np.concatenate([seen[:, start:stop] for start, stop in entities.own], 1)
+        rows = {
+            part: seen[:, part.start : part.stop].reshape(n, part.count, part.size)
+            for part in (allies, enemies)
+        }
+        alive = view.alive[0]
+        assert (own[alive][:, type_bits].sum(1) == 1).all() or not type_bits
+        for i in np.flatnonzero(alive):
+            team = [k for k in range(n) if k != i]
+            mates = rows[allies][i]
+            visible = mates[:, allies.features.index("visible")] == 1
+            assert (visible == mates.any(1)).all()
+            assert alive[team][visible].all()
+            for name in {*own_features} & {*allies.features} - {"x", "y"}:  # the same of each unit
+                mine, theirs = own_features.index(name), allies.features.index(name)
+                np.testing.assert_array_equal(mates[visible, theirs], own[team][visible, mine])
+            if entities.helper is not None and seen[i, entities.helper] > 0:
+                helped = legal[i, entities.helps : entities.helps + n]
+                assert not helped[i]
+                assert visible[helped[team]].all()
+                healed |= {*np.flatnonzero(helped)}
+                continue
+            attacked = legal[i, entities.attacks : entities.attacks + enemies.count]
+            attackable = rows[enemies][i, :, enemies.features.index("attackable")] == 1
+            # SMACv2's units reach farther than they see.
+            assert attacked[attackable].all()
+            assert attackable.any() or not attacked.any() or "_vs_" in map_name
+        timeless = [k for k, name in enumerate(own_features) if not name.startswith("time")]
+        assert (own[~alive][:, timeless] == 0).all()
+        step = teams.step(random_legal(view, rng))
+        view = step.view
+    teams.close()
+    medivacs = map_name == "MMM2"
+    assert len(healed) > 3 if medivacs else True

@@ -1,6 +1,7 @@
 """StarCraft II's engine against a scripted env in real processes: nothing of it is replaced."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -257,15 +258,28 @@ def test_more_games_than_processes_are_refused_aloud(battles, capfd):
     told = capfd.readouterr().err
     assert "12 games at once were asked for and 3 are played" in told
     assert "env_config.max_game_processes: 12" in told
-    assert "3 games of StarCraft II take about" in told
+    assert "3 game(s) of StarCraft II take about" in told
     assert sum(line["event"] == "launch" for line in fake_sc2.ledger(teams.site)) == 3
     assert SC2Settings.read("3m", {}).max_game_processes == 8
+
+
+def test_what_all_env_runners_take_is_said(battles, capfd):
+    teams = battles(2, max_game_processes=3)
+    teams.asked_by_all = (2, 2, 32)
+    teams.reset()
+    told = capfd.readouterr().err
+    [each] = re.findall(r"2 game\(s\) of StarCraft II take about ([\d.]+) GB", told)
+    [(games, total)] = re.findall(
+        r"The 3 env runners .* play (\d+) at once: about ([\d.]+) GB", told
+    )
+    assert games == "7"
+    assert float(total) == pytest.approx(float(each) * 7 / 2, abs=0.3)
 
 
 def test_games_that_do_not_fit_in_memory_are_refused(battles, monkeypatch):
     monkeypatch.setattr(sc2.machine, "available_memory", lambda: 1000)
     teams = battles(2)
-    with pytest.raises(EngineFailed, match=r"2 games .* num_envs_per_env_runner: 1,"):
+    with pytest.raises(EngineFailed, match=r"2 game.* num_envs_per_env_runner: 1,"):
         teams.reset()
     assert sum(line["event"] == "launch" for line in fake_sc2.ledger(teams.site)) == 1
 

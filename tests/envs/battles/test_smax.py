@@ -321,3 +321,35 @@ def test_predicted_bytes_are_those_of_a_recorded_battle(name):
     armies = Armies.read(name)
     spec = smax_engine.engine(armies, 1).spec
     assert smax.battle_bytes(armies) == (spec.episode_limit + 1) * bytes_per_entry(spec)
+
+
+def test_rows_are_units(teams, trace):
+    """What rows and own parts say of units agrees with the state and with what may be attacked."""
+    spec = teams.spec
+    entities, n = spec.entities, spec.n_agents
+    assert not list(entities.faults(spec.observation_size, n, spec.n_actions))
+    (own,) = entities.own
+    allies, enemies = entities.teammates, entities.enemies
+    met = 0
+    for view, _, _ in trace:
+        units = view.state.reshape(GAMES, -1, UNIT_FEATURES)
+        seen = view.observations
+        of_self = seen[..., own[0] : own[1]]
+        assert (of_self[view.alive] == units[:, :n][view.alive])[:, 1:3].all()
+        for i in range(n):
+            parts = [(allies, [k for k in range(n) if k != i]), (enemies, range(n, units.shape[1]))]
+            for part, who in parts:
+                shape = (GAMES, part.count, part.size)
+                rows = seen[:, i, part.start : part.stop].reshape(shape)
+                there, theirs = rows.any(-1), units[:, list(who)]
+                for name in entities.own_features:
+                    if name in part.features and name != "cooldown":
+                        place = part.features.index(name)
+                        same = entities.own_features.index(name)
+                        np.testing.assert_allclose(
+                            rows[there][:, place], theirs[there][:, same], rtol=1e-6
+                        )
+            attacked = view.legal_actions[:, i, entities.attacks :]
+            assert there[attacked].all()  # enemies came last
+            met += attacked.sum()
+    assert met > 100
