@@ -106,7 +106,8 @@ class EntityAgent(Agent):
         inputs = laid_out(inputs)
         if self.precision != torch.float32:
             return super().forward(inputs, batch_sizes)
-        sizes, seen = self._checked_sizes(inputs, batch_sizes), self._read_once(inputs)
+        sizes = self._checked_sizes(inputs, batch_sizes)
+        seen = self._read_once(laid_out(inputs))
         return self._values(self._unrolled(seen, sizes), seen)
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:

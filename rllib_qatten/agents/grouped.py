@@ -49,8 +49,7 @@ class GroupedAgent(Agent):
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class; each agent's by its own network."""
-        inputs = laid_out(inputs)
-        parts = zip(self.networks, self._split(hidden), self._split(inputs), strict=True)
+        parts = zip(self.networks, self._split(hidden), self._split(laid_out(inputs)), strict=True)
         return self._join(network.utilities(h, x) for network, h, x in parts)
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,5 +106,5 @@ class EpisodeInputs:
 
 
 def laid_out(inputs: Tensor | EpisodeInputs) -> Tensor:
-    """Inputs [..., N, I] in either form."""
+    """[..., N, I], whichever form inputs have."""
     return inputs.tensor if isinstance(inputs, EpisodeInputs) else inputs

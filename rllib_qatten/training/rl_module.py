@@ -145,6 +145,11 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
     # Learning.
 
+    @override(TorchRLModule)
+    def train(self, mode: bool = True) -> ValueDecompositionRLModule:
+        """See base class; RLlib asks at every update, and to walk all networks takes a while."""
+        return self if self.training == mode else super().train(mode)
+
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Unrolls live and target networks over a packed batch and mixes both.
 
