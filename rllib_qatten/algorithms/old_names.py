@@ -135,7 +135,7 @@ OLD_NAMES: dict[str, OldName] = {
     # Networks.
     "mixer": OldName(PYMARL, "", _ALGORITHM),
     "learner": OldName(PYMARL, "", _ALGORITHM),
-    "mac": OldName(PYMARL, "agent", "recurrent is PyMARL's rnn"),
+    "mac": OldName(PYMARL, "agent", "recurrent is PyMARL's rnn; entity is near to hpn's"),
     "name": OldName(PYMARL, "", _ALGORITHM),
     "agent_output_type": OldName(PYMARL, "", "agents always output utilities"),
     "rnn_hidden_dim": OldName(PYMARL, "hidden_size"),
@@ -143,7 +143,7 @@ OLD_NAMES: dict[str, OldName] = {
     "hidden_state_size": OldName(MARLLIB, "hidden_size"),
     "lstm_cell_size": OldName(RLLIB, "hidden_size", "a GRU"),
     "use_rnn": OldName(EPYMARL, "agent", "recurrent or feed_forward"),
-    "core_arch": OldName(MARLLIB, "agent", "recurrent, a GRU, or feed_forward"),
+    "core_arch": OldName(MARLLIB, "agent", "recurrent, a GRU, feed_forward, or entity"),
     "encode_layer": OldName(MARLLIB, "hidden_size", "one layer before the GRU, of the same width"),
     "share_policy": OldName(
         MARLLIB, "parameter_sharing", "group is unit_type here, individual is none"

@@ -175,8 +175,8 @@ NOT_USED: dict[str, str] = {
     "whole batch",
     "shuffle_batch_per_epoch": "set updates_per_episode: each update draws its own batch",
     "max_requests_in_flight_per_learner": "updates always wait for all learners",
-    "model": "set agent (recurrent or feed_forward), hidden_size and the mixer's options in "
-    "training()",
+    "model": "set agent (recurrent, feed_forward or entity), hidden_size and the mixer's options "
+    "in training()",
     "optimizer": "set optimizer_name (rmsprop or adam), lr and grad_clip",
     "exploration_config": "set epsilon: a number, or [[0, 1.0], [50000, 0.05]] over env steps",
     "policies": _ONE_POLICY,

@@ -6,14 +6,16 @@ to learn, wherever observations are made alike.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from rllib_qatten.agents import AGENTS, ActingNetwork, Entities, InputLayout, check_entities
 from rllib_qatten.checkpoints import team_files
-from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
+
+if TYPE_CHECKING:  # a team acts without gymnasium and Ray
+    from rllib_qatten.envs.team import TeamSpec
 
 #: Settings of agent networks that must agree where one begins as another.
 ALIKE = {"kind": "agent", "sharing": "parameter_sharing", "layer_norm": "layer_norm"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike
 from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.checkpoints.other_team import fitted
 from rllib_qatten.checkpoints.team_files import agent_ids, read
-from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.exploration import greedy
+
+if TYPE_CHECKING:  # a team acts without gymnasium and Ray
+    from rllib_qatten.envs.team import TeamSpec
 
 
 class TeamPolicy:
