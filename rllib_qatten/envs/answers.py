@@ -109,8 +109,8 @@ def step_faults(
     for name, flags in (("terminateds", terminateds), ("truncateds", truncateds)):
         # Many envs, RLlib's examples among them, return {} where nothing is ever cut off.
         other = truncateds if name == "terminateds" else terminateds
-        none = flags == {} and isinstance(other, Mapping) and ALL in other
-        if not isinstance(flags, Mapping) or not (ALL in flags or none):
+        spoken_for = isinstance(other, Mapping) and ALL in other
+        if not isinstance(flags, Mapping) or not (ALL in flags or (not flags and spoken_for)):
             yield (
                 f"step()'s {name} lack '__all__' {where}: return a dict that has it, set to "
                 "whether the game is over"

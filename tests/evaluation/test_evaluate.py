@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
     [
         (("--set", "lr=3"), "--set lr: only env_config.KEY=VALUE can be set"),
         (("--set", "env_config.agents=3"), "trained with 2 agents, observations of length 3, 4 "
-         "actions; the environment scripted_battle"),
+         "actions; here there are 3 agents"),
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
         (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
         (("--json", "."), ".: cannot be written: it is a folder"),
@@ -169,7 +169,8 @@ def test_bad_options_of_evaluate(folder, tmp_path, monkeypatch, words, message):
 def test_shapes_that_differ_are_both_named(folder):
     words = ("--set", "env_config.agents=3")
     output = rllib("evaluate", folder, *OWN, *words).output
-    assert "has 3 agents, observations of length 3, 4 actions" in output
+    assert "trained with 2 agents, observations of length 3, 4 actions" in output
+    assert "here there are 3 agents, observations of length 3, 4 actions" in output
 
 
 def test_settings_that_an_env_refuses(tmp_path):

@@ -5,9 +5,10 @@ import re
 
 import pytest
 import yaml
+from ray.rllib.algorithms.registry import ALGORITHMS as RLLIB
 
 from rllib_qatten import QMIXConfig
-from rllib_qatten.algorithms import ALGORITHMS
+from rllib_qatten.algorithms import ALGORITHMS, registry
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
@@ -75,12 +76,23 @@ def test_a_path_that_can_be_none_is_refused(plan, name):
         checkpoint_to_resume(name, plan())
 
 
-def test_an_algorithm_of_a_users_own_is_named_by_its_module(plan, tmp_path, monkeypatch):
+@pytest.fixture
+def registries():
+    """Algorithms that a test registers leave the registries with it."""
+    kept = [(known, known.copy()) for known in (ALGORITHMS._registered, registry._told, RLLIB)]
+    yield
+    for known, before in kept:
+        known.clear()
+        known.update(before)
+
+
+def test_an_algorithm_of_a_users_own_is_named_by_its_module(
+    plan, tmp_path, monkeypatch, registries
+):
     (tmp_path / "own_algorithm.py").write_text(
         "from rllib_qatten import QMIX\n\n\nclass Mine(QMIX):\n    pass\n\n\nOTHER = print\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(ALGORITHMS, "_registered", dict(ALGORITHMS._registered))  # undone after
     made = plan(run="own_algorithm:Mine")
     assert made.trainable.__name__ == "Mine"
     assert made.metric == "evaluation/env_runners/episode_return_mean"
