@@ -60,6 +60,8 @@ def check(experiment: Experiment, continues: bool = False) -> Plan:
     """
     with experiment.locating("run"):
         algorithm = algorithm_class(experiment.run)
+    if experiment.environment is None:
+        raise experiment.error("env", "is missing: name what is played; rllib envs lists it.")
     _check_storage(experiment)
     _check_numbers_of_trials(experiment)
     variants = list(experiment.variants())

@@ -16,8 +16,9 @@ from ray.tune.experiment import Trial
 from rllib_qatten.algorithms import live
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
+from rllib_qatten.experiment.failure import failure
 from rllib_qatten.experiment.process_environment import cluster_address
-from rllib_qatten.experiment.progress import Progress, failure, label
+from rllib_qatten.experiment.progress import Progress, label
 from rllib_qatten.experiment.ray_session import ray_session
 from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping, StopRequest

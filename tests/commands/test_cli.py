@@ -73,7 +73,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("another's mutated", PBT.replace("{lr:", "{n_heads:"), (), "game.config.n_heads: ", "Qatten"),
     ("an option's name", GAME.replace("QMIX", "QTRAN"), ("--set", "qtran_arch=coma"),
      "game.config.qtran_arch: ", "'qtran_paper' or 'coma_critic'; got 'coma'"),
-    ("no env", GAME, ("--set", "env=null"), "game.config.env: ", "must be text; got None"),
+    ("no env", GAME, ("--set", "env=null"), "game.env: ", "is missing: name what is played"),
     ("evaluation key", GAME, ("--set", "evaluation_config.explor=1"), "'explor'", "'explore'"),
     ("experiment key", GAME.replace("stop", "stopp"), (), "game.stopp: ", "'stop'"),
     ("stop key", GAME, ("--stop", "evaluation/env_runners/win_rat=1"),

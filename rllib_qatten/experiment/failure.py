@@ -1,0 +1,54 @@
+"""Why a trial failed, in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ray import cloudpickle
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune.experiment import Trial
+
+
+def failure(trial: Trial) -> str:
+    """The message of the error that ended a trial, without the traceback."""
+    error = _kept(trial)
+    if isinstance(error, RayTaskError):
+        error = error.cause
+    if isinstance(error, RayActorError | OutOfMemoryError):
+        return _death(error)
+    if isinstance(error, BaseException) and not isinstance(error, RayError):
+        return f"{type(error).__name__}: {error}"
+    # If an actor died while it was built, the error holds its traceback as text, message last.
+    lines = str(error or trial.get_error() or "no reason is known").strip().splitlines()
+    return lines[-1].strip()
+
+
+def _kept(trial: Trial) -> Any:
+    """The error that Tune kept, here or, if this process began later, with the results."""
+    here = trial.pickled_error_file
+    # The results' storage may have become unwritable.
+    if here and Path(here).exists():
+        with open(here, "rb") as file:
+            return cloudpickle.load(file)
+    return trial.get_pickled_error()
+
+
+def _death(error: RayError) -> str:
+    """Why a process died."""
+    text = str(error)
+    if memory := re.search(r"was ([\d.]+ ?[KMGT]?i?B) / ([\d.]+ ?[KMGT]?i?B)", text):
+        return (
+            f"OutOfMemoryError: a process of the trial was killed because memory ran out: "
+            f"{memory[1]} of {memory[2]} were in use. Use fewer env runners or games, or a "
+            "smaller replay_capacity_episodes."
+        )
+    # What it raised while it was built or while it reported an error.
+    if raised := re.search(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE):
+        return raised[1]
+    who = re.search(r"class_name: (\S+)", text)
+    return (
+        f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "
+        "the system for lack of memory or by somebody; no reason is known."
+    )
