@@ -83,9 +83,13 @@ def test_a_slower_change_trips_over_the_baseline(tmp_path):
 
 def test_the_stored_baseline_covers_both_algorithms_and_the_sampler():
     stored = json.loads(baseline.FILE.read_text())
-    assert stored
-    for part in ("3s5z Qatten full package", "27m_vs_30m QMIX full package", "TeamEnvRunner"):
-        assert all(any(part in name for name in names) for names in stored.values())
+    update = "3s5z Qatten full package"
+    assert all(any(update in name for name in names) for names in stored.values())
+    # Of a processor that was at hand for long enough, everything.
+    everything = (update, "27m_vs_30m QMIX full package", "TeamEnvRunner")
+    assert any(
+        all(any(part in n for n in names) for part in everything) for names in stored.values()
+    )
 
 
 def test_each_processor_has_its_own_baseline(tmp_path):
