@@ -29,7 +29,7 @@ def zoo() -> None:
                 entry.policy["algorithm"],
                 entry.agent,
                 f"{won.mean:.3f}",
-                f"{won.low:.2f}-{won.high:.2f}",
+                "-".join(f"{end:.2f}".lstrip("0") for end in (won.low, won.high)),
                 "-" if steps is None else f"{steps / 1e6:.1f}M",
                 f"{entry.size / 1000:.0f}",
             )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rllib_qatten.checkpoints import location, zoo
-from rllib_qatten.envs.battles.armies import short_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.estimate import Estimate
 from rllib_qatten.files import parse_json, read_bounded
@@ -37,8 +36,8 @@ class Entry:
 
     @property
     def battle(self) -> str:
-        """The battle that it was trained on."""
-        return short_name(self.policy["environment"]["env_config"]["map_name"])
+        """The name of the battle that it was trained on."""
+        return str(self.policy["environment"]["env_config"]["map_name"])
 
     @property
     def agent(self) -> str:

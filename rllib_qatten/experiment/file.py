@@ -150,9 +150,9 @@ def _only(content: dict[str, Any], patterns: tuple[str, ...], file: Path) -> dic
     for pattern in patterns:
         if not fnmatch.filter(content, pattern):
             try:
-                one_of(pattern, content, f"experiment of {file}")
+                one_of(pattern, content, "experiment")
             except ValueError as error:
-                raise BadInput(f"--only: {error}") from error
+                raise BadInput(f"{file}: --only: {error}") from error
     fits = [n for n in content if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)]
     return {name: content[name] for name in fits} if patterns else content
 
