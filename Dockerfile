@@ -19,6 +19,7 @@ RUN pip install -c constraints.txt --index-url "$TORCH" torch
 COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE CHANGELOG.md ./
 COPY rllib_qatten rllib_qatten
 COPY tuned_examples tuned_examples
+COPY zoo zoo
 RUN pip install -c constraints.txt ".[$EXTRAS]" && rm -rf /src/*
 
 # Runs belong to nobody's root.
