@@ -23,8 +23,8 @@ COPY zoo zoo
 RUN pip install -c constraints.txt ".[$EXTRAS]" && rm -rf /src/*
 
 # Runs belong to nobody's root.
-RUN useradd --create-home trainer && mkdir /runs && chown trainer /runs
-USER trainer
+RUN useradd --uid 1000 --create-home trainer && mkdir /runs && chown trainer /runs
+USER 1000
 WORKDIR /runs
 # exec form: SIGTERM reaches the command, which then writes a checkpoint.
 ENTRYPOINT ["rllib"]
