@@ -36,6 +36,30 @@ def team(
     typer.echo(f"Wrote {added.folder} ({added.size / 1000:.0f} kB): {added.statement()}")
 
 
+@app.command()
+def keep(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, finished or not.")],
+) -> None:
+    """Keep runs as small files in docs/results, and bring the tables up to date."""
+    from study import keep as kept
+    from study import tables
+
+    folders, warnings = kept.keep(runs)
+    for warning in warnings:
+        typer.secho(f"Left out: {warning}", fg="yellow", err=True)
+    for path in [*folders, *tables.write()]:
+        typer.echo(f"Wrote {path}")
+
+
+@app.command("tables")
+def tables_() -> None:
+    """Bring the tables of README and docs/results.md up to date with the runs that are kept."""
+    from study.tables import write
+
+    for page in write():
+        typer.echo(f"Wrote {page}")
+
+
 def _relative(words: list[str]) -> list[str]:
     """Words of a command line; of a path that only this machine has, the last two parts."""
     return [str(Path(*Path(w).parts[-2:])) if Path(w).is_absolute() else w for w in words]

@@ -21,6 +21,7 @@ from rllib_qatten.experiment.examples import file_or_example
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.file import Changes, of_words, read
 from rllib_qatten.experiment.settings import check_kinds
+from study.__main__ import app as study
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "README.md"]
@@ -83,6 +84,7 @@ def rllib(words):
                 *key_values([given["config"]] if given["config"] else (), "--config"),
                 *(given["set_"] or ()),
             ),
+            only=tuple(given["only"] or ()),
             **{key: given[key] for key in ("run", "env", "name")},
         )
         file = given["file"]
@@ -105,6 +107,8 @@ def pip(words):
 def python(words):
     if words[:2] == ["-m", "benchmarks"]:
         assert {word for word in words[2:] if not word.startswith("-")} <= {p.value for p in Part}
+    if words[:2] == ["-m", "study"]:
+        assert words[2] in typer.main.get_command(study).commands
     for word in words:
         assert not word.startswith("tests/") or (ROOT / word).exists(), word
 

@@ -137,7 +137,8 @@ class Report:
                     figures.sample_efficiency(f"normalized score, {title}", efficiency, self.looks),
                     "sample_efficiency",
                     f"The {title} of the normalized score over all runs and tasks, with the "
-                    "stratified bootstrap interval from five runs of every task on.",
+                    "stratified bootstrap interval from five runs of every task, or three of each "
+                    "of six tasks, on.",
                 ),
             )
         if len(scores) > 1:
@@ -153,7 +154,9 @@ class Report:
                     f"Whitney's test; so few runs cannot give less than {bounds}.",
                 )
             )
+        table = final_numbers.over_tasks(scores, len(compared.tasks), self.aggregate)
         return {
+            "table": self._table("over_tasks", table) if len(compared.tasks) > 1 else None,
             "about": f"Tasks: {tasks}; runs of an algorithm on each: {many}. A normalized score is "
             "the win rate, or, where nothing is won, the return between the task's lowest and "
             "highest.",
