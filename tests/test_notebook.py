@@ -17,7 +17,7 @@ def said(notebook):
 
 def check(notebook):
     install, team, video, weights, two_step, env, own, acting = said(notebook)
-    assert not install
+    assert not install + video + env
     assert "agents: ally_0 ally_1 ally_2" in team
     assert "won: " in team
     [battle] = [cell for cell in notebook.cells if "battle.gif" in cell.source]
@@ -26,10 +26,6 @@ def check(notebook):
     assert two_step.splitlines()[-1].endswith(": 8.0")
     assert own.splitlines()[-1].startswith("return 1.0, ")
     assert "'left': 3, 'right': 3" in acting.splitlines()[-1]
-
-
-def test_what_it_shows_is_what_it_gave():
-    check(NOTEBOOK)
 
 
 @pytest.mark.slow
