@@ -24,8 +24,6 @@ from rllib_qatten.report.run import Run
 from rllib_qatten.report.tables import number, read_table
 from study import trial
 
-#: In the repository.
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 #: Of a run's hundred columns, those that its curves, its table and its speed are made of.
 COLUMNS = (
     TRAINING_ITERATION,
@@ -43,7 +41,7 @@ COLUMNS = (
 DIGITS = 5
 
 
-def keep(paths: Iterable[Path], results: Path = RESULTS) -> tuple[list[Path], list[str]]:
+def keep(paths: Iterable[Path], results: Path) -> tuple[list[Path], list[str]]:
     """Writes the runs in and below some folders, each to a folder of its own.
 
     A run that is kept already, of the same settings, is replaced, so that one may be kept while it
