@@ -17,6 +17,7 @@ from ray.tune.result import (
 )
 
 from rllib_qatten import keys
+from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 from rllib_qatten.report import runs
@@ -59,9 +60,11 @@ def keep(paths: Iterable[Path], results: Path) -> tuple[list[Path], list[str]]:
 
 def _keep(run: Run, results: Path) -> Path:
     rows, _ = read_table(run.folder)
-    whole = rows[-1].get("config") or {}
     # What a recipe chooses stands in no experiment; who reads the table wants to know the agent.
-    settings = {**run.config, "agent": whole.get("agent", run.config.get("agent", "recurrent"))}
+    recipe = RECIPES.get(run.config.get("recipe", ""), {})
+    whole = rows[-1].get("config") or {}
+    agents = [chosen["agent"] for chosen in (whole, run.config, recipe) if "agent" in chosen]
+    settings = {**run.config, "agent": [*agents, "recurrent"][0]}
     algorithm = run.folder.name.split("_")[0]
     seed = settings.get("seed")
     # Reports take the algorithm from a trial's name, which Tune begins with it and the env.

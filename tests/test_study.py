@@ -115,6 +115,16 @@ def test_other_settings_do_not_take_the_place_of_a_kept_run(tmp_path):
     assert len(list(results.rglob("params.json"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "agent"),
+    [({}, "recurrent"), ({"recipe": "smax"}, "entity"), ({"agent": "ff", "recipe": "smax"}, "ff")],
+)
+def test_the_agent_is_kept_that_a_recipe_chose(tmp_path, settings, agent):
+    run = write_run(tmp_path / "runs", "VDN", seed=1, config=settings)
+    [folder], _ = keep.keep([run], tmp_path / "results")
+    assert folder.name == f"VDN_smac_{agent}_seed=1"
+
+
 def test_a_command_is_kept_without_the_folder_of_its_results():
     told = "rllib train -f study --local-dir /x 'a b' --storage-path=/y --set 'seed={x: [1]}'"
     assert trial.without_places(told) == "rllib train -f study 'a b' --set 'seed={x: [1]}'"
