@@ -167,8 +167,8 @@ def _evaluate(
         if video_file:
             first = evaluation.episodes[0]
             with Screen() as drawing:
-                on_frames = drawing.counting("drawing the video", len(first) + 1, "images")
-                video.write(first, teams, film, on_frames)
+                on_steps = drawing.counting("drawing the video", len(first), "steps")
+                video.write(first, teams, film, on_steps)
 
 
 def _battle(trained: dict[str, Any]) -> str:
