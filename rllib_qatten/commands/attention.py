@@ -71,6 +71,7 @@ def _weighed(
     use_style()
     team = location.find(checkpoint)
     policy, module = TeamPolicy.from_checkpoint(team), load_module(team)
+    screen.doing("Preparing the games")
     teams = make_games(policy, episodes, {}, env)
     with contextlib.closing(teams):
         if policy.fitted(teams.spec) is not policy:

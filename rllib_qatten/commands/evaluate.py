@@ -125,6 +125,7 @@ def _evaluate(
     if run not in (None, about["algorithm"]):
         raise BadInput(f"--run {run}: {checkpoint} is a checkpoint of {about['algorithm']}.")
     name, config = choose(policy, env_config, env)
+    screen.doing("Preparing the games")
     teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)

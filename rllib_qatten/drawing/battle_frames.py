@@ -23,7 +23,7 @@ HEAD, FOOT, SMALL_MAP = 64, 22, 52
 #: The map's edge is in the picture if a unit came this near to it, as a share of the map's width.
 NEAR = 0.1
 KEY = "Line: attack, thick when a shot falls. Cross: a death"
-KEY_OF_EDGE = ", in a box if by the map's edge, which kills who touches it"
+KEY_OF_EDGE = ", in a box if by the map's edge, which kills units that touch it"
 
 Pen = ImageDraw.ImageDraw
 Box = tuple[float, float, float, float]

@@ -37,8 +37,8 @@ from rllib_qatten.report.statistics import TITLES
 from rllib_qatten.version import __version__
 
 PAGE = "report.html"
-#: Figures beside the learning curves, at most.
-OTHERS = 5
+#: Figures beside the learning curves: of one task, and at most.
+OTHERS = 3, 5
 
 
 class Report:
@@ -73,7 +73,7 @@ class Report:
         """
         curves = sum(any(s in run.scores for of in task.values() for run in of)
                      for task in self.groups.values() for s in SCORES)  # fmt: skip
-        self._on_figure = counting("drawing", curves + OTHERS, "figures")
+        self._on_figure = counting("drawing", curves + OTHERS[len(self.groups) > 1], "figures")
         number = len(self.runs)
         tasks = ", ".join(map(self._title, self.groups))
         environments = ", ".join(sorted({environment for environment, _ in self.groups}))
