@@ -136,11 +136,36 @@ class Report:
         if len(self.groups) < 2 and len(compared.runs) < 2:
             return {}
         scores = self._ordered(statistics.final_scores(compared))
+        drawn = self._normalized(compared, scores)
         tasks = ", ".join(map(self._title, compared.tasks))
         sizes = sorted({len(values) for values in scores.values()})
         many = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))
-        title = TITLES[self.aggregate]
-        drawn = []
+        about = f"Tasks: {tasks}; runs of an algorithm on each: {many}."
+        if drawn:
+            about += (
+                " A normalized score is the win rate, or, where nothing is won, the return between "
+                "the task's lowest and highest."
+            )
+        if len(scores) > 1:
+            found = statistics.improvements(scores)
+            least = sorted({pair.least_p for pair in found.values()})
+            bounds = " to ".join(dict.fromkeys(f"{p:.2g}" for p in (least[0], least[-1])))
+            drawn.append(
+                self._keep(
+                    figures.improvement(found),
+                    "probability_of_improvement",
+                    "The probability that a run of the row's algorithm ends above one of the "
+                    "column's on the same task; 0.5 means no difference. p: two-sided, by Mann and "
+                    f"Whitney's test; so few runs cannot give less than {bounds}.",
+                )
+            )
+        return {"about": about, "left_out": compared.left_out, "figures": drawn} if drawn else {}
+
+    def _normalized(
+        self, compared: statistics.Comparison, scores: dict[str, np.ndarray]
+    ) -> list[dict[str, Any]]:
+        """The figures of normalized scores, where they show what no other one does."""
+        drawn, title = [], TITLES[self.aggregate]
         if len(compared.tasks) > 1:  # of one task, the learning curve shows it
             efficiency = self._ordered(statistics.sample_efficiency(compared, self.aggregate))
             drawn.append(
@@ -161,26 +186,7 @@ class Report:
                     "Shaded: the interval of a share of all runs, from three runs on.",
                 )
             )
-        if len(scores) > 1:
-            found = statistics.improvements(scores)
-            least = sorted({pair.least_p for pair in found.values()})
-            bounds = " to ".join(dict.fromkeys(f"{p:.2g}" for p in (least[0], least[-1])))
-            drawn.append(
-                self._keep(
-                    figures.improvement(found),
-                    "probability_of_improvement",
-                    "The probability that a run of the row's algorithm ends above one of the "
-                    "column's on the same task; 0.5 means no difference. p: two-sided, by Mann and "
-                    f"Whitney's test; so few runs cannot give less than {bounds}.",
-                )
-            )
-        return {
-            "about": f"Tasks: {tasks}; runs of an algorithm on each: {many}. A normalized score is "
-            "the win rate, or, where nothing is won, the return between the task's lowest and "
-            "highest.",
-            "left_out": compared.left_out,
-            "figures": drawn,
-        }
+        return drawn
 
     def _time(self) -> list[dict[str, Any]]:
         speeds: dict[str, list[tuple[float, bool | None]]] = {}
