@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from rllib_qatten import keys
 from rllib_qatten.__main__ import app
 from rllib_qatten.report import number_files
-from rllib_qatten.report.page import write
 from tests.report.reported import kept, rows, write_run
 
 FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z",
@@ -173,6 +172,7 @@ def test_a_profile_is_drawn_of_more_runs_than_the_table_lists(tmp_path):
 
 
 def test_it_counts_what_is_read_and_drawn(tmp_path):
+    page = pytest.importorskip("rllib_qatten.report.page", reason="no extra report")
     write_run(tmp_path / "runs", rows=rows([0.5, 0.6]))
     counted = {}
 
@@ -184,7 +184,7 @@ def test_it_counts_what_is_read_and_drawn(tmp_path):
 
         return advance
 
-    write([tmp_path / "runs"], tmp_path / "out", "iqm", None, counting)
+    page.write([tmp_path / "runs"], tmp_path / "out", "iqm", None, counting)
     assert counted[("reading", "runs")] == [1, 1]
     total, drawn = counted[("drawing", "figures")]
     assert drawn == len(list((tmp_path / "out").glob("*.svg"))) <= total
