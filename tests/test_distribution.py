@@ -50,7 +50,7 @@ def test_the_files_are_well_made(built, tmp_path):
     run(sys.executable, "-m", "check_wheel_contents", wheel, cwd=tmp_path)
 
 
-def test_the_wheel_holds_the_whole_package_and_the_examples(built):
+def test_the_wheel_holds_the_whole_package_the_examples_and_the_zoo(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     package = {
         str(f.relative_to(ROOT))
@@ -58,9 +58,11 @@ def test_the_wheel_holds_the_whole_package_and_the_examples(built):
         if f.is_file() and "__pycache__" not in f.parts
     }
     examples = {f"rllib_qatten/tuned_examples/{f.name}" for f in ROOT.glob("tuned_examples/*.*")}
+    teams = {f"rllib_qatten/{f.relative_to(ROOT)}" for f in ROOT.glob("zoo/*/*.*")}
     assert examples
+    assert teams
     about = {name for name in names if ".dist-info/" in name}
-    assert names - about == package | examples
+    assert names - about == package | examples | teams
 
 
 def test_the_description_stands_on_its_own(built):
@@ -122,3 +124,10 @@ def test_from_an_example_to_a_report_without_a_clone(rllib):
     rllib("attention", checkpoint)
     assert {f.suffix for f in (rllib.folder / "attention").iterdir()} >= {".png", ".html", ".npz"}
     assert "Wrote report" in rllib("report", "out")
+
+
+def test_a_team_of_the_zoo_plays_without_a_clone(rllib):
+    assert "qatten_3m " in rllib("zoo")
+    told = rllib("evaluate", "zoo:qatten_3m", "--episodes", "64", "--video", "zoo.gif")
+    assert "zoo:qatten_3m states" in told
+    assert (rllib.folder / "zoo.gif").stat().st_size > 1000

@@ -129,6 +129,8 @@ def _print(games: list[WeighedGame], policy: TeamPolicy) -> None:
     """Prints a table of means over the steps that agents began alive."""
     engine = games[0].spec.engine
     line(f"{_name(policy)}, {engine}: {len(games)} greedy games")
+    if engine != (trained_on := policy.metadata["environment"]["engine"]):
+        line(f"Trained on {trained_on}: not comparable.", style="yellow")
     alive = np.concatenate([game.episode.alive[:-1] for game in games])
 
     def mean(values: list[np.ndarray]) -> list[str]:

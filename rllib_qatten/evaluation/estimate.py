@@ -17,7 +17,7 @@ CONFIDENCE = 0.95
 #: With fewer games a mean gets no interval, and a share an exact one: Wilson's misses too often.
 FEW_GAMES = 10
 #: What `low` and `high` are: an interval by a method, the smallest and greatest number, or nothing.
-Kind = Literal["wilson", "exact", "student", "order statistics", "range", "none"]
+Kind = Literal["wilson", "exact", "student", "order statistics", "bootstrap", "range", "none"]
 
 
 @dataclasses.dataclass

@@ -63,6 +63,26 @@ def order(groups: dict[Task, dict[str, list[Run]]]) -> list[str]:
     return sorted(places, key=lambda label: (np.mean(places[label]), label))
 
 
+def over_tasks(scores: dict[str, np.ndarray], tasks: int, aggregate: str) -> Table:
+    """A row for each algorithm: the aggregate of its normalized final scores, the best first.
+
+    Args:
+        scores: Algorithm -> [R, M].
+        tasks: Their number M.
+        aggregate: "iqm" or "median".
+    """
+    title = statistics.TITLES[aggregate]
+    head = ["algorithm", title, "95 % interval", "tasks", "runs of each"]
+    table = Table(head, [], range(1, len(head)), [])
+    found = statistics.over_tasks(scores, aggregate)
+    for label in sorted(found, key=lambda label: -found[label].mean):
+        estimate, runs = found[label], len(scores[label])
+        table.rows.append([label, *estimate.cells("{:.3f}"), str(tasks), str(runs)])
+        about = {"algorithm": label, **estimate.to_dict(), "tasks": tasks, "runs_of_each": runs}
+        table.records.append(about)
+    return table
+
+
 def of_runs(runs: list[Run]) -> Table:
     """A row for each run, by task, the best first."""
     titles = [score.title for score in SCORES.values()]

@@ -159,7 +159,15 @@ class Report:
                     f"Whitney's test; so few runs cannot give less than {bounds}.",
                 )
             )
-        return {"about": about, "left_out": compared.left_out, "figures": drawn} if drawn else {}
+        if not drawn:
+            return {}
+        table = final_numbers.over_tasks(scores, len(compared.tasks), self.aggregate)
+        return {
+            "table": self._table("over_tasks", table) if len(compared.tasks) > 1 else None,
+            "about": about,
+            "left_out": compared.left_out,
+            "figures": drawn,
+        }
 
     def _normalized(
         self, compared: statistics.Comparison, scores: dict[str, np.ndarray]
@@ -173,7 +181,8 @@ class Report:
                     figures.sample_efficiency(f"normalized score, {title}", efficiency, self.looks),
                     "sample_efficiency",
                     f"The {title} of the normalized score over all runs and tasks, with the "
-                    "stratified bootstrap interval from five runs of every task on.",
+                    "stratified bootstrap interval from five runs of every task, or three of each "
+                    "of six tasks, on.",
                 )
             )
         if max(values.size for values in scores.values()) > final_numbers.SHOWN:

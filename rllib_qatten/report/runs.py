@@ -198,7 +198,7 @@ def _about(folder: Path, last: Row) -> dict[str, str]:
         "commit": record.get("commit"),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "machine": ", ".join(map(str, _dict(record.get("machine")).values())),
-        "command": (_text(folder, keys.COMMAND_FILE) or "").strip(),
+        "command": (_text(folder, keys.COMMAND_FILE) or str(record.get("command") or "")).strip(),
     }
     missing = {"command": f"not recorded; experiment {folder.parent.name}"}
     return {

@@ -83,6 +83,35 @@ def test_the_bootstrap_over_tasks_covers_the_truth_as_often_as_it_says(runs, rat
     assert covered == pytest.approx(0.95, abs=0.02 + 0.025)  # and the noise of 300 samples
 
 
+@pytest.mark.parametrize("rates", [np.linspace(0.02, 0.98, 6), np.full(6, 0.5)], ids=["all", "0.5"])
+def test_three_runs_of_each_of_six_tasks_have_an_interval_that_holds(rates):
+    """Seeds differ by more than the noise of their games."""
+    g, samples = np.random.default_rng(1), 300
+
+    def draw(rate, shape):
+        many = rate * (1 - rate) / 0.06**2 - 1
+        return g.binomial(500, g.beta(rate * many, (1 - rate) * many, shape)) / 500
+
+    iqm = statistics._over(AGGREGATES["iqm"])
+    truth = iqm(*(draw(rate, 50_000) for rate in rates), axis=-1)
+    drawn = [draw(rate, (samples, 3)) for rate in rates]
+    found = statistics.bootstrap(np.zeros(samples), iqm, *drawn)
+    covered = ((found.low <= truth) & (truth <= found.high)).mean()
+    assert covered == pytest.approx(0.95, abs=0.02 + 0.025)  # and the noise of 300 samples
+    for fewer in (drawn[:5], [*drawn[:5], drawn[5][:, :2]]):
+        assert np.isnan(statistics.bootstrap(np.zeros(samples), iqm, *fewer).low).all()
+
+
+def test_the_number_over_tasks_is_that_of_all_runs():
+    values = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.5, 0.5]])  # [R, M]
+    found = statistics.over_tasks({"Qatten": values, "VDN": values[:2]}, "iqm")
+    middle = sorted(values.ravel())[2:8]  # of ten runs, without a quarter at each end
+    assert found["Qatten"].mean == pytest.approx(np.mean(middle))
+    assert found["Qatten"].kind == "bootstrap"
+    assert found["Qatten"].low < found["Qatten"].mean < found["Qatten"].high
+    assert (found["VDN"].mean, found["VDN"].kind) == (pytest.approx(0.5), "none")
+
+
 def test_a_single_run_has_no_interval(tmp_path):
     found = statistics.final(runs_of(tmp_path, [0.4]), "win_rate", "iqm")
     assert (found.mean, found.kind) == (0.4, "none")
@@ -202,6 +231,17 @@ def test_only_full_tables_are_compared_and_the_rest_is_named(tmp_path):
         "QMIX: 1 of its runs, as other tasks have fewer",
     ]
     assert all(len(runs) == 1 for runs in compared.runs["QMIX"].values())
+
+
+def test_tasks_with_few_runs_do_not_leave_out_the_runs_of_others(tmp_path):
+    for algorithm in ("Qatten", "VDN"):
+        for task, seeds in (("3m", 3), ("8m", 3), ("27m_vs_30m", 1)):
+            for seed in range(seeds):
+                write_run(tmp_path / task, algorithm, task, seed, rows([0.5]))
+    compared = statistics.comparison(read_all([tmp_path])[0])
+    assert [task for _, task in compared.tasks] == ["3m", "8m"]
+    assert all(len(runs) == 3 for runs in compared.runs["VDN"].values())
+    assert compared.left_out == ["27m_vs_30m: not all of these algorithms have 3 runs on it"]
 
 
 def test_tasks_that_one_algorithm_alone_played_do_not_hide_a_comparison(tmp_path):
