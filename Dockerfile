@@ -19,11 +19,12 @@ RUN pip install -c constraints.txt --index-url "$TORCH" torch
 COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE CHANGELOG.md ./
 COPY rllib_qatten rllib_qatten
 COPY tuned_examples tuned_examples
+COPY zoo zoo
 RUN pip install -c constraints.txt ".[$EXTRAS]" && rm -rf /src/*
 
 # Runs belong to nobody's root.
-RUN useradd --create-home trainer && mkdir /runs && chown trainer /runs
-USER trainer
+RUN useradd --uid 1000 --create-home trainer && mkdir /runs && chown trainer /runs
+USER 1000
 WORKDIR /runs
 # exec form: SIGTERM reaches the command, which then writes a checkpoint.
 ENTRYPOINT ["rllib"]

@@ -1,11 +1,12 @@
-"""What setup.cfg cannot say: where the examples go, and what README is away from its repository."""
+"""What setup.cfg cannot say: where examples and teams go, and what README is elsewhere."""
 
 import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-EXAMPLES = "rllib_qatten.tuned_examples"
+#: Packages of data -> folders of the repository.
+DATA = {"rllib_qatten.tuned_examples": "tuned_examples", "rllib_qatten.zoo": "zoo"}
 
 
 def long_description() -> str:
@@ -19,8 +20,8 @@ def long_description() -> str:
 
 
 setup(
-    packages=[*find_packages(include=["rllib_qatten*"]), EXAMPLES],
-    package_dir={EXAMPLES: "tuned_examples"},
+    packages=[*find_packages(include=["rllib_qatten*"]), *DATA],
+    package_dir=DATA,
     long_description=long_description(),
     long_description_content_type="text/markdown",
 )

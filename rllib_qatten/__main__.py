@@ -18,6 +18,7 @@ from rllib_qatten.commands.lists import algorithms, envs, maps
 from rllib_qatten.commands.report import report
 from rllib_qatten.commands.schema import schema
 from rllib_qatten.commands.train import train
+from rllib_qatten.commands.zoo import zoo
 from rllib_qatten.errors import BadInput, EngineFailed
 from rllib_qatten.messages import printable
 from rllib_qatten.version import __version__
@@ -68,7 +69,7 @@ app = typer.Typer(
 for command in (train, evaluate, report, attention, export):
     app.command(cls=Command)(command)
 app.add_typer(example, name="example")
-for about in (config, algorithms, envs, maps, doctor, schema):
+for about in (zoo, config, algorithms, envs, maps, doctor, schema):
     app.command(cls=Command)(about)
 
 

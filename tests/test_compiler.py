@@ -20,9 +20,9 @@ print(taken.tolist() if module else "by torch")
 """
 
 
-def start(home, **variables):
+def start(home, first="", **variables):
     environment = os.environ | {"XDG_CACHE_HOME": str(home)} | variables
-    command = [sys.executable, "-c", CODE]
+    command = [sys.executable, "-c", first + CODE]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -42,6 +42,13 @@ def test_without_a_place_to_keep_them_torch_does_it_and_says_so_once(tmp_path):
     assert out == "by torch\n"
     assert error.count("torch's slower functions are used") == 1
     assert "XDG_CACHE_HOME" in error
+
+
+def test_without_the_extra_it_says_once_how_to_get_it(tmp_path):
+    out, error = start(tmp_path, first="import sys; sys.modules['numba'] = None").communicate()
+    assert out == "by torch\n"
+    [line] = error.splitlines()
+    assert "numba not installed: pip install 'rllib-qatten[fast]'" in line
 
 
 def test_switched_off(tmp_path):

@@ -50,7 +50,7 @@ def test_the_files_are_well_made(built, tmp_path):
     run(sys.executable, "-m", "check_wheel_contents", wheel, cwd=tmp_path)
 
 
-def test_the_wheel_holds_the_whole_package_and_the_examples(built):
+def test_the_wheel_holds_the_whole_package_the_examples_and_the_zoo(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     package = {
         str(f.relative_to(ROOT))
@@ -58,9 +58,11 @@ def test_the_wheel_holds_the_whole_package_and_the_examples(built):
         if f.is_file() and "__pycache__" not in f.parts
     }
     examples = {f"rllib_qatten/tuned_examples/{f.name}" for f in ROOT.glob("tuned_examples/*.*")}
+    teams = {f"rllib_qatten/{f.relative_to(ROOT)}" for f in ROOT.glob("zoo/*/*.*")}
     assert examples
+    assert teams
     about = {name for name in names if ".dist-info/" in name}
-    assert names - about == package | examples
+    assert names - about == package | examples | teams
 
 
 def test_the_description_stands_on_its_own(built):
@@ -82,6 +84,23 @@ def test_the_source_distribution_runs_its_tests(built, tmp_path):
     tests += ("report/test_runs.py", "commands/test_example.py")
     words = ("-q", "-x", "-p", "no:cacheprovider", *(f"tests/{name}" for name in tests))
     run(sys.executable, "-m", "pytest", *words, cwd=folder, PYTHONPATH=str(folder))
+
+
+def test_what_the_dockerfile_copies_is_all_that_the_package_needs(built, tmp_path):
+    place, out = tmp_path / "src", tmp_path / "dist"
+    for line in re.findall(r"^COPY (.+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        *sources, target = line.split()
+        for source in map(ROOT.joinpath, sources):
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, place / target, ignore=ignored)
+            else:
+                (place / target).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, place / target)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", out, place, cwd=place)
+    [wheel] = out.glob("*.whl")
+    names, wanted = (zipfile.ZipFile(file).namelist() for file in (wheel, built[0]))
+    assert sorted(names) == sorted(wanted)
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +141,10 @@ def test_from_an_example_to_a_report_without_a_clone(rllib):
     rllib("attention", checkpoint)
     assert {f.suffix for f in (rllib.folder / "attention").iterdir()} >= {".png", ".html", ".npz"}
     assert "Wrote report" in rllib("report", "out")
+
+
+def test_a_team_of_the_zoo_plays_without_a_clone(rllib):
+    assert "qatten_3m " in rllib("zoo")
+    told = rllib("evaluate", "zoo:qatten_3m", "--episodes", "64", "--video", "zoo.gif")
+    assert "zoo:qatten_3m states" in told
+    assert (rllib.folder / "zoo.gif").stat().st_size > 1000

@@ -21,6 +21,7 @@ from rllib_qatten.experiment.file import read
 
 ROOT = Path(__file__).parents[1]
 OWN_ENV = (ROOT / "docs" / "your_own_env.md").read_text()
+EXTENDING = (ROOT / "docs" / "extending.md").read_text()
 
 
 def blocks(language, text=OWN_ENV):
@@ -84,3 +85,22 @@ def test_the_declared_units_are_without_fault():
     exec(textwrap.dedent(body), found)
     entities = Entities.read(found["entities"])
     assert not list(entities.faults(observation_size=4 + 3 + 3 * 2, n_agents=2, n_actions=8))
+
+
+def test_the_mixer_of_the_recipes_trains(ray_session, tmp_path, monkeypatch):
+    mixer, callback = blocks("python", EXTENDING)
+    (tmp_path / "my_q.py").write_text(mixer)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {}
+    exec(callback, found)
+    try:
+        config = load_attribute("my_q:SoftMaxQ").get_default_config()
+        config.environment("two_step_game").training(sharpness=1.0).callbacks(found["Lengths"])
+        config.env_runners(num_env_runners=0).reporting(min_sample_timesteps_per_iteration=100)
+        algorithm = config.build_algo()
+        result = algorithm.train()
+        assert result["learners"]["default_policy"]["total_loss"] > 0
+        assert result["env_runners"]["longest"] == 2
+        algorithm.stop()
+    finally:
+        sys.modules.pop("my_q", None)

@@ -14,7 +14,7 @@ WIN_RATE = "evaluation/env_runners/win_rate"
 CONFIG = {
     "env": "smac",
     "env_config": {"map_name": "3s5z", "engine": "auto"},
-    "recipe": "smax",
+    "recipe": "smax_recurrent",
     "lr": tune.loguniform(0.0002, 0.002),
     "weighted_heads": tune.grid_search([True, False]),
     "n_heads": tune.choice([2, 4, 8]),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rllib_qatten.errors import one_of
 
-PYMARL, EPYMARL, PYMARL2 = "PyMARL", "EPyMARL", "PyMARL2"
+PYMARL, EPYMARL, PYMARL2, JAXMARL = "PyMARL", "EPyMARL", "PyMARL2", "JaxMARL"
 RLLIB, MARLLIB, AUTHORS = "older RLlib", "MARLlib", "the Qatten authors"
 
 
@@ -35,6 +35,7 @@ _RESULTS = (
 )
 _EPSILON = "a schedule over env steps, as in [[0, 1.0], [50000, 0.05]]"
 _CONSTANT = "RMSprop's constants are PyMARL's: alpha 0.99, epsilon 1e-5"
+_STOP = "a stopping criterion: `stop` in YAML, or Tune's"
 _WHOLE = "games are played to the end and kept whole"
 
 OLD_NAMES: dict[str, OldName] = {
@@ -57,10 +58,10 @@ OLD_NAMES: dict[str, OldName] = {
     "num_workers": OldName(RLLIB, "num_env_runners"),
     "num_rollout_workers": OldName(RLLIB, "num_env_runners"),
     "num_envs_per_worker": OldName(RLLIB, "num_envs_per_env_runner"),
-    "t_max": OldName(PYMARL, "", "a stopping criterion: `stop` in YAML, or Tune's"),
-    "stop_timesteps": OldName(MARLLIB, "", "a stopping criterion: `stop` in YAML, or Tune's"),
-    "stop_iters": OldName(MARLLIB, "", "a stopping criterion: `stop` in YAML, or Tune's"),
-    "stop_reward": OldName(MARLLIB, "", "a stopping criterion: `stop` in YAML, or Tune's"),
+    "t_max": OldName(PYMARL, "", _STOP),
+    "stop_timesteps": OldName(MARLLIB, "", _STOP),
+    "stop_iters": OldName(MARLLIB, "", _STOP),
+    "stop_reward": OldName(MARLLIB, "", _STOP),
     "horizon": OldName(
         RLLIB, "", "the env truncates its games, for example by a limit in `env_config`"
     ),
@@ -168,6 +169,23 @@ OLD_NAMES: dict[str, OldName] = {
     "n_key_embedding_layer1": OldName(PYMARL2, "mixing_embed_dim"),
     "n_head_embedding_layer1": OldName(PYMARL2, "hypernet_embed"),
     "n_constrant_value": OldName(PYMARL2, "hypernet_embed", "the layers before c(state)"),
+    # JaxMARL's, which it writes in capitals.
+    "num_envs": OldName(JAXMARL, "num_envs_per_env_runner", _WHOLE),
+    "num_steps": OldName(JAXMARL, "", _WHOLE),
+    "total_timesteps": OldName(JAXMARL, "", _STOP),
+    "buffer_batch_size": OldName(JAXMARL, "train_batch_size_episodes", "games, not windows"),
+    "num_mini_epochs": OldName(JAXMARL, "updates_per_episode", "per game, not per round"),
+    "eps_start": OldName(JAXMARL, "epsilon", _EPSILON),
+    "eps_finish": OldName(JAXMARL, "epsilon", _EPSILON),
+    "eps_decay": OldName(JAXMARL, "epsilon", _EPSILON),
+    "max_grad_norm": OldName(JAXMARL, "grad_clip"),
+    "lr_linear_decay": OldName(JAXMARL, "lr", "a schedule over env steps"),
+    "mixer_embedding_dim": OldName(JAXMARL, "mixing_embed_dim"),
+    "mixer_hypernet_hidden_dim": OldName(JAXMARL, "hypernet_embed"),
+    "mixer_init_scale": OldName(JAXMARL, "", "layers begin as torch's do"),
+    "rew_scale": OldName(JAXMARL, "", "rewards of SMAX are on SMAC's scale already"),
+    "env_kwargs": OldName(JAXMARL, "env_config"),
+    "test_num_envs": OldName(JAXMARL, "evaluation_duration", "with the unit episodes"),
     # Results and checkpoints.
     "log_interval": OldName(PYMARL, "min_sample_timesteps_per_iteration", _RESULTS),
     "runner_log_interval": OldName(PYMARL, "min_sample_timesteps_per_iteration", _RESULTS),

@@ -24,6 +24,7 @@ from ray.rllib.core import (
     DEFAULT_MODULE_ID,
 )
 
+from rllib_qatten.checkpoints import zoo
 from rllib_qatten.files import exchange, own_folder
 from rllib_qatten.version import __version__
 
@@ -51,8 +52,14 @@ def metadata(name: str) -> dict[str, str]:
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """The absolute form of a user's path (with ~, relative, file://); other addresses as is."""
+    """The absolute form of a user's path (with ~, relative, file://); other addresses as is.
+
+    Raises:
+        CheckpointError: For a team of the zoo, which is no checkpoint of a run.
+    """
     text = os.fspath(path)
+    if zoo.is_address(text):
+        raise CheckpointError(zoo.no_checkpoint(text))
     if text.startswith("file://"):
         text = urllib.parse.unquote(text.removeprefix("file://").removeprefix("localhost/"))
     return text if "://" in text else str(Path(text).expanduser().absolute())

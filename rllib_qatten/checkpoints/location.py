@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from rllib_qatten import keys
+from rllib_qatten.checkpoints import zoo
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import say
@@ -32,11 +33,11 @@ def local(checkpoint: Any) -> Path:
     """The folder that a user means.
 
     Args:
-        checkpoint: A path, in which ~ is home; file://...; or an object that has one: Tune's
-            `Checkpoint`, or what has a `checkpoint`, such as `Result`.
+        checkpoint: A path, in which ~ is home; file://...; zoo:NAME; or an object that has a path:
+            Tune's `Checkpoint`, or what has a `checkpoint`, such as `Result`.
 
     Raises:
-        BadInput: For what is not a path, and for files on other machines.
+        BadInput: For what is not a path, files on other machines, and unknown teams of the zoo.
     """
     given = getattr(checkpoint, "checkpoint", checkpoint)
     # Tune's Checkpoint, recognized by its class's name, which avoids importing pyarrow.
@@ -48,9 +49,11 @@ def local(checkpoint: Any) -> Path:
         text = str(Path(given)) if not isinstance(given, str) else given
     except TypeError as error:
         raise BadInput(
-            f"expected the folder of a checkpoint, got {given!r}: give a path, file://..., or "
-            "Tune's Checkpoint or Result."
+            f"expected the folder of a checkpoint, got {given!r}: give a path, file://..., "
+            "zoo:NAME, or Tune's Checkpoint or Result."
         ) from error
+    if zoo.is_address(text):
+        return zoo.team(text)
     # A Path collapses two slashes into one.
     if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", text, re.DOTALL):
         text = unquote(address[1])

@@ -11,7 +11,12 @@ import typer
 
 from rllib_qatten.errors import BadInput
 
-Checkpoint = Annotated[Path, typer.Argument(help="Folder of a checkpoint.", show_default=False)]
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of a checkpoint, or zoo:NAME, a team of `rllib zoo`.", show_default=False
+    ),
+]
 Seed = Annotated[
     int, typer.Option(metavar="S", min=0, help="Seed of the games: same seed, same games.")
 ]

@@ -17,7 +17,9 @@ from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.files import replacing
 
 if TYPE_CHECKING:
+    from rllib_qatten.envs.team import TeamSpec
     from rllib_qatten.evaluation.evaluate import Evaluation
+    from rllib_qatten.evaluation.team_policy import TeamPolicy
 
 
 def evaluate(
@@ -125,6 +127,7 @@ def _evaluate(
     if run not in (None, about["algorithm"]):
         raise BadInput(f"--run {run}: {checkpoint} is a checkpoint of {about['algorithm']}.")
     name, config = choose(policy, env_config, env)
+    screen.doing("Preparing the games")
     teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)
@@ -145,7 +148,7 @@ def _evaluate(
         evaluation = play(policy, teams, episodes, seed, on_games)
         if json_file:
             content = {
-                "checkpoint": str(location.checkpoint_of(folder).resolve()),
+                "checkpoint": _address(checkpoint, folder),
                 "algorithm": about["algorithm"],
                 "rllib_qatten": about["rllib_qatten"],
                 "env": name,
@@ -158,17 +161,35 @@ def _evaluate(
             written.close()
         screen.close()
         _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
-        if policy.fitted(teams.spec) is not policy:
-            line(
-                f"Trained with {len(policy.agents)} agents on {_battle(about['environment'])}: its "
-                "agent network plays another battle here.",
-                style="yellow",
-            )
+        _print_origin(checkpoint, folder, policy, evaluation.spec)
         if video_file:
             first = evaluation.episodes[0]
             with Screen() as drawing:
-                on_frames = drawing.counting("drawing the video", len(first) + 1, "images")
-                video.write(first, teams, film, on_frames)
+                on_steps = drawing.counting("drawing the video", len(first), "steps")
+                video.write(first, teams, film, on_steps)
+
+
+def _address(checkpoint: Path, team: Path) -> str:
+    from rllib_qatten.checkpoints import location, zoo
+
+    in_zoo = zoo.is_address(checkpoint)
+    return str(checkpoint if in_zoo else location.checkpoint_of(team).resolve())
+
+
+def _print_origin(checkpoint: Path, team: Path, policy: TeamPolicy, spec: TeamSpec) -> None:
+    """Prints what else is known of the team: another battle, or how often it should win."""
+    from rllib_qatten.checkpoints import zoo
+    from rllib_qatten.evaluation.zoo import entry
+
+    if policy.fitted(spec) is not policy:
+        line(
+            f"Trained with {len(policy.agents)} agents on "
+            f"{_battle(policy.metadata['environment'])}: its agent network plays another battle "
+            "here.",
+            style="yellow",
+        )
+    elif zoo.is_address(checkpoint):
+        line(entry(team).statement())
 
 
 def _battle(trained: dict[str, Any]) -> str:

@@ -23,9 +23,18 @@ def paragraph(text: str) -> None:
         _console().print(Padding(Text(printable(text, 2000)), (0, 0, 0, 4)), style="dim")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> None:
-    """Prints a table; all columns except the first are numbers, or text as the first."""
-    grid = Table(box=None, padding=(0, 2, 0, 0) if not numbers else (0, 2))
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True, gap: int = 2
+) -> None:
+    """Prints a table; all columns except the first are numbers, or text as the first.
+
+    Args:
+        head: The columns' titles.
+        rows: The cells.
+        numbers: Whether they are numbers, which stand flush right.
+        gap: Spaces between two columns.
+    """
+    grid = Table(box=None, padding=(0, gap) if numbers else (0, gap, 0, 0))
     grid.add_column(head[0], no_wrap=True)
     for title in head[1:]:
         grid.add_column(title, justify="right" if numbers else "left")

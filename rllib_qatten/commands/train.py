@@ -35,6 +35,14 @@ def train(
             help="Experiment in Tune's YAML format, or an example's name (rllib example list).",
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of a file with several experiments, run this one; * stands for any text. "
+            "Repeatable.",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(
@@ -136,7 +144,7 @@ def train(
         "stop": tuple(key_values(stop or (), "--stop")),
         "set_": (*key_values([config] if config else (), "--config"), *(set_ or ())),
         "num_samples": num_samples, "storage_path": storage_path, "name": name,
-        "run": run, "env": env, "checkpoint_freq": checkpoint_freq,
+        "run": run, "env": env, "checkpoint_freq": checkpoint_freq, "only": tuple(only or ()),
     }  # fmt: skip
     with Screen(progress) as screen:
         screen.doing(f"Checking {files[0].stem if files else run}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_qatten.files import cache_folder
-from rllib_qatten.messages import say
+from rllib_qatten.messages import say, say_once
 
 #: Environment variable that switches compiled functions off: set it to 0.
 VARIABLE = "RLLIB_QATTEN_COMPILED"
@@ -40,8 +40,8 @@ def kernels(name: str) -> Any:
         name: The module's, for instance "recurrent".
     """
     if reason := unavailable():
-        if reason.startswith("/"):
-            say(f"torch's slower functions are used: {reason}.")
+        if os.environ.get(VARIABLE) != "0":
+            say_once(f"torch's slower functions are used: {reason}.")
         return None
     from filelock import FileLock
 

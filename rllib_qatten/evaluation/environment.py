@@ -60,7 +60,9 @@ def make_games(
         player = policy.fitted(teams.spec)
     except BadInput as error:
         teams.close()
-        raise BadInput(f"the environment {name} {config}: {error}") from error
+        here, there = teams.spec.engine, trained["engine"]
+        played = f"{here}, not {there}, where it was trained" if here != there else here
+        raise BadInput(f"the environment {name} {config} ({played}): {error}") from error
     check_same_order(player.agents, teams.spec.agents, BadInput)
     return teams
 

@@ -48,9 +48,10 @@ class TeamPolicy:
         """Reads the team of a checkpoint without running any code from it.
 
         Args:
-            path: The folder of a checkpoint, as str or Path, with ~ or file://; Tune's Checkpoint
-                or Result; or the folder of a trial or a run: then the checkpoint with the best
-                greedy games is used, else the newest, and a message says which.
+            path: The folder of a checkpoint, as str or Path, with ~ or file://; zoo:NAME, a team
+                that comes with the package; Tune's Checkpoint or Result; or the folder of a trial
+                or a run: then the checkpoint with the best greedy games is used, else the newest,
+                and a message says which.
 
         Raises:
             BadInput: If it is not a checkpoint of this package, or was cut short or altered.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import fnmatch
 import re
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class Changes:
         run: Replaces the experiments' algorithm.
         env: Replaces the experiments' environment.
         checkpoint_freq: Replaces the iterations between two checkpoints.
+        only: Which experiments of the file are meant: their names, in which * is any text; all of
+            them if it is empty.
     """
 
     stop: tuple[str, ...] = ()
@@ -44,6 +47,7 @@ class Changes:
     run: str | None = None
     env: str | None = None
     checkpoint_freq: int | None = None
+    only: tuple[str, ...] = ()
 
     @property
     def settings(self) -> frozenset[str]:
@@ -54,7 +58,8 @@ class Changes:
     def words(self) -> list[str]:
         """The command-line arguments for these changes."""
         words: list[str] = []
-        for option, texts in (("--stop", self.stop), ("--set", self.set_)):
+        several = (("--only", self.only), ("--stop", self.stop), ("--set", self.set_))
+        for option, texts in several:
             for text in texts:
                 words += [option, text]
         single = ("run", "env", "num_samples", "checkpoint_freq", "storage_path", "name")
@@ -91,6 +96,8 @@ def of_words(changes: Changes) -> Experiment:
     Raises:
         BadInput: As `read`.
     """
+    if changes.only:
+        raise BadInput("--only chooses among the experiments of a file: give one with -f FILE.")
     name = changes.name or re.sub(r"\W+", "_", f"{changes.run}_{changes.env or 'env'}")
     _check_name(name, "--name")
     return _experiment(Path("command line"), name, {}, changes)
@@ -104,8 +111,8 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
         changes: What the command line changes in each.
 
     Raises:
-        BadInput: If the file is missing, not YAML, or holds no experiments, or if a key or value
-            is not of the expected type.
+        BadInput: If the file is missing, not YAML, or holds no experiments or not those that are
+            meant, or if a key or value is not of the expected type.
     """
     changes = changes or Changes()
     content = load(_content(file), str(file))
@@ -115,10 +122,11 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
             f"{file}: needs experiments: a name and, indented below, run, env, stop, config; "
             f"got at the top level: {found[:_SHOWN]}."
         )
+    content = _only(content, changes.only, file)
     if changes.name is not None and len(content) > 1:
         raise BadInput(
-            f"--name names one experiment, but {file} has {len(content)}: choose "
-            "another folder for all of them with --storage-path."
+            f"--name names one experiment, but {file} has {len(content)}: choose one with --only "
+            "NAME, or another folder for all of them with --storage-path."
         )
     for name, fields in content.items():
         _check_name(name, str(file))
@@ -131,6 +139,22 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
     return [
         _experiment(file, changes.name or name, fields, changes) for name, fields in content.items()
     ]
+
+
+def _only(content: dict[str, Any], patterns: tuple[str, ...], file: Path) -> dict[str, Any]:
+    """The experiments that the command line means, in the order of the file.
+
+    Raises:
+        BadInput: If a pattern fits none, with the nearest name.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(content, pattern):
+            try:
+                one_of(pattern, content, "experiment")
+            except ValueError as error:
+                raise BadInput(f"{file}: --only: {error}") from error
+    fits = [n for n in content if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)]
+    return {name: content[name] for name in fits} if patterns else content
 
 
 def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes) -> Experiment:

@@ -17,6 +17,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints import folder as checkpoints
+from rllib_qatten.checkpoints import zoo
 from rllib_qatten.checkpoints.location import local, nearby
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
@@ -41,6 +42,8 @@ def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
         BadInput: If it is not valid, naming the newest valid one below or next to it.
     """
     algorithm = algorithm_class(plan.experiment.run)
+    if zoo.is_address(path):
+        raise BadInput(f"--resume: {zoo.no_checkpoint(str(path))}")
 
     def check(folder: Path) -> Path:
         if issubclass(algorithm, ValueDecomposition):

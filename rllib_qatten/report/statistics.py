@@ -29,6 +29,8 @@ BATCH = 200
 QUARTER = 0.25
 #: The fewest runs for Student's interval, for that of a median, and for a bootstrap of every task.
 STUDENT_RUNS, MEDIAN_RUNS, BOOTSTRAP_RUNS = 3, 6, 5
+#: With so many tasks, three runs of each are enough for a bootstrap.
+MANY_TASKS = 6
 #: Method of a test of two samples without ties, and of one with: all exchanges, or many of them.
 EXACT = scipy.stats.PermutationMethod(n_resamples=10_000, rng=0)
 #: Name -> the function that aggregates along an axis.
@@ -137,23 +139,36 @@ def over_runs(
 
 
 def comparison(runs: list[Run]) -> Comparison:
-    """The tasks and algorithms that make the largest full table, of two algorithms if possible."""
+    """The tasks and algorithms that make the largest full table, of two algorithms if possible.
+
+    Its size is that of all its runs, as many of every algorithm on every task.
+    """
     groups = by_task(runs)
-    tasks_of: dict[str, frozenset] = {}
-    for task, algorithms in groups.items():
-        for label in algorithms:
-            tasks_of[label] = tasks_of.get(label, frozenset()) | {task}
-    candidates = {a & b for a, b in itertools.product(tasks_of.values(), repeat=2)}
+    numbers = sorted({len(of) for algorithms in groups.values() for of in algorithms.values()})
+    # Least runs -> algorithm -> the tasks on which it has so many.
+    tasks_of = {number: _tasks_with(groups, number) for number in numbers}
+    candidates = {
+        (number, a & b)
+        for number, by_label in tasks_of.items()
+        for a, b in itertools.product(by_label.values(), repeat=2)
+        if a & b
+    }
 
-    def size(tasks: frozenset) -> tuple[bool, int, int]:
-        number = sum(tasks <= of_label for of_label in tasks_of.values())
-        return number > 1, number * len(tasks), len(tasks)
+    def size(table: tuple[int, frozenset]) -> tuple[bool, int, int]:
+        number, tasks = table
+        labels = sum(tasks <= of_label for of_label in tasks_of[number].values())
+        return labels > 1, labels * len(tasks) * number, len(tasks)
 
-    chosen = max(sorted(candidates - {frozenset()}, key=sorted), key=size)
-    labels = sorted(label for label, of_label in tasks_of.items() if chosen <= of_label)
+    least, chosen = max(sorted(candidates, key=lambda c: (c[0], sorted(c[1]))), key=size)
+    labels = sorted(label for label, of_label in tasks_of[least].items() if chosen <= of_label)
     tasks = sorted(chosen)
-    left_out = [
-        f"{label}: it has no runs on some of them" for label in sorted(tasks_of.keys() - labels)
+    others = {label for algorithms in groups.values() for label in algorithms} - {*labels}
+    few = "no runs" if least == 1 else f"fewer than {least} runs"
+    left_out = [f"{label}: it has {few} on some of them" for label in sorted(others)]
+    left_out += [
+        f"{task[1]}: not all of these algorithms have {least} runs on it"
+        for task in sorted(groups.keys() - chosen)
+        if least > 1 and groups[task].keys() & {*labels}
     ]
     table: dict[str, dict[tuple[str, str], list[Run]]] = {}
     for label in labels:
@@ -163,6 +178,18 @@ def comparison(runs: list[Run]) -> Comparison:
         if spare:
             left_out.append(f"{label}: {spare} of its runs, as other tasks have fewer")
     return Comparison(tasks, table, left_out)
+
+
+def _tasks_with(
+    groups: dict[tuple[str, str], dict[str, list[Run]]], number: int
+) -> dict[str, frozenset]:
+    """Algorithm -> the tasks on which it has at least so many runs."""
+    tasks_of: dict[str, frozenset] = {}
+    for task, algorithms in groups.items():
+        for label, of_label in algorithms.items():
+            if len(of_label) >= number:
+                tasks_of[label] = tasks_of.get(label, frozenset()) | {task}
+    return tasks_of
 
 
 def sample_efficiency(compared: Comparison, aggregate: str) -> dict[str, Curve]:
@@ -193,6 +220,16 @@ def final_scores(compared: Comparison) -> dict[str, np.ndarray]:
         for label, of_task in compared.runs.items()
     }
     return {label: np.transpose(values) for label, values in last.items()}
+
+
+def over_tasks(scores: dict[str, np.ndarray], aggregate: str) -> dict[str, Estimate]:
+    """Algorithm -> the aggregate of all its normalized final scores [R, M], with its interval."""
+    estimates = {}
+    for label, values in scores.items():
+        found = bootstrap(np.zeros(1), _over(AGGREGATES[aggregate]), *values.T[:, None])
+        center, low, high = (float(number[0]) for number in found[1:])
+        estimates[label] = Estimate(center, low, high, "bootstrap" if low == low else "none")
+    return estimates
 
 
 def profiles(scores: dict[str, np.ndarray]) -> dict[str, Curve]:
@@ -290,13 +327,17 @@ def bootstrap(x: np.ndarray, statistic: Callable[..., np.ndarray], *samples: np.
     Resamples of R numbers vary less than the numbers do, by (R - 1) / R, and know their spread no
     better: their distance to the sample's mean is stretched (Rao and Wu 1988), by Student's t over
     the normal distribution's as well. Normalized scores lie from 0 to 1. No interval with fewer
-    than five runs of a task.
+    than five runs of a task, or three of each of six tasks: there degrees of freedom count half,
+    as only the middle half of all runs makes an interquartile mean.
     """
     center = statistic(*samples, axis=-1)
-    if min(sample.shape[-1] for sample in samples) < BOOTSTRAP_RUNS:
+    fewest = min(sample.shape[-1] for sample in samples)
+    few = fewest < BOOTSTRAP_RUNS
+    if few and (fewest < STUDENT_RUNS or len(samples) < MANY_TASKS):
         nothing = np.full(len(x), np.nan)
         return Curve(x, center, nothing, nothing)
     tail, freedom = (1 + CONFIDENCE) / 2, sum(sample.shape[-1] - 1 for sample in samples)
+    freedom = freedom / 2 if few else freedom
     factor = float(scipy.stats.t.ppf(tail, freedom) / scipy.stats.norm.ppf(tail))
     interval = scipy.stats.bootstrap(
         [_stretched(sample, factor) for sample in samples],

@@ -28,7 +28,7 @@ def test_a_config_is_searched_scheduled_and_restored(tmp_path):
         QattenConfig()
         .environment("two_step_game")
         .training(
-            recipe=tune.grid_search(["pymarl", "smax"]),
+            recipe=tune.grid_search(["pymarl", "smax_recurrent"]),
             n_heads=tune.grid_search([2]),
             lr=tune.choice([[[0, 1e-3], [100, 1e-4]]]),
             train_batch_size_episodes=4,
@@ -64,9 +64,9 @@ def test_a_config_is_searched_scheduled_and_restored(tmp_path):
     found = restored.fit()
     assert not found.errors
     table = found.get_dataframe().set_index("config/recipe")
-    assert set(table.index) == {"pymarl", "smax"}
+    assert set(table.index) == {"pymarl", "smax_recurrent"}
     assert table["training_iteration"].tolist() == [3, 3]
-    for recipe in ("pymarl", "smax"):
+    for recipe in ("pymarl", "smax_recurrent"):
         # What was set lies on top of each recipe's own.
         assert table["config/n_heads"][recipe] == 2
         assert table["config/train_batch_size_episodes"][recipe] == 4

@@ -58,6 +58,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("env", GAME.replace("two_step", "twostep"), (), "game.env: ", "'two_step_game'"),
     ("module", OWN.replace("teams", "team"), (), "game.env: No module", "'tests.teams'"),
     ("class", OWN.replace("dBattle", "dBatle"), (), "game.env: ", "'ScriptedBattle'"),
+    ("experiment", GAME, ("--only", "gme"), "--only: Unknown experiment: 'gme'", "'game'"),
     ("own env", OWN, ("--set", "env_config.break_at=2"), "game.config.env_config: ",
      "agent 'unit_0' got the reward nan after step 2: return a finite number"),
     ("PettingZoo env", GAME.replace("two_step_game", "pettingzoo"), (),

@@ -51,10 +51,10 @@ def test_every_setting_is_there_with_the_default_that_the_algorithm_has(algorith
 
 
 def test_a_value_says_where_it_comes_from():
-    settings = ("recipe=smax", "mixer_preset=paper_mmm2", "gamma=0.5", "tau=0.1")
+    settings = ("recipe=smax_recurrent", "mixer_preset=paper_mmm2", "gamma=0.5", "tau=0.1")
     rows = found("Qatten", *(word for text in settings for word in ("--set", text)))
-    smax = RECIPES["smax"]
-    assert (rows["lr"]["value"], rows["lr"]["source"]) == (smax["lr"], "recipe smax")
+    smax = RECIPES["smax_recurrent"]
+    assert (rows["lr"]["value"], rows["lr"]["source"]) == (smax["lr"], "recipe smax_recurrent")
     assert rows["q_in_key"]["value"] is True
     assert rows["q_in_key"]["source"] == "mixer_preset paper_mmm2"
     assert (rows["gamma"]["value"], rows["gamma"]["source"]) == (0.5, "command line")
@@ -66,15 +66,17 @@ def test_of_a_file_and_the_command_line():
     assert rows["env_config"]["value"] == {"map_name": "8m", "engine": "auto"}
     assert rows["env_config"]["source"] == rows["n_heads"]["source"] == "command line"
     assert rows["weighted_heads"]["source"] == "file"
-    assert rows["td_lambda"]["source"] == "recipe smax"
+    assert rows["td_lambda"]["source"] == "recipe smax_recurrent"
     # Explicit settings come before a recipe's.
     assert rows["epsilon"]["source"] == "file"
 
 
 def test_for_people_one_setting_in_full():
-    text = rllib("config", "Qatten", "n_heads", "lr", "--set", "recipe=smax")
+    text = rllib("config", "Qatten", "n_heads", "lr", "--set", "recipe=smax_recurrent")
     assert re.search(r"^n_heads +4$", text, re.MULTILINE)
-    assert re.search(r"^lr +0.0007 +from recipe smax; default 0.0005$", text, re.MULTILINE)
+    assert re.search(
+        r"^lr +0.0007 +from recipe smax_recurrent; default 0.0005$", text, re.MULTILINE
+    )
     assert "attention heads, H." in text
 
 

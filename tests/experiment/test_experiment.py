@@ -9,7 +9,7 @@ from rllib_qatten.envs.import_path import EXTRA_ENVS
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.experiment import Experiment
-from rllib_qatten.experiment.file import assignment, override, read
+from rllib_qatten.experiment.file import Changes, assignment, override, read
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "tuned_examples").glob("*.yaml"))
 
@@ -43,6 +43,26 @@ def test_numbers_without_a_dot_are_numbers(text, value):
 def test_a_value_may_hold_equals_signs_and_lists():
     assert assignment("lr={grid_search: [1, 2]}", "--set") == ("lr", {"grid_search": [1, 2]})
     assert assignment("x=a=b", "--set") == ("x", "a=b")
+
+
+def test_only_chooses_among_several_experiments(tmp_path):
+    file = tmp_path / "exp.yaml"
+    game = {"run": "QMIX", "env": "two_step_game"}
+    names_there = ["b_8m_qmix", "b_3m_vdn", "b_3m_qmix"]
+    file.write_text(yaml.safe_dump({n: game for n in names_there}, sort_keys=False))
+
+    def names(*only, **changes):
+        return [experiment.name for experiment in read(file, Changes(only=only, **changes))]
+
+    assert names() == names_there
+    assert names("*_3m_*") == ["b_3m_vdn", "b_3m_qmix"]
+    assert names("b_3m_qmix", "b_8m_*") == ["b_8m_qmix", "b_3m_qmix"]
+    assert names("b_8m_qmix", name="again") == ["again"]
+    for only in (("b_3m_qmx",), ("*_3m_*", "b_3m_qmx")):
+        with pytest.raises(BadInput, match="Did you mean 'b_3m_qmix'"):
+            names(*only)
+    changes = Changes(only=("a b", "c"), set_=("seed=1",))
+    assert changes.words() == ["--only", "a b", "--only", "c", "--set", "seed=1"]
 
 
 def test_dotted_keys_reach_into_the_config():

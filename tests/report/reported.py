@@ -7,28 +7,15 @@ from pathlib import Path
 from rllib_qatten import keys
 
 CURVES = Path(__file__).parents[2] / "docs" / "curves"
-COLUMNS = {
-    "env_steps": keys.STEPS,
-    "greedy_win_rate": keys.GREEDY_WINS,
-    "greedy_return": keys.GREEDY_RETURN,
-    "seconds": "time_total_s",
-    "updates": keys.NUM_UPDATES,
-}
 
 
 def kept(algorithm, task, seed=1):
-    """The rows of a kept run: its whole progress.csv, or its part of a curve."""
-    run = f"compare_{task}/*/{algorithm}_*_seed={seed}_*/progress.csv"
-    for file in CURVES.glob(run):
-        with open(file) as lines:
-            return list(csv.DictReader(lines))
-    with open(CURVES / f"{algorithm.lower()}_{task}.csv") as lines:
-        curve = [row for row in csv.DictReader(lines) if row["seed"] == str(seed)]
-    return [
-        {COLUMNS.get(key, key): value for key, value in row.items()}
-        | {"training_iteration": i, "engine": "smax (jaxmarl 0.2.0)"}
-        for i, row in enumerate(curve, start=1)
-    ]
+    """The rows of a kept run: all columns of 3s5z's, those that matter of others."""
+    whole = CURVES.glob(f"compare_{task}/*/{algorithm}_*_seed={seed}_*/progress.csv")
+    short = CURVES.glob(f"{algorithm.lower()}_{task}/*_seed={seed}/progress.csv")
+    [file] = [*whole, *short]
+    with open(file) as lines:
+        return list(csv.DictReader(lines))
 
 
 def write_run(folder, algorithm="Qatten", task="3s5z", seed=1, rows=None, *, config=None):

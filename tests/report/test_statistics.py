@@ -1,5 +1,6 @@
 """The numbers of a report, each against a computation of its own."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -56,6 +57,20 @@ def test_intervals_over_runs_cover_the_truth_as_often_as_they_say(runs, aggregat
         assert covered == pytest.approx(0.95, abs=0.02 + 0.007)
 
 
+@pytest.mark.parametrize("runs", [3, 5, 10])
+def test_a_profiles_interval_covers_the_share_of_runs_on_unlike_tasks(runs):
+    """By the probability of every number of runs above a threshold, on three tasks."""
+    rates = np.repeat([0.02, 0.5, 0.98], runs)
+    chances = functools.reduce(np.convolve, [[1 - rate, rate] for rate in rates])
+    covered = 0.0
+    for hits, chance in enumerate(chances):
+        scores = np.arange(3 * runs).reshape(runs, 3) < hits
+        found = statistics.profiles({"Qatten": scores.astype(float)})["Qatten"]
+        assert found.center[1] == pytest.approx(hits / (3 * runs))
+        covered += chance * (found.low[1] <= rates.mean() <= found.high[1])
+    assert 0.93 <= covered <= 1 + 1e-9
+
+
 @pytest.mark.parametrize("rates", [(0.02, 0.02), (0.5, 0.5), (0.98, 0.98), (0.02, 0.5, 0.7, 0.98)])
 @pytest.mark.parametrize("runs", [5, 10])
 def test_the_bootstrap_over_tasks_covers_the_truth_as_often_as_it_says(runs, rates):
@@ -66,6 +81,35 @@ def test_the_bootstrap_over_tasks_covers_the_truth_as_often_as_it_says(runs, rat
     found = statistics.bootstrap(np.zeros(samples), iqm, *drawn)
     covered = ((found.low <= truth) & (truth <= found.high)).mean()
     assert covered == pytest.approx(0.95, abs=0.02 + 0.025)  # and the noise of 300 samples
+
+
+@pytest.mark.parametrize("rates", [np.linspace(0.02, 0.98, 6), np.full(6, 0.5)], ids=["all", "0.5"])
+def test_three_runs_of_each_of_six_tasks_have_an_interval_that_holds(rates):
+    """Seeds differ by more than the noise of their games."""
+    g, samples = np.random.default_rng(1), 300
+
+    def draw(rate, shape):
+        many = rate * (1 - rate) / 0.06**2 - 1
+        return g.binomial(500, g.beta(rate * many, (1 - rate) * many, shape)) / 500
+
+    iqm = statistics._over(AGGREGATES["iqm"])
+    truth = iqm(*(draw(rate, 50_000) for rate in rates), axis=-1)
+    drawn = [draw(rate, (samples, 3)) for rate in rates]
+    found = statistics.bootstrap(np.zeros(samples), iqm, *drawn)
+    covered = ((found.low <= truth) & (truth <= found.high)).mean()
+    assert covered == pytest.approx(0.95, abs=0.02 + 0.025)  # and the noise of 300 samples
+    for fewer in (drawn[:5], [*drawn[:5], drawn[5][:, :2]]):
+        assert np.isnan(statistics.bootstrap(np.zeros(samples), iqm, *fewer).low).all()
+
+
+def test_the_number_over_tasks_is_that_of_all_runs():
+    values = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.5, 0.5]])  # [R, M]
+    found = statistics.over_tasks({"Qatten": values, "VDN": values[:2]}, "iqm")
+    middle = sorted(values.ravel())[2:8]  # of ten runs, without a quarter at each end
+    assert found["Qatten"].mean == pytest.approx(np.mean(middle))
+    assert found["Qatten"].kind == "bootstrap"
+    assert found["Qatten"].low < found["Qatten"].mean < found["Qatten"].high
+    assert (found["VDN"].mean, found["VDN"].kind) == (pytest.approx(0.5), "none")
 
 
 def test_a_single_run_has_no_interval(tmp_path):
@@ -189,6 +233,17 @@ def test_only_full_tables_are_compared_and_the_rest_is_named(tmp_path):
     assert all(len(runs) == 1 for runs in compared.runs["QMIX"].values())
 
 
+def test_tasks_with_few_runs_do_not_leave_out_the_runs_of_others(tmp_path):
+    for algorithm in ("Qatten", "VDN"):
+        for task, seeds in (("3m", 3), ("8m", 3), ("27m_vs_30m", 1)):
+            for seed in range(seeds):
+                write_run(tmp_path / task, algorithm, task, seed, rows([0.5]))
+    compared = statistics.comparison(read_all([tmp_path])[0])
+    assert [task for _, task in compared.tasks] == ["3m", "8m"]
+    assert all(len(runs) == 3 for runs in compared.runs["VDN"].values())
+    assert compared.left_out == ["27m_vs_30m: not all of these algorithms have 3 runs on it"]
+
+
 def test_tasks_that_one_algorithm_alone_played_do_not_hide_a_comparison(tmp_path):
     for task in ("3m", "8m", "2s3z", "25m"):
         write_run(tmp_path, "Qatten", task, rows=rows([0.5]))
@@ -196,6 +251,24 @@ def test_tasks_that_one_algorithm_alone_played_do_not_hide_a_comparison(tmp_path
     compared = statistics.comparison(read_all([tmp_path])[0])
     assert list(compared.runs) == ["Qatten", "VDN"]
     assert compared.tasks == [("smac", "3m")]
+
+
+def test_runs_beside_which_others_ran_are_known(tmp_path):
+    """By the times of their results, or else by the dates of their folders."""
+    for seed, began, took in ((1, 0, 100), (2, 50, 100), (3, 149, 40), (4, 1000, 10)):
+        made = rows([0.5, 0.5])
+        for row, passed in zip(made, (took / 2, took), strict=True):
+            row |= {"timestamp": 1_700_000_000 + began + passed, "time_total_s": passed}
+        write_run(tmp_path / "stamped", seed=seed, rows=made)
+    runs, _ = read_all([tmp_path / "stamped"])
+    assert timing.alone(runs) == [False, False, True, True]  # a second of forty does not count
+    runs[1].about["machine"], runs[0].about["machine"] = "one", "another"
+    assert timing.alone(runs)[:2] == [True, True]
+    for name in ("1_2026-11-22_23-42-06", "2_2026-11-22_23-42-36", "3"):
+        made = rows([0.5])
+        made[0]["time_total_s"] = 60
+        write_run(tmp_path / "named", rows=made).rename(tmp_path / "named" / f"Qatten_smac_{name}")
+    assert timing.alone(read_all([tmp_path / "named"])[0]) == [False, False, None]
 
 
 def test_the_time_is_split_by_the_timers(tmp_path):

@@ -34,7 +34,7 @@ def loss_of(module, batch, config):
 
 @pytest.mark.parametrize("config_class", [QattenConfig, QMIXConfig])
 def test_float32_is_compiled_and_equals_torch_in_both_precisions(config_class, monkeypatch):
-    size, config = SIZES["tiny"], config_class().training(recipe="smax")
+    size, config = SIZES["tiny"], config_class().training(recipe="smax_recurrent")
     module = build_learner(config, size).module[DEFAULT_MODULE_ID].unwrapped()
     packed = pack(random_episodes(size, ragged=True))
     batch = {name: torch.from_numpy(array) for name, array in packed.items()}

@@ -41,7 +41,7 @@ def loss_and_gradients(module, config, episodes):
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("config_class", [QattenConfig, QMIXConfig])
 def test_the_same_loss_and_gradients_as_on_a_cpu(config_class, ragged):
-    config = config_class().training(recipe="smax")
+    config = config_class().training(recipe="smax_recurrent")
     module, episodes = module_of(config), random_episodes(SIZE, ragged)
     loss, grads = loss_and_gradients(module, config, episodes)
     there = copy.deepcopy(module).to("cuda")

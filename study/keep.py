@@ -1,0 +1,113 @@
+"""Runs as small files in docs/results: evaluations, settings, record; `rllib report` reads them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ray.tune.result import (
+    EXPR_PARAM_FILE,
+    EXPR_PROGRESS_FILE,
+    TIME_THIS_ITER_S,
+    TIME_TOTAL_S,
+    TRAINING_ITERATION,
+)
+
+from rllib_qatten import keys
+from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.errors import BadInput
+from rllib_qatten.files import replacing
+from rllib_qatten.report import runs
+from rllib_qatten.report.run import Run
+from rllib_qatten.report.tables import number, read_table
+from study import trial
+
+#: Of a run's hundred columns, those that its curves, its table and its speed are made of.
+COLUMNS = (
+    TRAINING_ITERATION,
+    keys.STEPS,
+    keys.NUM_UPDATES,
+    TIME_THIS_ITER_S,
+    TIME_TOTAL_S,
+    keys.WINS,
+    keys.RETURN,
+    f"{keys.LEARNER}/{keys.LOSS}",
+    keys.GREEDY_WINS,
+    keys.GREEDY_RETURN,
+)
+#: Significant digits of a number.
+DIGITS = 5
+
+
+def keep(paths: Iterable[Path], results: Path) -> tuple[list[Path], list[str]]:
+    """Writes the runs in and below some folders, each to a folder of its own.
+
+    A run that is kept already, of the same settings, is replaced, so that one may be kept while it
+    still trains.
+
+    Returns:
+        The folders, and warnings about what was left out.
+
+    Raises:
+        BadInput: If there is no run, or another one of the same name but other settings is kept.
+    """
+    found, warnings = runs.read_all(paths)
+    return [_keep(run, results) for run in found], warnings
+
+
+def _keep(run: Run, results: Path) -> Path:
+    rows, _ = read_table(run.folder)
+    # What a recipe chooses stands in no experiment; who reads the table wants to know the agent.
+    recipe = RECIPES.get(run.config.get("recipe", ""), {})
+    whole = rows[-1].get("config") or {}
+    agents = [chosen["agent"] for chosen in (whole, run.config, recipe) if "agent" in chosen]
+    settings = {**run.config, "agent": [*agents, "recurrent"][0]}
+    algorithm = run.folder.name.split("_")[0]
+    seed = settings.get("seed")
+    # Reports take the algorithm from a trial's name, which Tune begins with it and the env.
+    name = f"{algorithm}_{settings['env']}_{settings['agent']}_seed={seed}"
+    folder = results / run.task / name
+    earlier = trial.settings(folder)
+    if earlier is not None and earlier != json.loads(json.dumps(settings)):
+        raise BadInput(
+            f"{run.folder}: another run of {algorithm} on {run.task} with seed {seed} and other "
+            f"settings is kept in {folder}: remove that one first, or choose another seed."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder, rows, settings, trial.record(run.folder))
+    return folder
+
+
+def write(
+    folder: Path, rows: list[dict[str, Any]], settings: dict[str, Any], record: dict[str, Any]
+) -> None:
+    """Writes a run's files into a folder that exists.
+
+    Args:
+        folder: Its name begins with the algorithm and the env, as Tune names a trial's.
+        rows: Its results by the names of `COLUMNS`; `engine` in the first one is enough.
+        settings: Its part of the experiment's config.
+        record: Date, commit, versions, machine and command, as far as they are known.
+    """
+    engine = next((row[keys.ENGINE] for row in rows if row.get(keys.ENGINE)), "")
+    columns = [name for name in COLUMNS if any(name in row for row in rows)]
+    with replacing(folder / EXPR_PROGRESS_FILE) as file:
+        with open(file, "w", newline="", encoding="utf-8") as opened:
+            lines = csv.writer(opened, lineterminator="\n")
+            lines.writerow([*columns, keys.ENGINE])
+            for row in rows:
+                lines.writerow([*(_short(row.get(name)) for name in columns), engine])
+    for name, content in ((EXPR_PARAM_FILE, settings), (keys.RECORD_FILE, record)):
+        with replacing(folder / name) as file:
+            text = json.dumps(content, indent=1, sort_keys=name == EXPR_PARAM_FILE)
+            file.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _short(value: Any) -> str:
+    found = number(value)
+    if found != found:
+        return ""
+    return str(int(found)) if found == int(found) else f"{found:.{DIGITS}g}"
