@@ -63,7 +63,7 @@ def _config(battle: str, agent: str) -> QattenConfig:
         QattenConfig()
         .environment("smac", env_config={"map_name": battle, "engine": "smax"})
         .env_runners(num_env_runners=0, num_envs_per_env_runner=GAMES)
-        .training(recipe="smax", agent=agent, epsilon=EPSILON)
+        .training(recipe="smax", agent=agent, epsilon=EPSILON, lr=5e-4)
         .debugging(seed=0, log_level="ERROR")
     )
 
