@@ -86,6 +86,23 @@ def test_the_source_distribution_runs_its_tests(built, tmp_path):
     run(sys.executable, "-m", "pytest", *words, cwd=folder, PYTHONPATH=str(folder))
 
 
+def test_what_the_dockerfile_copies_is_all_that_the_package_needs(built, tmp_path):
+    place, out = tmp_path / "src", tmp_path / "dist"
+    for line in re.findall(r"^COPY (.+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        *sources, target = line.split()
+        for source in map(ROOT.joinpath, sources):
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, place / target, ignore=ignored)
+            else:
+                (place / target).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, place / target)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", out, place, cwd=place)
+    [wheel] = out.glob("*.whl")
+    names, wanted = (zipfile.ZipFile(file).namelist() for file in (wheel, built[0]))
+    assert sorted(names) == sorted(wanted)
+
+
 @pytest.fixture(scope="module")
 def rllib(built, tmp_path_factory):
     """The command of a new virtual environment with the wheel, in an empty folder.

@@ -137,7 +137,16 @@ def test_yaml(block):
     if content is None:
         return  # a comment for editors
     if "kind" in content:
-        assert content["apiVersion"] in {"batch/v1", "ray.io/v1"}
+        spec = content["spec"]
+        if content["kind"] == "RayJob":
+            bash, option, script = shlex.split(spec["entrypoint"])
+            assert spec["rayClusterSpec"]["rayVersion"] in (ROOT / "docs/install.md").read_text()
+        else:
+            [container] = spec["template"]["spec"]["containers"]
+            [(bash, option), [script]] = container["command"], container["args"]
+        assert (bash, option) == ("bash", "-c")
+        test_a_command_line(script)
+        assert any(words[:2] == ["rllib", "train"] for words in words_of(script))
         return
     fields = Experiment.model_fields.keys() | {"env", "env_config", "team_reward"}
     [*names] = content
