@@ -28,7 +28,7 @@ def run(name: str, size: Size, rounds: int, seconds: float) -> list[Row]:
         return [Row("gpu", f"{name} update", "", None, note="there is no CUDA device here")]
     contenders: dict[str, Work] = {}
     episodes = random_episodes(size, ragged=False)
-    for config in (QattenConfig().training(recipe="smax"), QMIXConfig().training(recipe="smax")):
+    for config in (c().training(recipe="smax_recurrent") for c in (QattenConfig, QMIXConfig)):
         learner = build_learner(config, size)
         for device in ("cpu", "cuda"):
             module = copy.deepcopy(learner.module).to(device)

@@ -1,6 +1,6 @@
 """Training on SMAX beside JaxMARL's QMIX: env steps per second at equal updates, turn by turn.
 
-JaxMARL's script does as many updates per env step as our recipe `smax` (one of 32 games per 4 games
+JaxMARL's script does as many updates per env step as our recipe `smax_recurrent` (one of 32 games per 4 games
 played), with networks of our widths and as many evaluation games a turn. It learns from windows
 instead of games, in two ways:
 
@@ -91,6 +91,7 @@ class Ours:
         file = EXAMPLES / f"{config.name.lower()}_3s5z.yaml"
         (experiment,) = yaml.safe_load(file.read_text()).values()
         settings = experiment["config"] | {
+            "recipe": "smax_recurrent",  # the agent network and the batches that theirs has
             "env_config": {"map_name": map_name, "engine": "smax"},
             "min_sample_timesteps_per_iteration": TURN,
             "evaluation_duration": EVALUATED,
@@ -199,7 +200,7 @@ def run(map_name: str, checkout: Path | None, python: Path, quick: bool) -> list
         "Qatten": Ours(QattenConfig(), map_name, {}),
     }
     game = statistics.mean(each.mean_game for each in ours.values())
-    rate = RECIPES["smax"]["updates_per_episode"] / game
+    rate = RECIPES["smax_recurrent"]["updates_per_episode"] / game
     plans = [Rollouts.of(16, 128, rate), Rollouts.of(32, round(game), rate)]
     found = beside(map_name, ours, plans, checkout, python, rounds)
     earned = {"updates_per_episode": game * PUBLISHED.updates / (PUBLISHED.games * PUBLISHED.steps)}

@@ -17,6 +17,7 @@ class Part(enum.StrEnum):
 
     SAMPLER = "sampler"
     UPDATE = "update"
+    ENTITY = "entity"
     GPU = "gpu"
     TRAIN = "train"
     JAXMARL = "jaxmarl"
@@ -53,6 +54,7 @@ def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> 
     # Here, so that `--help` answers at once.
     from benchmarks import (
         end_to_end,
+        entity,
         gpu,
         growth,
         jaxmarl_peer,
@@ -76,6 +78,8 @@ def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> 
         add(Part.SAMPLER, name, partial(sampler.run, name, SIZES[name], *times))
     for name in sizes:
         add(Part.UPDATE, name, partial(update.run, name, SIZES[name], *times))
+    for battle in entity.BATTLES:
+        add(Part.ENTITY, battle, partial(entity.run, battle, *times))
     for name in sizes:
         add(Part.GPU, name, partial(gpu.run, name, SIZES[name], *times))
     for name in sizes:

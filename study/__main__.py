@@ -12,6 +12,9 @@ import typer
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.screen import Screen
 
+#: In the repository: where runs are kept.
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -44,7 +47,7 @@ def keep(
     from study import keep as kept
     from study import tables
 
-    folders, warnings = kept.keep(runs)
+    folders, warnings = kept.keep(runs, RESULTS)
     for warning in warnings:
         typer.secho(f"Left out: {warning}", fg="yellow", err=True)
     for path in [*folders, *tables.write()]:
@@ -58,6 +61,34 @@ def tables_() -> None:
 
     for page in write():
         typer.echo(f"Wrote {page}")
+
+
+@app.command()
+def jaxmarl(
+    algorithm: Annotated[str, typer.Argument(help="JaxMARL-QMIX or JaxMARL-PQN-VDN.")],
+    battle: Annotated[str, typer.Argument(help="A battle of SMAX: 3m, 5m_vs_6m, ...")],
+    checkout: Annotated[Path, typer.Option(help="A checkout of JaxMARL.")],
+    env_steps: Annotated[int, typer.Option(min=1, help="How many env steps to train.")] = 2_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 1,
+    python: Annotated[
+        Path, typer.Option(help="A Python that has what JaxMARL's scripts import.")
+    ] = Path(sys.executable),
+    results: Annotated[Path, typer.Option(help="Where the run is kept.")] = RESULTS,
+) -> None:
+    """Train JaxMARL's own algorithm with its published settings, and keep its curve."""
+    from rllib_qatten.errors import one_of
+    from study.jaxmarl_peer import ALGORITHMS, run
+
+    try:
+        one_of(algorithm, ALGORITHMS, "algorithm of JaxMARL's")
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    command = (
+        f"python -m study jaxmarl {algorithm} {shlex.quote(battle)} --env-steps {env_steps} "
+        f"--seed {seed} --checkout CHECKOUT"
+    )
+    kept = run(algorithm, battle, env_steps, seed, checkout, python, command, results)
+    typer.echo(f"Wrote {kept}")
 
 
 def _relative(words: list[str]) -> list[str]:

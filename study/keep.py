@@ -17,6 +17,7 @@ from ray.tune.result import (
 )
 
 from rllib_qatten import keys
+from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 from rllib_qatten.report import runs
@@ -24,8 +25,6 @@ from rllib_qatten.report.run import Run
 from rllib_qatten.report.tables import number, read_table
 from study import trial
 
-#: In the repository.
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 #: Of a run's hundred columns, those that its curves, its table and its speed are made of.
 COLUMNS = (
     TRAINING_ITERATION,
@@ -43,7 +42,7 @@ COLUMNS = (
 DIGITS = 5
 
 
-def keep(paths: Iterable[Path], results: Path = RESULTS) -> tuple[list[Path], list[str]]:
+def keep(paths: Iterable[Path], results: Path) -> tuple[list[Path], list[str]]:
     """Writes the runs in and below some folders, each to a folder of its own.
 
     A run that is kept already, of the same settings, is replaced, so that one may be kept while it
@@ -61,9 +60,11 @@ def keep(paths: Iterable[Path], results: Path = RESULTS) -> tuple[list[Path], li
 
 def _keep(run: Run, results: Path) -> Path:
     rows, _ = read_table(run.folder)
-    whole = rows[-1].get("config") or {}
     # What a recipe chooses stands in no experiment; who reads the table wants to know the agent.
-    settings = {**run.config, "agent": whole.get("agent", run.config.get("agent", "recurrent"))}
+    recipe = RECIPES.get(run.config.get("recipe", ""), {})
+    whole = rows[-1].get("config") or {}
+    agents = [chosen["agent"] for chosen in (whole, run.config, recipe) if "agent" in chosen]
+    settings = {**run.config, "agent": [*agents, "recurrent"][0]}
     algorithm = run.folder.name.split("_")[0]
     seed = settings.get("seed")
     # Reports take the algorithm from a trial's name, which Tune begins with it and the env.

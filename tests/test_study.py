@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,16 @@ def test_other_settings_do_not_take_the_place_of_a_kept_run(tmp_path):
     assert len(list(results.rglob("params.json"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "agent"),
+    [({}, "recurrent"), ({"recipe": "smax"}, "entity"), ({"agent": "ff", "recipe": "smax"}, "ff")],
+)
+def test_the_agent_is_kept_that_a_recipe_chose(tmp_path, settings, agent):
+    run = write_run(tmp_path / "runs", "VDN", seed=1, config=settings)
+    [folder], _ = keep.keep([run], tmp_path / "results")
+    assert folder.name == f"VDN_smac_{agent}_seed=1"
+
+
 def test_a_command_is_kept_without_the_folder_of_its_results():
     told = "rllib train -f study --local-dir /x 'a b' --storage-path=/y --set 'seed={x: [1]}'"
     assert trial.without_places(told) == "rllib train -f study 'a b' --set 'seed={x: [1]}'"
@@ -186,3 +197,87 @@ def test_a_name_that_is_none_is_refused(tmp_path):
 def test_the_commands_have_help():
     for words in (["--help"], ["team", "--help"], ["keep", "--help"], ["tables", "--help"]):
         assert CliRunner().invoke(app, words).exit_code == 0
+
+
+#: A checkout in small: what the script needs of JaxMARL's, with numbers known beforehand.
+QMIX_RNN = """
+import jax
+import jax.numpy as jnp
+
+def env_from_config(config):
+    assert config["MAP_NAME"] == "3m" and config["WANDB_MODE"] == "offline"
+    return None, None
+
+def make_train(config, env):
+    rollouts = config["TOTAL_TIMESTEPS"] // config["NUM_STEPS"] // config["NUM_ENVS"]
+    def train(rng):
+        def update(i, _):
+            i = i + 1
+            share = i / rollouts
+            numbers = {
+                "update_steps": i, "env_step": i * 20, "grad_steps": i * 8, "loss": share,
+                "returned_won_episode": share / 2, "returned_episode_returns": share,
+                "test_returned_won_episode": share, "test_returned_episode_returns": 2 * share,
+            }
+            jax.debug.callback(lambda found: wandb.log(found, step=0), numbers, ordered=False)
+            return i, None
+        return jax.lax.scan(update, 0 * rng[0].astype(int), None, rollouts)
+    return train
+"""
+SETTINGS = {"TOTAL_TIMESTEPS": 1e7, "NUM_ENVS": 2, "NUM_STEPS": 10, "TEST_INTERVAL": 0.25}
+OMEGACONF = """
+import json
+class OmegaConf:
+    load = staticmethod(lambda file: json.loads(open(file).read()))
+    to_container = staticmethod(dict)
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+    folder = tmp_path / "JaxMARL" / "baselines" / "QLearning"
+    (folder / "config" / "alg").mkdir(parents=True)
+    (folder / "config" / "alg" / "ql_rnn_smax.yaml").write_text(
+        json.dumps(SETTINGS | {"REW_SCALE": 10, "MAP_NAME": "3s_vs_5z"})
+    )
+    (folder / "qmix_rnn.py").write_text(QMIX_RNN)
+    (folder / "omegaconf.py").write_text(OMEGACONF)
+    return tmp_path / "JaxMARL"
+
+
+def test_a_run_of_jaxmarls_is_kept_beside_ours(checkout, tmp_path):
+    from study import jaxmarl_peer
+
+    words = (
+        "JaxMARL-QMIX",
+        "3m",
+        800,
+        3,
+        checkout,
+        Path(sys.executable),
+        "python -m study jaxmarl",
+    )
+    folder = jaxmarl_peer.run(*words, tmp_path / "results")
+    assert folder == tmp_path / "results" / "3m" / "JaxMARL-QMIX_smac_recurrent_seed=3"
+    [run], warnings = read_all([tmp_path / "results"])
+    assert not warnings
+    assert (run.label, run.task, run.environment) == ("JaxMARL-QMIX", "3m", "smax (jaxmarl 0.2.0)")
+    assert run.steps.tolist() == [200, 400, 600, 800]
+    assert run.scores["win_rate"].tolist() == [0.25, 0.5, 0.75, 1]
+    assert run.scores["return"].tolist() == [5, 10, 15, 20]
+    settings = json.loads((folder / "params.json").read_text())["jaxmarl"]
+    changed = {"TOTAL_TIMESTEPS": 800, "MAP_NAME": "3m", "REW_SCALE": 10, "WANDB_MODE": "offline"}
+    assert settings == SETTINGS | changed
+    assert "jaxmarl_baselines" in run.about["versions"]
+
+
+def test_what_jaxmarl_lacks_is_said(checkout, tmp_path):
+    from study import jaxmarl_peer
+
+    (checkout / "baselines" / "QLearning" / "qmix_rnn.py").write_text("import flash_baks")
+    words = ("JaxMARL-QMIX", "3m", 800, 3, checkout)
+    for python, why in ((Path(sys.executable), "exit code 1"), (tmp_path / "none", "cannot be st")):
+        with pytest.raises(BadInput, match=why):
+            jaxmarl_peer.run(*words, python, "", tmp_path / "results")
+    assert not (tmp_path / "results").exists()

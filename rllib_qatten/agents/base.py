@@ -45,11 +45,11 @@ class Agent(nn.Module, ABC):
         return next(self.parameters()).new_zeros(*leading, self.hidden_size)
 
     @abstractmethod
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One step of any number of games.
 
         Args:
-            inputs: [..., N, I].
+            inputs: [..., N, I], or of G games before they are laid out.
             hidden: [..., N, h], the agents' hidden state so far.
 
         Returns:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rllib_qatten.agents.inputs import EpisodeInputs, InputLayout
+from rllib_qatten.agents.inputs import EpisodeInputs
 from rllib_qatten.compiled.compiler import blas_threads, kernels
 
 #: Rows of a block: with all that is computed for them, they fit the processor's cache.
@@ -19,16 +19,22 @@ Parameters = Sequence[Tensor]
 """Weight and bias of encoder, layer norm (both empty if there is none), GRU and head (likewise)."""
 
 
-def suits(inputs: Tensor | EpisodeInputs, parameters: Parameters) -> bool:
-    """Whether the compiled functions can take these: plain float32 on a CPU."""
-    if not isinstance(inputs, EpisodeInputs) or torch.is_autocast_enabled("cpu"):
+def suits(name: str, observations: Tensor, parameters: Parameters) -> bool:
+    """Whether compiled functions can take these: plain float32 on a CPU.
+
+    Args:
+        name: The module of `rllib_qatten.compiled`.
+        observations: Which must not need a gradient.
+        parameters: All others.
+    """
+    if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
         return False
-    if torch.compiler.is_compiling() or inputs.observations.requires_grad:
+    if observations.requires_grad:
         return False
-    tensors = (inputs.observations, *parameters)
+    tensors = (observations, *parameters)
     if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors):
         return False
-    return kernels("recurrent") is not None
+    return kernels(name) is not None
 
 
 def parameters_of(
@@ -57,61 +63,142 @@ def unroll_compiled(
         parameters: See `Parameters`; they must suit, see `suits`.
         reference: Computes the same from the same parameters by torch, for second derivatives.
     """
-    entries, n = inputs.last_actions.shape
-    arrays = (
+    unrolling = Unrolling(_arrays(inputs, batch_sizes))
+    return differentiable(unrolling, parameters, reference).view(*inputs.shape[:2], -1)
+
+
+def step_compiled(
+    inputs: EpisodeInputs, hidden: Tensor, parameters: Parameters
+) -> tuple[Tensor, Tensor]:
+    """Utilities [G, N, A] and the next hidden states [G, N, h], without a gradient.
+
+    Args:
+        inputs: Of a step of G games.
+        hidden: [G, N, h].
+        parameters: As for `unroll_compiled`.
+    """
+    before = hidden.reshape(-1, hidden.shape[-1])
+    unrolling = Unrolling(_arrays(inputs, [len(inputs.observations)]), before=before)
+    utilities = computed(unrolling, parameters)
+    return utilities.view(*hidden.shape[:2], -1), unrolling.after.view_as(hidden)
+
+
+def _arrays(inputs: EpisodeInputs, batch_sizes: Sequence[int]) -> tuple[Any, ...]:
+    """See `Unrolling`."""
+    (entries, n), layout = inputs.last_actions.shape, inputs.layout
+    return (
         inputs.observations.contiguous().view(entries * n, -1).numpy(),
-        inputs.last_actions.contiguous().view(-1).numpy(),
+        inputs.known_actions.view(-1).numpy(),
         np.asarray(batch_sizes, np.int64) * n,
-        *_sizes(inputs.layout),
+        layout.n_actions * layout.last_action,
+        layout.n_agents * layout.agent_id,
     )
+
+
+class Unrolling:
+    """One pass of M rows through encoder, GRU and head, and back."""
+
+    def __init__(
+        self, arrays: tuple[Any, ...], made: int = 0, before: Tensor | None = None
+    ) -> None:
+        """For given inputs.
+
+        Args:
+            arrays: Observations [M, O], last actions [M], rows per step [T], how many columns of
+                the inputs are one-hot last actions, and how many are ids.
+            made: How many of the observations' last columns need a gradient.
+            before: [rows[0], h] the hidden states to begin with, if they are not zeros; there is no
+                gradient then.
+        """
+        self._arrays, self._made, self._before = arrays, made, before
+        self._kept: list[Any] = []
+
+    @property
+    def after(self) -> Tensor:
+        """[M, h] the hidden states after each row, once `forward` has run."""
+        rows: Any = self._arrays[2]
+        return torch.from_numpy(self._kept[-1][rows[0] :])
+
+    def forward(self, parameters: Parameters, keep: bool) -> Tensor:
+        """The result [M, A] or [M, h]; `keep` for `backward`."""
+        observations, _, rows, *_ = self._arrays
+        m, alive = len(observations), int(rows[0])
+        kept = m if keep else min(m, max(BLOCK, alive))
+        size, n_actions = parameters[5].shape[1], len(parameters[8])
+        norm = kept if len(parameters[2]) else 0
+        shapes = [
+            (kept, size),
+            (norm, size),
+            (norm,),
+            (kept, 3 * size),
+            (kept, size),
+            (alive + m, size),
+        ]
+        buffers = [torch.empty(shape) for shape in shapes]
+        buffers[-1][:alive] = 0 if self._before is None else self._before
+        utilities = torch.empty(m, n_actions)
+        self._kept = [b.numpy() for b in buffers]
+        weights = [p.detach().contiguous().numpy() for p in parameters]
+        kernels("recurrent").forward(
+            *self._arrays, *weights, BLOCK, *self._kept, self._before is not None, utilities.numpy()
+        )
+        return utilities if n_actions else buffers[-1][alive:]
+
+    def backward(self, grad: Tensor, parameters: Parameters) -> tuple[list[Tensor], Tensor]:
+        """Gradients of the parameters, and of the observations' last columns."""
+        encoder, _, norm, _, ih, hh, _, _, head, _ = (p.detach().contiguous() for p in parameters)
+        grads = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in parameters]
+        none = grad.new_empty(0, 0)
+        given = (grad.contiguous(), none) if len(head) else (none, grad.contiguous())
+        of_observations = torch.empty(len(grad), self._made)
+        kernels("recurrent").backward(
+            *(g.numpy() for g in given),
+            *self._arrays,
+            *(p.numpy() for p in (encoder, norm, ih, hh, head)),
+            BLOCK,
+            *self._kept,
+            of_observations.numpy(),
+            *(g.numpy() for g in grads),
+        )
+        return grads, of_observations
+
+
+def differentiable(
+    unrolling: Any, parameters: Parameters, reference: Callable[[], Tensor]
+) -> Tensor:
+    """The result of an unrolling, with its gradient if that is wanted.
+
+    Args:
+        unrolling: Has a `forward` as `Unrolling`, and a `backward` whose first result is the
+            parameters' gradients.
+        parameters: See there.
+        reference: See `unroll_compiled`.
+    """
     if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
         # torch leaves `apply` untyped
-        result: Tensor = _Unroll.apply(arrays, reference, *parameters)  # type: ignore[no-untyped-call]
-    else:
-        result = _forward(arrays, parameters, keep=False)[0]
-    return result.view(entries, n, -1)
+        result: Tensor = _Unroll.apply(unrolling, reference, *parameters)  # type: ignore[no-untyped-call]
+        return result
+    return computed(unrolling, parameters)
 
 
-def _sizes(layout: InputLayout) -> tuple[int, int]:
-    """How many columns of the inputs are one-hot last actions, and ids."""
-    return layout.n_actions * layout.last_action, layout.n_agents * layout.agent_id
-
-
-def _forward(arrays: tuple[Any, ...], parameters: Parameters, keep: bool) -> tuple[Tensor, Any]:
-    """The result [M, A] or [M, h], and what the gradient needs."""
-    observations, _, rows, *_ = arrays
-    m, alive = len(observations), int(rows[0])
-    kept = m if keep else min(m, max(BLOCK, alive))
-    size, n_actions = parameters[5].shape[1], len(parameters[8])
-    norm = kept if len(parameters[2]) else 0
-    shapes = [
-        (kept, size),
-        (norm, size),
-        (norm,),
-        (kept, 3 * size),
-        (kept, size),
-        (alive + m, size),
-    ]
-    buffers = [torch.empty(shape) for shape in shapes]
-    utilities = torch.empty(m, n_actions)
-    weights = [p.detach().contiguous().numpy() for p in parameters]
+def computed(unrolling: Any, parameters: Parameters) -> Tensor:
+    """The result of an unrolling without a gradient."""
     with blas_threads(torch.get_num_threads()):
-        kernels("recurrent").forward(
-            *arrays, *weights, BLOCK, *(b.numpy() for b in buffers), utilities.numpy()
-        )
-    return (utilities if n_actions else buffers[-1][alive:]), buffers
+        result: Tensor = unrolling.forward(parameters, keep=False)
+    return result
 
 
 class _Unroll(torch.autograd.Function):
-    """`unroll_compiled` for rows, with its gradient. Every call owns its buffers."""
+    """`differentiable`. Every call owns its unrolling."""
 
     @staticmethod
     def forward(
-        ctx: Any, arrays: tuple[Any, ...], reference: Callable[[], Tensor], *parameters: Tensor
+        ctx: Any, unrolling: Any, reference: Callable[[], Tensor], *parameters: Tensor
     ) -> Tensor:
-        result, buffers = _forward(arrays, parameters, keep=True)
-        ctx.arrays, ctx.reference, ctx.buffers = arrays, reference, buffers
+        ctx.unrolling, ctx.reference = unrolling, reference
         ctx.save_for_backward(*parameters)
+        with blas_threads(torch.get_num_threads()):
+            result: Tensor = unrolling.forward(parameters, keep=True)
         return result
 
     @staticmethod
@@ -123,17 +210,6 @@ class _Unroll(torch.autograd.Function):
             result = ctx.reference().view_as(grad)
             found = iter(torch.autograd.grad(result, sources, grad, create_graph=True))
             return None, None, *(next(found) if want else None for want in wanted)
-        encoder, _, norm, _, ih, hh, _, _, head, _ = (p.detach().contiguous() for p in parameters)
-        grads = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in parameters]
-        none = grad.new_empty(0, 0)
-        given = (grad.contiguous(), none) if len(head) else (none, grad.contiguous())
-        tensors = (*(p.numpy() for p in (encoder, norm, ih, hh, head)), BLOCK)
         with blas_threads(torch.get_num_threads()):
-            kernels("recurrent").backward(
-                *(g.numpy() for g in given),
-                *ctx.arrays,
-                *tensors,
-                *(b.numpy() for b in ctx.buffers),
-                *(g.numpy() for g in grads),
-            )
+            grads, _ = ctx.unrolling.backward(grad, parameters)
         return None, None, *grads

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import weakref
+import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent, normalized
+from rllib_qatten.agents.compiled_entity import Seen, UnitsUnrolling, read
+from rllib_qatten.agents.compiled_recurrent import (
+    Parameters,
+    computed,
+    differentiable,
+    parameters_of,
+    suits,
+)
 from rllib_qatten.agents.entities import Entities
 from rllib_qatten.agents.entity_actions import EntityActions
-from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out, last_actions_of
 from rllib_qatten.agents.packed_gru import packed_gru
-from rllib_qatten.agents.unit_network import UnitNetwork, Units, read_units
+from rllib_qatten.agents.unit_network import UnitNetwork, read_units
 from rllib_qatten.fast_linear import Linear
 
 
-class Seen(NamedTuple):
+class Read(NamedTuple):
     """What inputs [..., I] say: about the agent itself, its units, and whether it helps."""
 
     own: Tensor
-    teammates: Units
-    enemies: Units
+    teammates: Tensor
+    enemies: Tensor
     helping: Tensor | None
 
 
@@ -45,8 +53,6 @@ class EntityAgent(Agent):
 
     agent_id = False
     needs_entities = True
-    #: Inputs, their version with the layout, and what was read of them.
-    _latest: ClassVar[tuple[weakref.ref[Tensor] | None, Any, Seen | None]] = (None, None, None)
 
     def __init__(
         self,
@@ -93,22 +99,72 @@ class EntityAgent(Agent):
         self._parts = [width] * (attacks + helps) + [n_plain + attacks + helps]
         self.head = Linear(hidden_size, sum(self._parts))
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """See base class."""
-        seen = self._read(inputs)
-        encoded = self._encode(seen)
+    def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """See base class; compiled where that is possible."""
+        parameters = self._weights(self.head)
+        seen = None if torch.is_grad_enabled() else self._seen(inputs, parameters)
+        if seen is not None:
+            before = hidden.reshape(-1, self.hidden_size)
+            unrolling = UnitsUnrolling(seen, [len(before)], self.actions, before)
+            utilities = computed(unrolling, parameters)
+            return utilities.view(*inputs.shape[:-1], -1), unrolling.after.view_as(hidden)
+        units = self._read(laid_out(inputs))
         # The cell supports a single axis of rows.
-        hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
-        return self._values(hidden, seen), hidden
+        encoded = self._encode(units).flatten(0, -2)
+        hidden = self.gru(encoded, hidden.flatten(0, -2)).view_as(hidden)
+        return self._values(hidden, units), hidden
 
-    def forward(self, inputs: Tensor | EpisodeInputs, batch_sizes: Any) -> Tensor:
-        """See base class, which would read the units twice."""
-        inputs = laid_out(inputs)
-        if self.precision != torch.float32:
-            return super().forward(inputs, batch_sizes)
+    def hidden_states(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
+        """See base class; compiled where that is possible."""
+        return self._unrolled(inputs, batch_sizes, None)
+
+    def forward(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
+        """See base class; compiled where that is possible."""
+        return self._unrolled(inputs, batch_sizes, self.head)
+
+    def _unrolled(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int], head: Any
+    ) -> Tensor:
+        """Utilities, or hidden states if there is no head."""
+        parameters = self._weights(head)
+        by_torch = functools.partial(self._by_torch, inputs, batch_sizes, head)
         sizes = self._checked_sizes(inputs, batch_sizes)
-        seen = self._read_once(laid_out(inputs))
-        return self._values(self._unrolled(seen, sizes), seen)
+        seen = self._seen(inputs, parameters)
+        if seen is None:
+            return by_torch()
+        entries, n = inputs.shape[:2]
+        unrolling = UnitsUnrolling(seen, [size * n for size in sizes], self.actions)
+        return differentiable(unrolling, parameters, by_torch).view(entries, n, -1)
+
+    def _by_torch(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int], head: Any
+    ) -> Tensor:
+        hidden = super().hidden_states(inputs, batch_sizes)
+        return hidden if head is None else self.utilities(hidden, inputs)
+
+    def _weights(self, head: Any) -> Parameters:
+        """In the order that the compiled functions take them in."""
+        units = [p for net in (self.teammates, self.enemies) for p in (net.weight, net.bias)]
+        return [*units, *parameters_of(self.encoder, self.encoder_norm, self.gru, head)]
+
+    def _seen(self, inputs: Tensor | EpisodeInputs, parameters: Parameters) -> Seen | None:
+        """What compiled functions read, once for live and target networks; None if they cannot."""
+        observations = inputs.observations if isinstance(inputs, EpisodeInputs) else inputs
+        if self.precision != torch.float32 or not suits("units", observations, parameters):
+            return None
+        how = self._entities, self.actions, self._told
+        if isinstance(inputs, EpisodeInputs):
+            given = inputs
+            seen: Seen = given.once(
+                self._entities, lambda: read(observations, given.known_actions, *how)
+            )
+            return seen
+        last = last_actions_of(inputs[..., self._entities.observation_size :])
+        return None if last is None else read(inputs, last, *how)
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class."""
@@ -116,19 +172,15 @@ class EntityAgent(Agent):
 
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        return self._unrolled(self._read(inputs), batch_sizes)
+        encoded, gru = self._encode(self._read(inputs)), self.gru
+        hidden = packed_gru(
+            encoded.flatten(0, 1),
+            [size * encoded.shape[1] for size in batch_sizes],
+            (gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh),
+        )
+        return hidden.view_as(encoded)
 
-    def _read_once(self, inputs: Tensor) -> Seen:
-        """`_read`, or what it gave the last time: live and target networks read the same inputs."""
-        key = (inputs._version, self._entities)
-        source, known, seen = EntityAgent._latest
-        if source is None or source() is not inputs or known != key or inputs.requires_grad:
-            seen = self._read(inputs)
-            EntityAgent._latest = (weakref.ref(inputs), key, seen)
-        assert seen is not None
-        return seen
-
-    def _read(self, inputs: Tensor) -> Seen:
+    def _read(self, inputs: Tensor) -> Read:
         entities, helped, attacked, helping = self._entities, None, None, None
         own = [inputs[..., start:stop] for start, stop in entities.own]
         if entities.helper is not None:
@@ -137,30 +189,21 @@ class EntityAgent(Agent):
             last_action = inputs[..., entities.observation_size :]
             own.append(last_action.index_select(-1, self.actions.plain))
             helped, attacked = self.actions.chosen(last_action, helping)
-        return Seen(
+        return Read(
             torch.cat(own, -1),
             read_units(inputs, entities.teammates, helped),
             read_units(inputs, entities.enemies, attacked),
             helping,
         )
 
-    def _encode(self, seen: Seen) -> Tensor:
+    def _encode(self, seen: Read) -> Tensor:
         own, leading = seen.own, seen.own.shape[:-1]
         teammates = self.teammates.summed(seen.teammates).view(*leading, -1)
         enemies = self.enemies.summed(seen.enemies).view(*leading, -1)
         encoded = self.encoder(torch.cat([own, teammates, enemies], -1))
         return torch.relu(self.encoder_norm(encoded))
 
-    def _unrolled(self, seen: Seen, batch_sizes: list[int]) -> Tensor:
-        encoded, gru = self._encode(seen), self.gru
-        hidden = packed_gru(
-            encoded.flatten(0, 1),
-            [size * encoded.shape[1] for size in batch_sizes],
-            (gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh),
-        )
-        return hidden.view_as(encoded)
-
-    def _values(self, hidden: Tensor, seen: Seen) -> Tensor:
+    def _values(self, hidden: Tensor, seen: Read) -> Tensor:
         """Utilities [..., N, A] of hidden states [..., N, h]."""
         heads: Tensor = self.head(hidden)
         *queries, values = heads.split_with_sizes(self._parts, -1)

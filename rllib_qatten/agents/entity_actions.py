@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rllib_qatten.agents.entities import Entities
+
+
+class Tables(NamedTuple):
+    """The same as arrays, for compiled functions; of agents that attack, and of those that help.
+
+    Attributes:
+        plain: [A + 1] an action's place among those that concern nobody, -1 for others and at -1.
+        columns: [2, A] where the head's values have what an action is worth whomever it concerns.
+        of_teammates: [2, N', R] the action that concerns each teammate, -1 if none does.
+        of_enemies: [2, 1, E] likewise of enemies.
+    """
+
+    plain: Any
+    columns: Any
+    of_teammates: Any
+    of_enemies: Any
 
 
 class EntityActions(nn.Module):
@@ -19,6 +37,9 @@ class EntityActions(nn.Module):
     Attributes:
         n_actions: A.
         plain: The actions that concern nobody.
+        attacks: Whether actions concern enemies.
+        helps: Whether actions concern teammates.
+        tables: Which action concerns which unit.
     """
 
     plain: Tensor
@@ -37,6 +58,7 @@ class EntityActions(nn.Module):
         """
         super().__init__()
         self.n_actions = n_actions
+        self.attacks, self.helps = entities.attacks is not None, entities.helps is not None
         self._entities = entities
         plain, order, of_helpers = _orders(entities, n_actions)
         self._in_order = order == list(range(n_actions))
@@ -56,6 +78,28 @@ class EntityActions(nn.Module):
             }
         for name, index in indices.items():
             self.register_buffer(name, index, persistent=False)
+        self.tables = self._tables()
+
+    def _tables(self) -> Tables:
+        entities, a = self._entities, np.arange(self.n_actions)
+        of_plain = np.full(self.n_actions + 1, -1)
+        of_plain[self.plain.numpy()] = range(len(self.plain))
+        attack, help_ = len(self.plain), len(self.plain) + (self.attacks and self.helps)
+        helped = np.zeros(self.n_actions, bool)
+        n, team = len(self._agent_in) if self.helps else 1, np.arange(entities.teammates.count)
+        of_teammates = np.full((2, n, len(team)), -1)
+        of_enemies = np.full((2, 1, entities.enemies.count), -1)
+        if entities.attacks is not None:
+            of_enemies[:] = entities.attacks + np.arange(entities.enemies.count)
+        if entities.helps is not None:
+            helped = (a >= entities.helps) & (a <= entities.helps + len(team))
+            of_teammates[:] = entities.helps + self._agent_in.numpy()
+        columns = np.where(helped, help_, attack)[None].repeat(2, 0)
+        if entities.helper is not None:  # who attacks does not help, and the other way round
+            columns[0], columns[1] = attack, help_
+            of_teammates[0], of_enemies[1] = -1, -1
+        columns[:, self.plain.numpy()] = range(len(self.plain))
+        return Tables(of_plain, columns, of_teammates, of_enemies)
 
     def chosen(
         self, last_action: Tensor, helping: Tensor | None

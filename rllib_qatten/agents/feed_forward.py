@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rllib_qatten.agents.base import Agent, normalized
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 from rllib_qatten.fast_linear import Linear
 
 
@@ -32,9 +33,9 @@ class FeedForwardAgent(Agent):
         self.second_norm = normalized(layer_norm, hidden_size)
         self.head = Linear(hidden_size, n_actions)
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class."""
-        features = self._features(inputs)
+        features = self._features(laid_out(inputs))
         return self.head(features), features
 
     def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:

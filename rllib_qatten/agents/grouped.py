@@ -47,18 +47,28 @@ class GroupedAgent(Agent):
         self.register_buffer("_order", group_of.argsort(stable=True), persistent=False)
         self.register_buffer("_place", self._order.argsort(), persistent=False)
 
+    def forward(
+        self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]
+    ) -> Tensor:
+        """See base class; each network as it is fastest."""
+        if self.precision != torch.float32:
+            return super().forward(inputs, batch_sizes)
+        self._checked_sizes(inputs, batch_sizes)
+        parts = zip(self.networks, self._split(laid_out(inputs)), strict=True)
+        return self._join(network(part, batch_sizes) for network, part in parts)
+
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class; each agent's by its own network."""
         parts = zip(self.networks, self._split(hidden), self._split(laid_out(inputs)), strict=True)
         return self._join(network.utilities(h, x) for network, h, x in parts)
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """See base class; inputs must have the axis N.
 
         Raises:
             ValueError: If they have a different number of agents.
         """
-        parts = zip(self.networks, self._split(inputs), self._split(hidden), strict=True)
+        parts = zip(self.networks, self._split(laid_out(inputs)), self._split(hidden), strict=True)
         utilities, states = zip(*(network.step(x, h) for network, x, h in parts), strict=True)
         return self._join(utilities), self._join(states)
 

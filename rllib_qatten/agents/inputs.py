@@ -1,7 +1,9 @@
 """An agent network's input: [observation | one-hot last action | one-hot agent id]."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,8 +62,7 @@ class InputLayout:
         """
         leading = inputs.shape[:-2]
         self._check("inputs", inputs, (*leading, self.n_agents, self.size))
-        self._check("observations", observations, (*leading, self.n_agents, self.observation_size))
-        self._check("last_actions", last_actions, (*leading, self.n_agents))
+        self.check(observations, last_actions, leading)
         end = self.observation_size
         inputs[..., :end] = observations
         if self.last_action:
@@ -74,6 +75,11 @@ class InputLayout:
         inputs = self.blank(*observations.shape[:-2], dtype=observations.dtype)
         return self.fill(inputs.to(observations.device), observations, last_actions)
 
+    def check(self, observations: Tensor, last_actions: Tensor, leading: Sequence[int]) -> None:
+        """Raises a ValueError if these are not [*leading, N, O] and [*leading, N]."""
+        self._check("observations", observations, (*leading, self.n_agents, self.observation_size))
+        self._check("last_actions", last_actions, (*leading, self.n_agents))
+
     @staticmethod
     def _check(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
         if tensor.shape != expected:
@@ -82,7 +88,9 @@ class InputLayout:
 
 @dataclass(frozen=True)
 class EpisodeInputs:
-    """The inputs of whole packed episodes, laid out only for networks that need them so.
+    """The inputs of whole packed episodes, or of a step of P games, before they are laid out.
+
+    Only networks that need them so lay them out.
 
     Attributes:
         layout: How they are laid out.
@@ -93,18 +101,49 @@ class EpisodeInputs:
     layout: InputLayout
     observations: Tensor
     last_actions: Tensor
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuses what compiled functions, which check nothing, would read beyond its end.
+
+        Raises:
+            ValueError: If a shape does not fit the layout.
+        """
+        self.layout.check(self.observations, self.last_actions, self.observations.shape[:-2])
 
     @property
     def shape(self) -> torch.Size:
         """[P, N, I]."""
         return torch.Size([*self.observations.shape[:-1], self.layout.size])
 
+    @property
+    def known_actions(self) -> Tensor:
+        """[P, N] int64 last actions, -1 for all that the one-hot form has zeros for."""
+        last = self.last_actions.long()
+        return last.where((last >= 0) & (last < self.layout.n_actions), -1)
+
     @cached_property
     def tensor(self) -> Tensor:
         """[P, N, I], laid out at the first use and shared by all networks that ask."""
         return self.layout(self.observations, self.last_actions)
 
+    def once(self, what: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` makes of these inputs, made at the first use and shared likewise."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
+
 
 def laid_out(inputs: Tensor | EpisodeInputs) -> Tensor:
     """[..., N, I], whichever form inputs have."""
     return inputs.tensor if isinstance(inputs, EpisodeInputs) else inputs
+
+
+def last_actions_of(one_hot: Tensor) -> Tensor | None:
+    """Of one-hot last actions [..., A]: [...], -1 for zeros; None if it is something else."""
+    if not one_hot.shape[-1]:
+        return torch.full(one_hot.shape[:-1], -1)
+    most, last = one_hot.max(-1)
+    last = torch.where(most > 0, last, -1)
+    laid_out_again = last.unsqueeze(-1) == torch.arange(one_hot.shape[-1])
+    return last if torch.equal(laid_out_again.to(one_hot.dtype), one_hot) else None

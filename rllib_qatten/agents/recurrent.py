@@ -7,8 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent, normalized
-from rllib_qatten.agents.compiled_recurrent import parameters_of, suits, unroll_compiled
-from rllib_qatten.agents.inputs import EpisodeInputs
+from rllib_qatten.agents.compiled_recurrent import (
+    parameters_of,
+    step_compiled,
+    suits,
+    unroll_compiled,
+)
+from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.fast_linear import Linear
 
@@ -37,9 +42,14 @@ class RecurrentAgent(Agent):
         self.gru = nn.GRUCell(hidden_size, hidden_size)
         self.head = Linear(hidden_size, n_actions)
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """See base class."""
-        encoded = self._encode(inputs)
+    def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """See base class; compiled where that is possible."""
+        if isinstance(inputs, EpisodeInputs) and not torch.is_grad_enabled():
+            head: Any = self.head  # the base class knows it as a function
+            parameters = parameters_of(self.encoder, self.encoder_norm, self.gru, head)
+            if suits("recurrent", inputs.observations, parameters):
+                return step_compiled(inputs, hidden, parameters)
+        encoded = self._encode(laid_out(inputs))
         # The cell supports a single axis of rows.
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)
         return self.head(hidden), hidden
@@ -65,9 +75,10 @@ class RecurrentAgent(Agent):
         by_torch: Callable[..., Tensor],
     ) -> Tensor:
         parameters = parameters_of(self.encoder, self.encoder_norm, self.gru, head)
-        if self.precision != torch.float32 or not suits(inputs, parameters):
+        if self.precision != torch.float32 or not isinstance(inputs, EpisodeInputs):
             return by_torch(inputs, batch_sizes)
-        assert isinstance(inputs, EpisodeInputs)  # `suits` has asked
+        if not suits("recurrent", inputs.observations, parameters):
+            return by_torch(inputs, batch_sizes)
         sizes = self._checked_sizes(inputs, batch_sizes)
         return unroll_compiled(inputs, sizes, parameters, lambda: by_torch(inputs.tensor, sizes))
 

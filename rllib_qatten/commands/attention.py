@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from rllib_qatten.rollout.episode import TeamEpisode
 
 
+#: Formats of the figures.
+FIGURES = (".png", ".svg", ".pdf")
+
+
 def attention(
     checkpoint: Checkpoint,
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
@@ -46,7 +50,7 @@ def attention(
         policy, games = _weighed(checkpoint, episodes, seed, env, folder, screen)
     _print(games, policy)
     names = "game_1" if episodes == 1 else f"game_1 .. game_{len(games)}"
-    print(f"Wrote {names} (.png, .html, .npz) to {folder}")
+    print(f"Wrote {names} ({', '.join(FIGURES)}, .html, .npz) to {folder}")
 
 
 def _weighed(
@@ -56,7 +60,7 @@ def _weighed(
     from rllib_qatten.checkpoints import location
     from rllib_qatten.drawing import attention as attention_figures
     from rllib_qatten.drawing import battle_page
-    from rllib_qatten.drawing.style import use_style
+    from rllib_qatten.drawing.style import save, use_style
     from rllib_qatten.evaluation.environment import make_games
     from rllib_qatten.evaluation.evaluate import evaluate
     from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
@@ -67,6 +71,7 @@ def _weighed(
     use_style()
     team = location.find(checkpoint)
     policy, module = TeamPolicy.from_checkpoint(team), load_module(team)
+    screen.doing("Preparing the games")
     teams = make_games(policy, episodes, {}, env)
     with contextlib.closing(teams):
         if policy.fitted(teams.spec) is not policy:
@@ -92,8 +97,10 @@ def _weighed(
         weights = weigh(module, episode)
         game = WeighedGame(printable(title + _end(episode)), spec, episode, weights, battle)
         games.append(game)
-        with replacing(folder / f"game_{number}.png") as file:
-            attention_figures.draw(game).savefig(file)
+        figure = attention_figures.draw(game)
+        for ending in FIGURES:
+            with replacing(folder / f"game_{number}{ending}") as file:
+                save(figure, file)
         with replacing(folder / f"game_{number}.html") as file:
             battle_page.write(game, file)
         with replacing(folder / f"game_{number}.npz") as file:

@@ -127,6 +127,7 @@ def _evaluate(
     if run not in (None, about["algorithm"]):
         raise BadInput(f"--run {run}: {checkpoint} is a checkpoint of {about['algorithm']}.")
     name, config = choose(policy, env_config, env)
+    screen.doing("Preparing the games")
     teams = make_games(policy, episodes, env_config, env)
     with contextlib.ExitStack() as stack:
         stack.callback(teams.close)
@@ -164,8 +165,8 @@ def _evaluate(
         if video_file:
             first = evaluation.episodes[0]
             with Screen() as drawing:
-                on_frames = drawing.counting("drawing the video", len(first) + 1, "images")
-                video.write(first, teams, film, on_frames)
+                on_steps = drawing.counting("drawing the video", len(first), "steps")
+                video.write(first, teams, film, on_steps)
 
 
 def _address(checkpoint: Path, team: Path) -> str:

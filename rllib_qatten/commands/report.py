@@ -33,7 +33,7 @@ def report(
 ) -> None:
     """Make one page of many runs: curves and final numbers with intervals, speed, settings."""
     with Screen() as screen:
-        screen.doing("Reading runs and drawing their curves")
+        screen.doing("Loading")
         from rllib_qatten.experiment.process_environment import silence
 
         silence()
@@ -41,7 +41,7 @@ def report(
             from rllib_qatten.report.page import write
         except ModuleNotFoundError as error:
             raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
-        warnings, page = write(runs, output, aggregate, json)
+        warnings, page = write(runs, output, aggregate, json, screen.counting)
     for warning in warnings:
         typer.secho(f"Left out: {printable(warning, 2000)}", fg="yellow", err=True)
     typer.echo(f"Wrote {page}")

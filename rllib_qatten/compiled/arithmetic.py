@@ -14,8 +14,8 @@ BIAS, SHIFT = np.int32(127), np.int32(23)
 FEW = 32
 #: Types of arguments: float32 arrays of one to three axes, and others.
 F1, F2, F3 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
-I1, I2, B1, B2 = "int64[::1]", "int64[:,::1]", "boolean[::1]", "boolean[:,::1]"
-B3 = "boolean[:,:,::1]"
+I1, I2, I3 = "int64[::1]", "int64[:,::1]", "int64[:,:,::1]"
+B1, B2, B3 = "boolean[::1]", "boolean[:,::1]", "boolean[:,:,::1]"
 
 
 @formula

@@ -9,7 +9,7 @@ together, only the recurrent product goes step by step.
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import F1, F2, I1, ZERO, add, add_rows, transposed
+from rllib_qatten.compiled.arithmetic import F1, F2, I1, add, add_rows, transposed
 from rllib_qatten.compiled.compiler import inlined, jit
 from rllib_qatten.compiled.encoder import encode, encode_back, look_ups_back, tables
 from rllib_qatten.compiled.gru import gru_step, gru_step_back
@@ -28,7 +28,7 @@ def end_of_block(rows, begin, block):
     return end, n
 
 
-@jit(f"void({F2}, {I1}, {I1}, int64, int64, {_WEIGHTS}, int64, {_KEPT}, {F2})")
+@jit(f"void({F2}, {I1}, {I1}, int64, int64, {_WEIGHTS}, int64, {_KEPT}, boolean, {F2})")
 def forward(
     observations,
     last,
@@ -52,6 +52,7 @@ def forward(
     gates,
     m,
     hidden,
+    begun,
     utilities,
 ):
     """Utilities [M, A] of all rows, and what `backward` needs.
@@ -79,7 +80,9 @@ def forward(
         scales: [K] receives what they were multiplied by.
         gates: [K, 3h] receives r, z, n.
         m: [K, h] receives m.
-        hidden: [rows[0] + M, h] receives the hidden states after each row, beginning with zeros.
+        hidden: [rows[0] + M, h] begins with the hidden states before the first step, and receives
+            those after each row.
+        begun: Whether the first ones are not zeros.
         utilities: [M, A] receives the result.
     """
     n_rows, o = observations.shape
@@ -92,7 +95,6 @@ def forward(
         bias[j] += bias_hh[j]
     to_gates, to_next, to_head = weight_ih.T, weight_hh.T, head.T
     from_hidden = np.zeros((alive, 3 * size), np.float32)
-    hidden[:alive] = ZERO
     step, start, before = 0, 0, 0
     while step < rows.shape[0]:
         end, n = end_of_block(rows, step, block)
@@ -105,7 +107,7 @@ def forward(
         done = 0
         for t in range(step, end):
             k, after = rows[t], alive + start + done
-            if t:  # before it, states are zero
+            if t or begun:
                 np.dot(hidden[before : before + k], to_next, from_hidden[:k])
             gru_step(
                 g[done : done + k],
@@ -131,7 +133,7 @@ def forward(
 _BACK = ", ".join([F2, F1, F2, F2, F2])
 
 
-@jit(f"void({F2}, {F2}, {F2}, {I1}, {I1}, int64, int64, {_BACK}, int64, {_KEPT}, {_WEIGHTS})")
+@jit(f"void({F2}, {F2}, {F2}, {I1}, {I1}, int64, int64, {_BACK}, int64, {_KEPT}, {F2}, {_WEIGHTS})")
 def backward(
     grad_utilities,
     grad_hidden,
@@ -152,6 +154,7 @@ def backward(
     gates,
     m,
     hidden,
+    grad_observations,
     grad_encoder,
     grad_encoder_bias,
     grad_norm,
@@ -185,6 +188,8 @@ def backward(
         gates: [M, 3h].
         m: [M, h].
         hidden: [rows[0] + M, h].
+        grad_observations: [M, D] receives the gradient of the last D columns of observations; D is
+            0 if they are data.
         grad_encoder: [h, I], zeros that receive a gradient, like the following.
         grad_encoder_bias: [h].
         grad_norm: [h] or empty.
@@ -209,6 +214,7 @@ def backward(
     of_action = np.zeros((1 + n_actions, size), np.float32)
     of_agent = np.zeros((max(n_agents, 1), size), np.float32)
     from_observation = np.zeros((size, o), np.float32)
+    to_observation = encoder[:, o - grad_observations.shape[1] : o].copy()
     part_o, part_h = np.empty((size, o), np.float32), np.empty((3 * size, size), np.float32)
     part_head = np.empty(head.shape, np.float32)
     n_carried, end = 0, n_steps
@@ -262,6 +268,8 @@ def backward(
         look_ups_back(x, last, base, of_action, of_agent)
         np.dot(x.T, observations[base : base + n], part_o)
         add(from_observation, part_o)
+        if to_observation.shape[1]:
+            np.dot(x, to_observation, grad_observations[base : base + n])
         end = step
     for k in range(size):
         for j in range(o):

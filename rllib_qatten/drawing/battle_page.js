@@ -64,7 +64,7 @@ function rotatedLabels(pen, columnWidth, y) {
 
 function heatMap(panel) {
   const isHead = panel.index < data.heads;
-  const [low, high] = isHead && $("together").checked ? headsExtent : panel.extent;
+  const [low, high] = isHead && data.heads > 1 && $("together").checked ? headsExtent : panel.extent;
   const longest = Math.max(...data.labels.map(label => label.length)), labels = 8 + 6.2 * longest;
   const [pen, width] = fit(panel.canvas, TOP + HEIGHT + labels + 26);
   const w = (width - LEFT - RIGHT) / N, h = HEIGHT / T;
@@ -111,7 +111,7 @@ function lineChart(panel) {
   const [pen, width] = fit(panel.canvas, TOP + HEIGHT + below);
   let [low, high] = panel.extent;
   const isEntropy = panel.name.startsWith("entropy");
-  if (isEntropy) high = data.even;
+  if (isEntropy) [low, high] = [0, data.even];  // From one agent to all alike.
   if (panel.name === "head weights") low = 0;
   if (high === low) [low, high] = [low - 1, high + 1];
   const margin = .04 * (high - low), h = HEIGHT / T, inner = width - LEFT - RIGHT;
@@ -126,18 +126,20 @@ function lineChart(panel) {
     panel.rows.forEach((row, t) => pen.lineTo(x(row[k]), TOP + (t + .5) * h));
     pen.stroke();
     if (!several) return;
-    const room = inner / panel.rows[0].length, at = LEFT + k * room, dash = Math.max(6, Math.min(22, room - 16));
+    const room = (inner - 34) / panel.rows[0].length, at = LEFT + 34 + k * room;
+    const dash = Math.max(6, Math.min(22, room - 16));
     pen.beginPath(); pen.moveTo(at, TOP + HEIGHT + 34); pen.lineTo(at + dash, TOP + HEIGHT + 34); pen.stroke();
     pen.fillStyle = color("ink");
     pen.textAlign = "left"; pen.textBaseline = "middle";
     pen.fillText(k, at + dash + 3, TOP + HEIGHT + 34);
+    if (!k) pen.fillText("head", LEFT, TOP + HEIGHT + 34);
   });
   pen.setLineDash([]);
   marker(pen, width, h);
   timeAxis(pen, h);
   pen.fillStyle = color("dim");
   pen.textAlign = "left"; pen.fillText(readable(low), x(low), TOP + HEIGHT + 13);
-  pen.textAlign = "right"; pen.fillText(readable(high) + (isEntropy ? " (even)" : ""), x(high), TOP + HEIGHT + 13);
+  pen.textAlign = "right"; pen.fillText((isEntropy ? `ln ${N} = ` : "") + readable(high), x(high), TOP + HEIGHT + 13);
   panel.place = (_, y) => {
     const t = Math.floor((y - TOP) / h);
     if (t < 0 || t >= T) return null;
@@ -146,16 +148,50 @@ function lineChart(panel) {
   };
 }
 
+// The part of the map that was in use, as far as its edge where units came near that.
 const seen = battle && battle.positions.flatMap((row, t) => row.filter((_, i) => battle.health[t][i] > 0));
-const box = battle && [0, 1].map(axis => extent([seen.map(p => p[axis])]));
+const fell = battle ? battle.deaths.map(([, , x, y]) => [x, y]) : [];
+const box = battle && [0, 1].map(axis => extent([[...seen, ...fell].map(p => p[axis])]))
+  .map(([a, b]) => [a < .1 ? 0 : a, b > .9 ? 1 : b]);
+
+function mapEdge(pen, place, width, height) {
+  const [left, bottom] = place([0, 0]), [right, top] = place([1, 1]);
+  pen.fillStyle = color("outside");
+  pen.fillRect(0, 0, width, height);
+  pen.fillStyle = color("panel");
+  pen.fillRect(left, top, right - left, bottom - top);
+  pen.strokeStyle = color(battle.edgeKills ? "ink" : "dim");
+  pen.lineWidth = battle.edgeKills ? 3 : 1;
+  pen.strokeRect(left, top, right - left, bottom - top);
+}
+
+function drawDeath(pen, x, y, r, unit, fresh, boxed) {  // Large when it just happened.
+  const s = fresh ? r : r / 2;
+  pen.strokeStyle = color(unit < N ? "ally" : "enemy");
+  pen.lineWidth = fresh ? 4 : 1.5;
+  pen.globalAlpha = fresh ? 1 : .6;
+  cross(pen, x, y, s);
+  if (boxed) pen.strokeRect(x - s, y - s, 2 * s, 2 * s);
+  pen.globalAlpha = 1;
+}
+
+function drawSides() {  // How healthy and how many each side is.
+  for (const [side, from, to] of [["team", 0, N], ["enemies", N, battle.types.length]]) {
+    const health = battle.health[now].slice(from, to), alive = health.filter(x => x > 0).length;
+    const share = health.reduce((a, b) => a + b, 0) / health.length;
+    $(side).style.setProperty("--share", `${100 * share}%`);
+    $(side + "-text").textContent = `${side}: ${alive} of ${health.length} alive, ${Math.round(100 * share)}% health`;
+  }
+}
 
 function drawBattle() {
-  // The part of the map that was in use, as large as fits.
+  drawSides();
   const spans = box.map(([a, b]) => Math.max(.15, b - a)), edge = 34;
   const room = $("field").clientWidth - 2 * edge, scale = Math.min(room / spans[0], 500 / spans[1]);
   const height = scale * spans[1] + 2 * edge, [pen, width] = fit($("battle"), height);
   const place = ([px, py]) => [
     width / 2 + scale * (px - (box[0][0] + box[0][1]) / 2), height / 2 - scale * (py - (box[1][0] + box[1][1]) / 2)];
+  mapEdge(pen, place, width, height);
   const t = now, health = battle.health[t], at = battle.positions[t].map(place);
   const chosen = data.maps[$("rings").value], [low, high] = chosen ? extent(chosen.rows) : [0, 1];
   const radius = i => Math.max(9, battle.radii[i] * scale);
@@ -166,20 +202,12 @@ function drawBattle() {
     pen.beginPath(); pen.arc(...at[i], radius(i) * (1 + 1.4 * Math.max(0, weight) / high), 0, 7); pen.fill();
     pen.globalAlpha = 1;
   });
+  battle.deaths.forEach(([i, entry, x, y, cause]) => {
+    if (entry <= t) drawDeath(pen, ...place([x, y]), radius(i), i, entry === t, cause === "edge");
+  });
   health.forEach((left, i) => {
     const r = radius(i);
-    if (left <= 0) {  // Where it stood last.
-      let last = t;
-      while (last > 0 && battle.health[last][i] <= 0) last--;
-      const [x, y] = place(battle.positions[last][i]), s = r / 2;
-      const fresh = last === t - 1;  // It died in the step before: large, then small.
-      pen.strokeStyle = color(i < N ? "ally" : "enemy");
-      pen.lineWidth = fresh ? 4 : 1.5;
-      pen.globalAlpha = fresh ? 1 : .5;
-      cross(pen, x, y, fresh ? r : s);
-      pen.globalAlpha = 1;
-      return;
-    }
+    if (left <= 0) return;
     const [x, y] = at[i];
     pen.fillStyle = color(i < N ? "ally" : "enemy");
     pen.beginPath(); pen.arc(x, y, r, 0, 7); pen.fill();
@@ -230,31 +258,44 @@ function show() {
   if (battle) drawBattle();
   panels.forEach(panel => panel.draw(panel));
   const living = data.alive[now].reduce((a, b) => a + b, 0);
-  $("where").textContent = `step ${now} of ${T}, ${living} of ${N} alive`;
+  const seconds = battle ? ` (${(now * battle.stepSeconds).toFixed(1)} s)` : "";
+  $("where").textContent = `step ${now} of ${T}${seconds}, ${living} of ${N} alive`;
 }
 function go(step) { now = Math.max(0, Math.min(T, step)); $("step").value = now; show(); }
 function stop() { clearInterval(timer); timer = null; $("play").textContent = "Play"; }
+function play() {
+  const seconds = battle ? battle.stepSeconds / Number($("speed").value) : .2;
+  $("play").textContent = "Pause";
+  timer = setInterval(() => now < T ? go(now + 1) : stop(), 1000 * seconds);
+}
 $("play").addEventListener("click", () => {
   if (timer) return stop();
   if (now >= T) go(0);
-  $("play").textContent = "Pause";
-  timer = setInterval(() => now < T ? go(now + 1) : stop(), 180);
+  play();
 });
+$("speed").addEventListener("change", () => { if (timer) { stop(); play(); } });
 $("step").max = T;
 $("step").addEventListener("input", event => { stop(); go(Number(event.target.value)); });
 $("together").addEventListener("change", show);
-if (data.heads < 2) $("shared").remove();
+if (data.heads < 2) $("shared").hidden = true;
 if (battle) {
   document.querySelector("main").classList.add("drawn");
   const drawn = data.maps.filter(m => !m.limits);
   $("rings").append(new Option("nothing", ""), ...drawn.map((m, k) => new Option(m.name, k)));
   $("rings").value = data.heads;
   $("rings").addEventListener("change", show);
+  $("edge-key").hidden = !battle.edgeKills;
 } else {
+  $("speeds").hidden = true;
   $("field").innerHTML = "";
   $("field").textContent = 
     `The game itself is not drawn: only states of the engine smax say where units stand, and here played ${data.engine}.`;
 }
+data.heat.forEach((heat, k) => {
+  const pen = $("scale").getContext("2d");
+  pen.fillStyle = heat;
+  pen.fillRect(k / 2, 0, 1, 10);
+});
 new ResizeObserver(show).observe($("panels"));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 go(Number(location.hash.slice(1)) || 0);

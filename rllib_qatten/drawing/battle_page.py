@@ -72,6 +72,9 @@ def shown(game: WeighedGame) -> dict[str, Any]:
             "targets": battle.targets.tolist(),
             "types": battle.types,
             "radii": _plain(battle.radii),
+            "deaths": battle.deaths,
+            "edgeKills": battle.edge_kills,
+            "stepSeconds": battle.step_seconds,
         },
     }
 

@@ -26,6 +26,7 @@ LIGHT = {
     "shot": "#000000",
     "health": GREEN,
     "ring": PURPLE,
+    "outside": "#eceef1",
 }
 DARK = {
     "ground": "#14161a",
@@ -39,6 +40,7 @@ DARK = {
     "shot": YELLOW,
     "health": GREEN,
     "ring": PURPLE,
+    "outside": "#23262d",
 }
 
 

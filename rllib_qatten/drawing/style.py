@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import matplotlib
 import matplotlib.style
 from cycler import cycler
+from matplotlib.figure import Figure
 
 from rllib_qatten.drawing.palette import COLORS, INK
 
@@ -14,6 +16,10 @@ from rllib_qatten.drawing.palette import COLORS, INK
 HEAT = "cividis"
 #: At most this many markers on a line.
 MARKS = 10
+#: Format -> what its files would say of themselves.
+UNSAID: dict[str, tuple[str, ...]] = {
+    ".png": (), ".svg": ("Date", "Creator", "Format", "Type"), ".pdf": ("CreationDate",),
+}  # fmt: skip
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vPX<>*"
 
@@ -41,6 +47,19 @@ def looks(names: list[str]) -> dict[str, Look]:
 def marks(points: int) -> int:
     """The number of points per marker on a line, so that markers do not crowd."""
     return max(1, points // MARKS)
+
+
+def save(figure: Figure, file: Path | IO[str], ending: str = "", **how: Any) -> None:
+    """Writes a figure as PNG, SVG or PDF, without a date: the same figure gives the same file.
+
+    Args:
+        figure: The figure.
+        file: The file.
+        ending: ".png", ".svg" or ".pdf"; by default the file's own.
+        how: Further settings of `Figure.savefig`.
+    """
+    ending = ending or Path(str(file)).suffix
+    figure.savefig(file, format=ending[1:], metadata=dict.fromkeys(UNSAID[ending]), **how)
 
 
 def use_style() -> None:

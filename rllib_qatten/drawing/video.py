@@ -1,7 +1,4 @@
-"""A battle as a video: drawn as GIF or MP4, or the engine's own replay.
-
-A frame shows where units stand, how healthy they are, whom they attack, and who just died.
-"""
+"""A battle as a video: drawn as GIF or MP4 at the game's own speed, or the engine's own replay."""
 
 from __future__ import annotations
 
@@ -11,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from rllib_qatten.drawing.battle_frames import BattleFrames
 from rllib_qatten.drawing.palette import DARK
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.envs.team import TeamVector
@@ -20,9 +18,13 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.rollout.episode import TeamEpisode
 
 GIF, MP4 = ".gif", ".mp4"
-#: Pixels; frames are drawn larger and scaled down, for smooth edges.
-WIDTH, MAX_HEIGHT, MARGIN, SCALE = 640, 480, 40, 2
-FRAME_MS, LAST_FRAMES = 160, 10  # the end is held
+#: Seconds that a picture is shown, at most, and pictures of a battle, about: long ones get fewer a
+#: step, each of which is shown for longer.
+FRAME_S, FRAMES = 0.1, 400
+#: Seconds for which the end is held, at most: it is never longer than half of the battle.
+HOLD_S = 2.0
+#: Colors of a GIF.
+GIF_COLORS = 128
 
 
 def check(file: Path, teams: TeamVector) -> None:
@@ -52,7 +54,7 @@ def write(
     episode: TeamEpisode,
     teams: TeamVector,
     file: Path,
-    on_frames: Callable[[int], None] = lambda drawn: None,
+    on_steps: Callable[[int], None] = lambda drawn: None,
 ) -> None:
     """Writes the format that the file's suffix names.
 
@@ -60,7 +62,7 @@ def write(
         episode: The battle to draw.
         teams: The games; the first one saves the replay, if that is requested.
         file: The file to write; see `check`.
-        on_frames: Called with the number of images that were just drawn, of T+1.
+        on_steps: Called with the number of steps that were just drawn, of T.
 
     Raises:
         EngineFailed: If the engine saved no replay.
@@ -69,118 +71,79 @@ def write(
     if ending not in (GIF, MP4):
         file.write_bytes(teams.save_replay())
         return
-    images = []
-    for image in frames(teams.battle(episode.state, episode.actions.astype(np.int64)), episode):
-        images.append(image)
-        on_frames(1)
+    battle = teams.battle(episode.state, episode.actions.astype(np.int64))
+    steps = len(episode)
+    a_step = pictures_a_step(battle, steps)
+    seconds = battle.step_seconds / a_step
+    images = _counted(frames(battle, episode, DARK, a_step), a_step, on_steps)
+    hold = min(HOLD_S, steps * battle.step_seconds / 2)
     if ending == MP4:
-        _write_mp4(images, file)
+        _write_mp4(images, file, seconds, round(hold / seconds))
     else:
-        first, *others = images
-        shown = [FRAME_MS] * len(others) + [LAST_FRAMES * FRAME_MS]
-        first.save(file, "GIF", save_all=True, append_images=others, duration=shown, loop=0)
+        pen = BattleFrames(battle, episode)
+        looks = [pen.small(t) for t in (0, steps // 2, steps)]
+        _write_gif(images, file, [seconds] * (a_step * steps) + [hold], looks)
+
+
+def pictures_a_step(battle: Battle, steps: int) -> int:
+    """How many pictures are drawn of each step, so that units move smoothly."""
+    wanted = round(battle.step_seconds / FRAME_S)
+    return max(1, min(wanted, FRAMES // max(1, steps)))
 
 
 def frames(
-    battle: Battle, episode: TeamEpisode, theme: dict[str, str] = DARK
+    battle: Battle, episode: TeamEpisode, theme: dict[str, str] = DARK, a_step: int = 1
 ) -> Iterator[Image.Image]:
-    """T+1 images of a battle, cropped to the part of the map that was used.
+    """The pictures of a battle, `a_step` of each step and one of the end.
 
     Args:
         battle: The units' positions.
         episode: The game.
         theme: LIGHT or DARK of `palette`.
+        a_step: Pictures a step.
     """
-    n = episode.actions.shape[1]
-    health, alive = battle.health, battle.alive
-    size, positions, radii = _pixels(battle.positions, alive, battle.radii)
-    colors = [theme["ally" if i < n else "enemy"] for i in range(len(radii))]
-    names = [kind[:2] + (str(i) if i < n else "") for i, kind in enumerate(battle.types)]
-    result = "won" if episode.won else "lost" if episode.terminated else "time over"
-    died = np.where(alive.all(0), len(alive), alive.argmin(0))
-    for t in range(len(health)):
-        image = Image.new("RGB", size, theme["ground"])
-        pen = ImageDraw.Draw(image)
-        living, shoots = np.flatnonzero(alive[t]).tolist(), battle.shoots[t]
-        for i in np.flatnonzero(~alive[t]).tolist():
-            _cross(pen, positions[died[i] - 1, i], radii[i], colors[i], fresh=t == died[i])
-        for i in living:
-            (x, y), r = positions[t, i], radii[i]
-            rim = theme["shot"] if shoots[i] else theme["ground"]
-            pen.ellipse((x - r, y - r, x + r, y + r), colors[i], rim, 2 * SCALE)
-        for i, target in enumerate(battle.targets[t].tolist() if t < len(episode) else ()):
-            if target >= 0 and alive[t, i] and alive[t, target]:
-                ends = positions[t, i], positions[t, target]
-                color = theme["shot"] if shoots[i] else colors[i]
-                _attack(pen, *ends, radii[target], color, 3 if shoots[i] else 1)
-        for i in living:
-            _name_and_health(pen, positions[t, i], radii[i], names[i], health[t, i], theme)
-        caption = f"step {t}    {alive[t, :n].sum()} against {alive[t, n:].sum()}"
-        caption += f"    {result}" if t == len(episode) else ""
-        font = ImageFont.load_default(14 * SCALE)
-        pen.text((8 * SCALE, 6 * SCALE), caption, theme["ink"], font)
-        yield image.resize((size[0] // SCALE, size[1] // SCALE), Image.Resampling.LANCZOS)
+    pen = BattleFrames(battle, episode, theme)
+    for t in range(len(episode)):
+        for k in range(a_step):
+            yield pen.small(t, k / a_step)
+    yield pen.small(len(episode))
 
 
-def _write_mp4(images: list[Image.Image], file: Path) -> None:
+def _counted(
+    images: Iterator[Image.Image], a_step: int, on_steps: Callable[[int], None]
+) -> Iterator[Image.Image]:
+    for number, image in enumerate(images):
+        yield image
+        if number and number % a_step == 0:
+            on_steps(1)
+
+
+def _write_gif(
+    images: Iterator[Image.Image], file: Path, seconds: list[float], looks: list[Image.Image]
+) -> None:
+    """All pictures in the colors of some: with colors of their own, still parts would flicker."""
+    width, height = looks[0].size
+    together = Image.new("RGB", (width, height * len(looks)))
+    for place, look in enumerate(looks):
+        together.paste(look, (0, place * height))
+    colors = together.quantize(GIF_COLORS)
+    plain = (image.quantize(palette=colors, dither=Image.Dither.NONE) for image in images)
+    shown = [max(20, round(1000 * s)) for s in seconds]  # viewers slow down what is faster
+    next(plain).save(file, "GIF", save_all=True, append_images=plain, duration=shown, loop=0)
+
+
+def _write_mp4(images: Iterator[Image.Image], file: Path, seconds: float, held: int) -> None:
     """H.264 in the pixel format that every player supports."""
     import av
 
     with av.open(str(file), "w", format="mp4") as video:
-        stream = video.add_stream("libx264", rate=Fraction(1000, FRAME_MS))
-        stream.width, stream.height = images[0].size
+        rate = Fraction(1 / seconds).limit_denominator(1000)
+        stream = video.add_stream("libx264", rate=rate)
         stream.pix_fmt = "yuv420p"
-        for image in images + images[-1:] * (LAST_FRAMES - 1):
+        for number, image in enumerate(images):
+            if not number:
+                stream.width, stream.height = image.size
+            video.mux(stream.encode(av.VideoFrame.from_image(image)))
+        for _ in range(held - 1):
             video.mux(stream.encode(av.VideoFrame.from_image(image)))
         video.mux(stream.encode())
-
-
-def _pixels(
-    positions: np.ndarray, alive: np.ndarray, radii: np.ndarray
-) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
-    """The image's size, positions [T+1, V, 2] and radii [V], in pixels."""
-    seen = positions[alive]
-    low, high = seen.min(0), seen.max(0)
-    span = np.maximum(high - low, 0.15)
-    edge = np.array([2 * MARGIN, 2 * MARGIN])
-    scale = float(((np.array([WIDTH, MAX_HEIGHT]) - edge) / span).min())
-    height = 2 * round((span[1] * scale + edge[1]) / 2)  # even, as H.264 requires
-    size = np.array([WIDTH, height]) * SCALE
-    places = (positions - (low + high) / 2) * [1, -1]  # up is up
-    return (int(size[0]), int(size[1])), size / 2 + places * scale * SCALE, radii * scale * SCALE
-
-
-def _attack(
-    pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, r: float, color: str, width: int
-) -> None:
-    """A line to a dot on the near rim of the target."""
-    apart = max(float(np.linalg.norm(end - start)), 1e-6)
-    end = end - (end - start) * min(0.5, r / apart)
-    pen.line([tuple(start), tuple(end)], color, width * SCALE)
-    (x, y), dot = end, (width + 1) * SCALE
-    pen.ellipse((x - dot, y - dot, x + dot, y + dot), color)
-
-
-def _name_and_health(
-    pen: ImageDraw.ImageDraw,
-    place: np.ndarray,
-    r: float,
-    name: str,
-    health: float,
-    theme: dict[str, str],
-) -> None:
-    """Letters on a unit, and a bar above it."""
-    x, y = place
-    pen.text((x, y), name, theme["ground"], ImageFont.load_default(0.8 * r), anchor="mm")
-    top = y - r - 6 * SCALE
-    pen.rectangle((x - r, top, x + r, top + 4 * SCALE), theme["ground"])
-    pen.rectangle((x - r, top, x + r, top + 3 * SCALE), theme["rule"])
-    pen.rectangle((x - r, top, x - r + 2 * r * health, top + 3 * SCALE), theme["health"])
-
-
-def _cross(pen: ImageDraw.ImageDraw, place: np.ndarray, r: float, color: str, fresh: bool) -> None:
-    """Where a unit died: large in the step after its death, small from then on."""
-    x, y = place
-    s, width = (r, 4 * SCALE) if fresh else (r / 2, SCALE)
-    pen.line((x - s, y - s, x + s, y + s), color, width)
-    pen.line((x - s, y + s, x + s, y - s), color, width)

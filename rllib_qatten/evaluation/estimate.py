@@ -99,7 +99,8 @@ def student(values: np.ndarray, trim: float = 0.0) -> tuple[np.ndarray, np.ndarr
     winsorized = np.clip(ordered, ordered[..., [cut]], ordered[..., [n - cut - 1]])
     error = winsorized.std(axis=-1, ddof=1) * np.sqrt(n) / kept
     # Rounding leaves a trace of spread among equal numbers.
-    error = np.where(ordered[..., cut] == ordered[..., n - cut - 1], np.nan, error)
+    alike = np.isclose(ordered[..., cut], ordered[..., n - cut - 1], rtol=1e-6, atol=0)
+    error = np.where(alike, np.nan, error)
     margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, kept - 1)
     return mean, mean - margin, mean + margin
 

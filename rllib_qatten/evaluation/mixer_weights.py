@@ -193,5 +193,6 @@ class WeighedGame:
             "rewards": self.episode.rewards,
         }
         if battle is not None:
-            found |= vars(battle) | {"types": np.array(battle.types)}
+            names = ("health", "positions", "shoots", "targets", "types", "causes", "radii")
+            found |= {name: np.asarray(getattr(battle, name)) for name in names}
         return {name: array for name, array in found.items() if array is not None}

@@ -134,8 +134,14 @@ class Screen:
         self._ends = None if left is None else time.monotonic() + left
 
     def counting(self, text: str, total: int, unit: str) -> Callable[[int], None]:
-        """Shows how many of a known number are done; call the result with how many more are."""
+        """Shows how many of a known number are done; call the result with how many more are.
+
+        Without a status line, only that it begins.
+        """
         began, done = time.monotonic(), 0
+        if not self.live:
+            what = unit if total != 1 else unit.removesuffix("s")
+            typer.echo(f"{text} {total:,} {what} ...", err=True)
 
         def advance(more: int) -> None:
             nonlocal done

@@ -93,12 +93,25 @@ def improvement(estimates: dict[tuple[str, str], Improvement]) -> Figure:
     return figure
 
 
-def throughput(values: dict[str, list[float]], looks: dict[str, Look]) -> Figure:
-    """A bar for each algorithm: env steps per second; a dot for each run."""
+def throughput(
+    values: dict[str, list[tuple[float, bool | None]]], looks: dict[str, Look]
+) -> Figure:
+    """A bar for each algorithm: env steps per second; a dot for each run.
+
+    Args:
+        values: Algorithm -> of each run its speed, and whether it ran alone.
+        looks: Algorithm -> how it is drawn.
+    """
     figure, axes = plt.subplots(figsize=(5.2, 1.3 + 0.32 * len(values)))
-    for row, (label, speeds) in enumerate(values.items()):
-        axes.barh(row, np.mean(speeds), color=looks[label].color, alpha=0.75, height=0.6)
-        axes.plot(speeds, [row] * len(speeds), "o", color=INK, markersize=3)
+    for row, (label, runs) in enumerate(values.items()):
+        alone = [speed for speed, known in runs if known]
+        shown = alone or [speed for speed, _ in runs]
+        axes.barh(
+            row, np.mean(shown), color=looks[label].color, alpha=0.75, height=0.6,
+            hatch="" if alone else "//", edgecolor="white", linewidth=0,
+        )  # fmt: skip
+        for speed, known in runs:
+            axes.plot(speed, row, "o", color=INK, mfc=INK if known else "none", markersize=4)
     axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)

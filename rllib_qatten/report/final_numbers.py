@@ -14,6 +14,8 @@ from rllib_qatten.report.number_files import Table
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
 
+#: What is said of a run's speed: it ran alone, or others ran beside it, or nobody knows.
+ALONE = {True: "", False: " (shared)", None: " (?)"}
 #: Up to so many runs, each one's number is shown instead of their range.
 SHOWN = 4
 Task = tuple[str, str]
@@ -51,6 +53,16 @@ def by_algorithm(
     return table
 
 
+def order(groups: dict[Task, dict[str, list[Run]]]) -> list[str]:
+    """All algorithms, the best first: by their mean place among those of a task."""
+    places: dict[str, list[float]] = {}
+    for algorithms in groups.values():
+        ranked = sorted(algorithms, key=lambda label: _rank(algorithms[label]))
+        for place, label in enumerate(ranked):
+            places.setdefault(label, []).append(place / len(ranked))
+    return sorted(places, key=lambda label: (np.mean(places[label]), label))
+
+
 def over_tasks(scores: dict[str, np.ndarray], tasks: int, aggregate: str) -> Table:
     """A row for each algorithm: the aggregate of its normalized final scores, the best first.
 
@@ -77,6 +89,7 @@ def of_runs(runs: list[Run]) -> Table:
     head = ["task", "algorithm", "run", *titles, "env steps", "steps/s", "time"]
     about = ["date", "commit", "versions", "machine", "command", "folder"]
     table = Table([*head, *about], [], range(3, len(head)), [])
+    alone = {id(run): known for run, known in zip(runs, timing.alone(runs), strict=True)}
     for run in sorted(runs, key=lambda run: (run.environment, run.task, *_rank([run]))):
         speed = timing.steps_per_second(run)
         seconds = run.columns.get(TIME_TOTAL_S)
@@ -89,7 +102,7 @@ def of_runs(runs: list[Run]) -> Table:
                 run.name,
                 *(_number(run.final(name), score.form) for name, score in SCORES.items()),
                 f"{run.steps[-1]:,.0f}",
-                "-" if speed is None else f"{speed:,.0f}",
+                "-" if speed is None else f"{speed:,.0f}{ALONE[alone[id(run)]]}",
                 "-" if total is None else f"{total / 60:.1f} min",
                 *known,
             ]
@@ -99,6 +112,7 @@ def of_runs(runs: list[Run]) -> Table:
             | {"run": run.name}
             | {score: run.final(score) for score in run.scores}
             | {"env_steps": run.steps[-1], "env_steps_per_second": speed, "seconds": total}
+            | {"alone": alone[id(run)]}
             | dict(zip(about, known, strict=True))
         )
     return table

@@ -7,7 +7,7 @@ import importlib.resources
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from rllib_qatten.drawing.style import Look, looks, use_style
+from rllib_qatten.drawing.style import Look, looks, save, use_style
 from rllib_qatten.drawing.templates import render
 from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.files import replacing
@@ -37,6 +37,8 @@ from rllib_qatten.report.statistics import TITLES
 from rllib_qatten.version import __version__
 
 PAGE = "report.html"
+#: Figures beside the learning curves: of one task, and at most.
+OTHERS = 3, 5
 
 
 class Report:
@@ -51,14 +53,27 @@ class Report:
             aggregate: "iqm" or "median".
         """
         self.runs, self.folder, self.aggregate = found, folder, aggregate
-        self.groups = statistics.by_task(found)
-        self.looks: dict[str, Look] = looks(sorted({run.label for run in found}))
+        groups = statistics.by_task(found)
+        of_label = looks(sorted({run.label for run in found}))
+        #: Of every algorithm, the best first.
+        self.looks: dict[str, Look] = {
+            label: of_label[label] for label in final_numbers.order(groups)
+        }
+        self.groups = {task: self._ordered(runs) for task, runs in groups.items()}
         #: Widths of the figures, in rem.
         self.widths: set[int] = set()
         self._names: dict[str, int] = {}
+        self._on_figure: Callable[[int], None] = lambda more: None
 
-    def content(self) -> dict[str, Any]:
-        """The template's variables; draws and writes all figures."""
+    def content(self, counting: runs.Counting = runs.uncounted) -> dict[str, Any]:
+        """The template's variables; draws and writes all figures.
+
+        Args:
+            counting: Shows how many are drawn, as `Screen.counting`.
+        """
+        curves = sum(any(s in run.scores for of in task.values() for run in of)
+                     for task in self.groups.values() for s in SCORES)  # fmt: skip
+        self._on_figure = counting("drawing", curves + OTHERS[len(self.groups) > 1], "figures")
         number = len(self.runs)
         tasks = ", ".join(map(self._title, self.groups))
         environments = ", ".join(sorted({environment for environment, _ in self.groups}))
@@ -89,6 +104,10 @@ class Report:
         several = len({environment for environment, _ in self.groups}) > 1
         return f"{task[1]} ({task[0]})" if several and task[0] != task[1] else task[1]
 
+    def _ordered(self, of_labels: dict[str, Any]) -> dict[str, Any]:
+        """The same, the best algorithm first."""
+        return {label: of_labels[label] for label in self.looks if label in of_labels}
+
     def _table(self, name: str, table: number_files.Table) -> dict[str, Any]:
         """Writes a table as files, and returns it for the page."""
         number_files.write(self.folder, name, table)
@@ -116,30 +135,16 @@ class Report:
         compared = statistics.comparison(self.runs)
         if len(self.groups) < 2 and len(compared.runs) < 2:
             return {}
-        scores = statistics.final_scores(compared)
+        scores = self._ordered(statistics.final_scores(compared))
+        drawn = self._normalized(compared, scores)
         tasks = ", ".join(map(self._title, compared.tasks))
         sizes = sorted({len(values) for values in scores.values()})
         many = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))
-        title = TITLES[self.aggregate]
-        drawn = [
-            self._keep(
-                figures.performance_profiles(statistics.profiles(scores), self.looks),
-                "performance_profile",
-                "Higher is better; a line that stays high until far right has no poor runs. "
-                "Shaded: the interval of a share of all runs, from three runs on.",
-            ),
-        ]
-        if len(compared.tasks) > 1:  # of one task, the learning curve shows it
-            efficiency = statistics.sample_efficiency(compared, self.aggregate)
-            drawn.insert(
-                0,
-                self._keep(
-                    figures.sample_efficiency(f"normalized score, {title}", efficiency, self.looks),
-                    "sample_efficiency",
-                    f"The {title} of the normalized score over all runs and tasks, with the "
-                    "stratified bootstrap interval from five runs of every task, or three of each "
-                    "of six tasks, on.",
-                ),
+        about = f"Tasks: {tasks}; runs of an algorithm on each: {many}."
+        if drawn:
+            about += (
+                " A normalized score is the win rate, or, where nothing is won, the return between "
+                "the task's lowest and highest."
             )
         if len(scores) > 1:
             found = statistics.improvements(scores)
@@ -154,40 +159,68 @@ class Report:
                     f"Whitney's test; so few runs cannot give less than {bounds}.",
                 )
             )
+        if not drawn:
+            return {}
         table = final_numbers.over_tasks(scores, len(compared.tasks), self.aggregate)
         return {
             "table": self._table("over_tasks", table) if len(compared.tasks) > 1 else None,
-            "about": f"Tasks: {tasks}; runs of an algorithm on each: {many}. A normalized score is "
-            "the win rate, or, where nothing is won, the return between the task's lowest and "
-            "highest.",
+            "about": about,
             "left_out": compared.left_out,
             "figures": drawn,
         }
 
+    def _normalized(
+        self, compared: statistics.Comparison, scores: dict[str, np.ndarray]
+    ) -> list[dict[str, Any]]:
+        """The figures of normalized scores, where they show what no other one does."""
+        drawn, title = [], TITLES[self.aggregate]
+        if len(compared.tasks) > 1:  # of one task, the learning curve shows it
+            efficiency = self._ordered(statistics.sample_efficiency(compared, self.aggregate))
+            drawn.append(
+                self._keep(
+                    figures.sample_efficiency(f"normalized score, {title}", efficiency, self.looks),
+                    "sample_efficiency",
+                    f"The {title} of the normalized score over all runs and tasks, with the "
+                    "stratified bootstrap interval from five runs of every task, or three of each "
+                    "of six tasks, on.",
+                )
+            )
+        if max(values.size for values in scores.values()) > final_numbers.SHOWN:
+            # Of fewer runs, the first table has each one's number.
+            drawn.append(
+                self._keep(
+                    figures.performance_profiles(statistics.profiles(scores), self.looks),
+                    "performance_profile",
+                    "Higher is better; a line that stays high until far right has no poor runs. "
+                    "Shaded: the interval of a share of all runs, from three runs on.",
+                )
+            )
+        return drawn
+
     def _time(self) -> list[dict[str, Any]]:
-        speeds: dict[str, list[float]] = {}
+        speeds: dict[str, list[tuple[float, bool | None]]] = {}
         splits: dict[str, list[timing.TimeSplit]] = {}
-        for run in self.runs:
+        for run, alone in zip(self.runs, timing.alone(self.runs), strict=True):
             if speed := timing.steps_per_second(run):
-                speeds.setdefault(run.label, []).append(speed)
+                speeds.setdefault(run.label, []).append((speed, alone))
             if split := timing.time_split(run):
                 splits.setdefault(run.label, []).append(split)
         drawn = []
         if speeds:
             caption = (
-                "Bar: mean over runs; dot: a run. Only runs that had a machine of the same kind to "
-                "themselves compare; other load shows here, too."
+                "Dot: a run; hollow if another of these runs was under way beside it, or nobody "
+                "knows. Bar: the mean of those that ran alone; hatched where none did, which is "
+                "no measure of speed. Only machines of one kind compare; other load shows, too."
             )
-            speeds = {label: speeds[label] for label in self.looks if label in speeds}
-            drawn.append(self._keep(figures.throughput(speeds, self.looks), "throughput", caption))
+            figure = figures.throughput(self._ordered(speeds), self.looks)
+            drawn.append(self._keep(figure, "throughput", caption))
         if splits:
             means = {
                 label: {
                     part: float(np.mean([split[part] for split in splits[label]]))
                     for part in timing.PARTS
                 }
-                for label in self.looks
-                if label in splits
+                for label in self._ordered(splits)
             }
             caption = "From RLlib's timers, mean over runs, without the first iteration."
             drawn.append(self._keep(figures.time_split(means), "time_split", caption))
@@ -196,18 +229,15 @@ class Report:
     def _keep(self, figure: Figure, name: str, caption: str) -> dict[str, Any]:
         """Writes a figure as PNG, SVG and PDF, and returns it for the page."""
         name = self._unique(re.sub(r"[\W_]+", "_", name).strip("_").lower()[:80])
-        unsaid = ("Date", "Creator", "Format", "Type")
-        bare: Any = {"format": "svg", "metadata": dict.fromkeys(unsaid)}
-        figure.savefig(self.folder / f"{name}.png")
-        figure.savefig(self.folder / f"{name}.svg", **bare)
-        # Without its date, so that the same runs give the same file.
-        figure.savefig(self.folder / f"{name}.pdf", metadata={"CreationDate": None})
+        for ending in (".png", ".svg", ".pdf"):
+            save(figure, self.folder / f"{name}{ending}")
         text = io.StringIO()
-        figure.savefig(text, **bare, transparent=True)
+        save(figure, text, ".svg", transparent=True)
         plt.close(figure)
         # Text has the same size in all figures.
         width = round(8.5 * figure.get_figwidth())
         self.widths.add(width)
+        self._on_figure(1)
         return {
             "name": name,
             "caption": caption,
@@ -223,7 +253,11 @@ class Report:
 
 
 def write(
-    paths: Iterable[Path], folder: Path, aggregate: str, json_file: Path | None
+    paths: Iterable[Path],
+    folder: Path,
+    aggregate: str,
+    json_file: Path | None,
+    counting: runs.Counting = runs.uncounted,
 ) -> tuple[list[str], Path]:
     """Reports the runs in and below some folders.
 
@@ -232,6 +266,7 @@ def write(
         folder: Where the page and its figures go; created if necessary.
         aggregate: How to aggregate over runs: "iqm" or "median".
         json_file: A file for all evaluations in marl-eval's layout.
+        counting: Shows how far it is, as `Screen.counting`.
 
     Returns:
         Warnings about what could not be shown, and the page.
@@ -243,7 +278,7 @@ def write(
         one_of(aggregate, statistics.AGGREGATES, "aggregate")
     except ValueError as error:
         raise BadInput(str(error)) from error
-    found, warnings = runs.read_all(paths)
+    found, warnings = runs.read_all(paths, counting)
     with contextlib.ExitStack() as stack:
         # Unwritable paths are noticed before anything is drawn.
         file = stack.enter_context(replacing(json_file)) if json_file else None
@@ -256,7 +291,7 @@ def write(
             file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
         use_style()
         report = Report(found, folder, aggregate)
-        content = report.content()
+        content = report.content(counting)
         shown = [printable(warning, 2000) for warning in warnings]
         content |= {"warnings": shown, "footer": printable(_footer(folder), 2000)}
         style = importlib.resources.files(__package__).joinpath("report.css").read_text("utf-8")

@@ -28,6 +28,7 @@ class Run:
         scores: Name of `SCORES` ("win_rate" in battles only) -> one number per evaluation, [E].
         greedy: Whether these are greedy games, not exploring ones.
         columns: Every numeric column -> one number per result, NaN if it has none, [R].
+        span: When it began and ended, in seconds since 1970; None if that is not known.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Run:
     scores: dict[str, np.ndarray]
     greedy: bool
     columns: dict[str, np.ndarray]
+    span: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:

@@ -5,13 +5,21 @@ The files may be untrusted. Each run is read on its own: a fault in one is only 
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ray.tune.result import EXPR_PARAM_FILE, EXPR_PROGRESS_FILE, EXPR_RESULT_FILE
+from ray.tune.result import (
+    EXPR_PARAM_FILE,
+    EXPR_PROGRESS_FILE,
+    EXPR_RESULT_FILE,
+    TIME_TOTAL_S,
+    TIMESTAMP,
+)
 
 from rllib_qatten import keys
 from rllib_qatten.envs.battles.armies import short_name
@@ -23,6 +31,9 @@ from rllib_qatten.report.scores import SCORES
 from rllib_qatten.report.tables import LARGEST, Row, numbers, read_table, too_large
 from rllib_qatten.report.variants import tell_apart
 
+#: Takes what is counted, how many there are and their unit; gives what to call with how many more
+#: are done.
+Counting = Callable[[str, int, str], Callable[[int], None]]
 #: Package -> where a checkpoint's metadata has its version.
 VERSIONS = {"rllib_qatten": "rllib_qatten_version", "ray": "ray_version"}
 #: Columns for env steps: this package's key, then those of other RLlib runs.
@@ -38,8 +49,17 @@ SMALL = 2**20
 NAME = 60
 
 
-def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+def uncounted(text: str, total: int, unit: str) -> Callable[[int], None]:
+    """Shows nothing."""
+    return lambda more: None
+
+
+def read_all(paths: Iterable[Path], counting: Counting = uncounted) -> tuple[list[Run], list[str]]:
     """Reads all runs in and below some folders.
+
+    Args:
+        paths: The folders.
+        counting: Shows how many are read, as `Screen.counting`.
 
     Returns:
         The usable runs, and a warning for everything that was left out.
@@ -49,11 +69,15 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """
     runs: list[Run] = []
     warnings: list[str] = []
-    for folder in _folders(paths, warnings):
+    folders = _folders(paths, warnings)
+    on_run = counting("reading", len(folders), "runs") if folders else None
+    for folder in folders:
         try:
             runs.append(_read(folder, warnings))
         except BadInput as error:
             warnings.append(str(error))
+        if on_run:
+            on_run(1)
     if not runs:
         raise BadInput("\n".join(["no run can be reported.", *warnings]))
     tell_apart(runs)
@@ -115,6 +139,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         scores={key: values[measured] for key, values in scores.items()},
         greedy=greedy,
         columns=columns,
+        span=_span(folder, columns),
     )
 
 
@@ -186,6 +211,20 @@ def _named_date(folder: Path) -> str | None:
     """When Tune made a trial's folder, whose name ends with it."""
     found = re.search(r"_(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)$", folder.name)
     return found and f"{found[1]} {found[2]}:{found[3]}:{found[4]}"
+
+
+def _span(folder: Path, columns: dict[str, np.ndarray]) -> tuple[float, float] | None:
+    """When a run began and ended: by its last result, or else by its folder's name."""
+    if TIME_TOTAL_S not in columns:
+        return None
+    took = float(np.nanmax(columns[TIME_TOTAL_S]))
+    if TIMESTAMP in columns:
+        ended = float(np.nanmax(columns[TIMESTAMP]))
+        return ended - took, ended
+    with contextlib.suppress(ValueError, OverflowError):  # no date, or none that there is
+        began = datetime.datetime.fromisoformat(_named_date(folder) or "").timestamp()
+        return began, began + took
+    return None
 
 
 def _versions(folder: Path) -> dict[str, Any]:

@@ -41,6 +41,28 @@ def steps_per_second(run: Run) -> float | None:
     return float(speed) if np.isfinite(speed) else None
 
 
+def alone(runs: list[Run]) -> list[bool | None]:
+    """Whether none of the other runs was under way on the same machine; None if not known.
+
+    A machine that was not recorded may be any one.
+    """
+    unknown = "not recorded"
+
+    def beside(one: Run, other: Run) -> bool:
+        machines = {one.about["machine"], other.about["machine"]}
+        if not one.span or not other.span or (len(machines) > 1 and unknown not in machines):
+            return False
+        shared = min(one.span[1], other.span[1]) - max(one.span[0], other.span[0])
+        return shared > 0.05 * (one.span[1] - one.span[0])
+
+    return [
+        None
+        if run.span is None
+        else not any(beside(run, other) for other in runs if other is not run)
+        for run in runs
+    ]
+
+
 def time_split(run: Run) -> TimeSplit | None:
     """Where the time went; None if the results lack RLlib's timers.
 

@@ -119,9 +119,8 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         """
         if columns.LAST_ACTIONS not in batch or Columns.STATE_IN not in batch:
             batch = self._begun(batch)
-        inputs = self.layout(
-            torch.as_tensor(batch[Columns.OBS]), torch.as_tensor(batch[columns.LAST_ACTIONS])
-        )
+        given = (torch.as_tensor(batch[name]) for name in (Columns.OBS, columns.LAST_ACTIONS))
+        inputs = EpisodeInputs(self.layout, *given)
         hidden = torch.as_tensor(batch[Columns.STATE_IN]["hidden"])
         utilities, hidden = self.agent.step(inputs, hidden)
         return {columns.UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}

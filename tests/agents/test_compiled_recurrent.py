@@ -18,8 +18,8 @@ N, SEEN, A = 3, 6, 4
 def counted(monkeypatch):
     """How often the compiled forward ran."""
     calls = []
-    forward = compiled._forward
-    monkeypatch.setattr(compiled, "_forward", lambda *a, **k: calls.append(a) or forward(*a, **k))
+    made = compiled.Unrolling
+    monkeypatch.setattr(compiled, "Unrolling", lambda *a, **k: calls.append(a) or made(*a, **k))
     return calls
 
 
@@ -83,6 +83,37 @@ def test_without_a_gradient_the_same_numbers():
         assert torch.equal(agent(inputs, [3, 2, 2, 1]), wanted)
         agent.requires_grad_(False)
     assert torch.equal(agent(inputs, [3, 2, 2, 1]), wanted)
+
+
+@pytest.mark.parametrize("parts", [(True, True), (True, False), (False, False)])
+def test_acting_step_by_step_gives_the_numbers_of_whole_episodes(parts, counted):
+    sizes = [3, 3, 3]
+    (agent, inputs), (exact, exact_inputs) = both(True, *parts, sizes=sizes)
+    wanted, hidden = exact(exact_inputs, sizes), agent.initial_hidden(3, N)
+    with torch.no_grad():
+        for t in range(3):
+            part = slice(3 * t, 3 * t + 3)
+            step = inputs.observations[part], inputs.last_actions[part].int()
+            utilities, hidden = agent.step(EpisodeInputs(inputs.layout, *step), hidden)
+            assert_close(utilities.double(), wanted[part], 1e-6)
+    assert len(counted) == 3
+
+
+def test_inputs_of_other_sizes_are_refused():
+    (_, inputs), _ = both()
+    with pytest.raises(ValueError, match="observations must be"):
+        EpisodeInputs(inputs.layout, inputs.observations[..., 1:], inputs.last_actions)
+    with pytest.raises(ValueError, match="last_actions must be"):
+        EpisodeInputs(inputs.layout, inputs.observations, inputs.last_actions[1:])
+
+
+def test_last_actions_that_there_are_not_are_as_in_the_one_hot_form():
+    (agent, inputs), (exact, exact_inputs) = both()
+    for given in (inputs, exact_inputs):
+        given.last_actions[0] = A + 7
+        given.last_actions[1] = -5
+    sizes = [3, 2, 2, 1]
+    assert_close(agent(inputs, sizes).double(), exact(exact_inputs, sizes), 1e-6)
 
 
 def test_calls_can_be_interleaved():

@@ -1,7 +1,5 @@
 """What sets promise: units have no order, and those that are not seen do not count."""
 
-from unittest import mock
-
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +12,6 @@ from rllib_qatten.agents import (
     InputLayout,
     Rows,
     make_agent,
-    unit_network,
 )
 from tests.agents.packing import assert_close, batch_sizes
 
@@ -61,12 +58,6 @@ def last_actions(inputs, leading, rng):
 
 
 sizes = st.integers(1, 9)
-
-
-@pytest.fixture(autouse=True, params=["seen rows", "all rows"])
-def _form(request, monkeypatch):
-    """Both ways to the same numbers."""
-    monkeypatch.setattr(unit_network, "WORTH_A_SEARCH", 0 if "seen" in request.param else 10**9)
 
 
 @given(st.integers(0, 8), sizes, st.integers(0, 2**31), st.booleans())
@@ -138,29 +129,6 @@ def test_one_unit_and_fifty(mates, enemies, helps):
     assert torch.isfinite(agent(inputs(nothing, last), [1, 1, 1])).all()
 
 
-@pytest.mark.parametrize("helps", [False, True])
-@pytest.mark.parametrize("kind", ["all", "none"])
-def test_seen_rows_alone_give_the_numbers_of_all_rows(helps, kind):
-    """The fast form against the one that is exported: values, and the gradient of everything."""
-    entities = layout_of(3, 5, (2, 3), helps)
-    agent, inputs = build(entities, 4, sharing=kind)
-    rng, episodes = torch.Generator().manual_seed(0), batch_sizes([40, 31, 7])
-    leading = (sum(episodes), 4)
-    seen, last = observed(entities, leading, rng), last_actions(inputs, leading[:1], rng)
-    x = inputs(seen, last)
-    weight = torch.randn(*leading, inputs.n_actions, generator=rng).double()
-    weight *= torch.rand(weight.shape, generator=rng) < 0.2  # as of a loss on actions taken
-    found = []
-    for fewest in (0, len(x) * 4 * 5 + 1):
-        with mock.patch.object(unit_network, "WORTH_A_SEARCH", fewest):
-            EntityAgent._latest = (None, None, None)
-            utilities = agent(x, episodes)
-            gradients = torch.autograd.grad(utilities, list(agent.parameters()), weight)
-        found.append([utilities, *gradients])
-    for fast, plain in zip(*found, strict=True):
-        assert_close(fast, plain, 1e-10)
-
-
 def test_an_inputs_gradient_is_that_of_finite_differences():
     agent, inputs = build(layout_of(1, 2))
     rng = torch.Generator().manual_seed(3)
@@ -186,9 +154,7 @@ def test_inputs_that_are_not_what_was_declared_are_refused():
 
 
 @pytest.mark.parametrize("sharing", ["all", "none"])
-def test_agents_that_help_are_exported_as_they_act(sharing, request):
-    if "seen" in request.node.name:
-        pytest.skip("an exported graph has one form")
+def test_agents_that_help_are_exported_as_they_act(sharing):
     entities = Entities(
         own=((0, 2),),
         teammates=Rows(start=2, count=2, size=3),

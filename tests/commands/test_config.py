@@ -74,7 +74,9 @@ def test_of_a_file_and_the_command_line():
 def test_for_people_one_setting_in_full():
     text = rllib("config", "Qatten", "n_heads", "lr", "--set", "recipe=smax_recurrent")
     assert re.search(r"^n_heads +4$", text, re.MULTILINE)
-    assert re.search(r"^lr +0.0007 +from recipe smax_recurrent; default 0.0005$", text, re.MULTILINE)
+    assert re.search(
+        r"^lr +0.0007 +from recipe smax_recurrent; default 0.0005$", text, re.MULTILINE
+    )
     assert "attention heads, H." in text
 
 

@@ -93,10 +93,15 @@ def test_everything_is_written_and_adds_up(name, checkpoint, qatten, tmp_path):
         "head 2",
         "unit_1",
         "Games are not drawn",
-        f"Wrote game_1 .. game_2 (.png, .html, .npz) to {folder}",
+        f"Wrote game_1 .. game_2 (.png, .svg, .pdf, .html, .npz) to {folder}",
     ):
         assert text in result.output, result.output
-    assert len(list(folder.iterdir())) == 6
+    assert len(list(folder.iterdir())) == 10
+    drawn = (folder / "game_2.svg").read_text()
+    assert "attention of head 2" in drawn
+    assert "All heads have one scale of colors." in drawn
+    assert ">ln 3<" in drawn
+    assert (folder / "game_2.pdf").read_bytes().startswith(b"%PDF")
     with np.load(folder / "game_2.npz") as file:
         arrays = dict(file)
     t, h, n = 5, 3, 3
@@ -191,6 +196,22 @@ def test_effective_weights_of_mixers_without_attention(checkpoint, tmp_path, nam
         assert "attention" not in np.load(tmp_path / "game_1.npz")
 
 
+def test_entropies_run_from_0_to_ln_n_and_heads_have_one_scale(qatten):
+    games = played(qatten)
+    weights = weigh(load_module(qatten), games.episodes[0])
+    figure = figures.draw(WeighedGame("a title", games.spec, games.episodes[0], weights, None))
+    named = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    entropies = named["entropy of attention (nats)"]
+    assert entropies.get_xlim() == (0, pytest.approx(np.log(3)))
+    assert [tick.get_text() for tick in entropies.get_xticklabels()] == ["0", "0.55", "ln 3"]
+    ends = {named[f"attention of head {head}"].images[0].get_clim() for head in range(3)}
+    assert ends == {(weights.attention.min(), weights.attention.max())}
+    figure.draw_without_rendering()
+    for name in ("entropy of attention (nats)", "head weights"):
+        box = named[name].get_legend().get_window_extent()
+        assert box.y1 < named[name].get_window_extent().y0  # below all lines
+
+
 def panels(game):
     """Titles of a figure's panels; color bars have none."""
     return [axes.get_title() for axes in figures.draw(game).axes if axes.get_title()]
@@ -230,6 +251,9 @@ def test_a_battle_on_smax(checkpoint):
     shown = pages.shown(game)
     np.testing.assert_allclose(shown["battle"]["positions"], units[:, :, 1:3], atol=1e-5)
     np.testing.assert_allclose(shown["battle"]["health"], units[:, :, 0], atol=1e-5)
+    assert shown["battle"]["edgeKills"] is True
+    assert shown["battle"]["stepSeconds"] == 0.5
+    assert len(shown["battle"]["deaths"]) == (units[-1, :, 0] == 0).sum()
     assert shown["battle"]["types"] == ("marine",) * 6
     for actions, targets in zip(episode.actions.tolist(), shown["battle"]["targets"], strict=True):
         assert targets[:3] == [-1 if action < 5 else action - 2 for action in actions]

@@ -48,7 +48,7 @@ def test_no_interval_leaves_what_is_possible():
     assert Estimate.of_mean([58.0] * 9 + [60.0], least=1, most=58.5).high == 58.5
 
 
-@pytest.mark.parametrize("values", [[12.0, 31.0, 20.0], [7.0] * 20])
+@pytest.mark.parametrize("values", [[12.0, 31.0, 20.0], [7.0] * 20, [20.0, 20.0 + 4e-6] * 10])
 def test_few_games_or_games_all_alike_have_a_range(values):
     found = Estimate.of_mean(values)
     assert (found.mean, found.kind) == (np.mean(values), "range")

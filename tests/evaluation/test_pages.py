@@ -69,7 +69,7 @@ def test_the_report(report, tmp_path, width, dark):
     check(seen, report, dark)
     figures = {figure["name"]: figure for figure in seen.found["figures"]}
     assert figures.keys() >= {"win_rate_3s5z", "return_2s3z", "probability_of_improvement"}
-    assert len(figures) == 9
+    assert len(figures) == 7
     for figure in figures.values():
         assert figure["width"] > 0.6 * min(width, 400), figure
         assert figure["height"] > 60, figure
@@ -100,6 +100,9 @@ def game():
         targets=np.column_stack([rng.integers(3, 5, (t, n)), rng.integers(0, 3, (t, 2))]),
         types=("stalker",) * 2 + ("zealot",) * 3,
         radii=np.full(v, 0.02),
+        causes=("", "edge", "", "", "shot"),
+        edge_kills=True,
+        step_seconds=0.2,
     )
     weights = Weights(
         q_tot=rng.random(t),
@@ -118,7 +121,7 @@ def test_the_slider_moves_battle_and_heat_maps_together(game, tmp_path, width, d
     script = (
         LOOKS
         + """
-  const canvases = [...page.querySelectorAll("canvas")];
+  const canvases = [...page.querySelectorAll("canvas:not(#scale)")];
   const pictures = () => canvases.map(canvas => canvas.toDataURL());
   const states = [];
   const at = step => {
@@ -131,6 +134,7 @@ def test_the_slider_moves_battle_and_heat_maps_together(game, tmp_path, width, d
   $("play").click();
   await new Promise(resolve => view.setTimeout(resolve, 3000));
   const played = $("where").textContent;
+  const sides = ["team-text", "enemies-text"].map(id => $(id).textContent);
   at(5);
   $("rings").value = "";
   $("rings").dispatchEvent(new view.Event("change"));
@@ -138,7 +142,8 @@ def test_the_slider_moves_battle_and_heat_maps_together(game, tmp_path, width, d
   canvases[1].dispatchEvent(new view.MouseEvent("mousemove", place));
   return {ground, ink, sideways, resources,
     names: [...page.querySelectorAll("h2")].map(h => h.textContent),
-    title: page.querySelector("h1").textContent, played,
+    title: page.querySelector("h1").textContent, played, sides,
+    key: page.querySelector(".key").innerText,
     where: states.slice(0, 4).map(s => s.where),
     changed: canvases.map((_, k) => states[0].pictures[k] !== states[1].pictures[k]),
     ended: canvases.map((_, k) => states[1].pictures[k] !== states[2].pictures[k]),
@@ -157,9 +162,12 @@ def test_the_slider_moves_battle_and_heat_maps_together(game, tmp_path, width, d
         "health", "head weights", "entropy of attention (nats)", "Q_tot", "reward",
     ]  # fmt: skip
     assert found["where"] == [
-        f"step {t} of 12, {alive} of 3 alive" for t, alive in ((0, 3), (5, 3), (12, 2), (5, 3))
+        f"step {t} of 12 ({0.2 * t:.1f} s), {alive} of 3 alive"
+        for t, alive in ((0, 3), (5, 3), (12, 2), (5, 3))
     ]
-    assert found["played"] == "step 12 of 12, 2 of 3 alive"
+    assert found["played"] == "step 12 of 12 (2.4 s), 2 of 3 alive"
+    assert found["sides"] == ["team: 2 of 3 alive, 27% health", "enemies: 1 of 2 alive, 20% health"]
+    assert "kills units that touch it" in found["key"]
     assert len(found["changed"]) == 1 + 8
     assert all(found["changed"] + found["ended"] + found["back"])
     assert found["rings"]

@@ -283,6 +283,14 @@ with Screen() as screen:
 """
 
 
+def test_without_a_terminal_a_count_is_announced():
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING], capture_output=True, text=True, timeout=60, check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "playing 20 games ...\n")
+
+
 def test_a_known_number_is_counted_with_the_time_left():
     lines = on_terminal(80, COUNTING)
     assert any(re.match(r". playing 0 of 20 games time left: \?", line) for line in lines)

@@ -14,7 +14,7 @@ from rllib_qatten.__main__ import app
 from rllib_qatten.report import number_files
 from tests.report.reported import kept, rows, write_run
 
-FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z", "performance_profile",
+FIGURES = ("win_rate_3s5z", "return_3s5z", "win_rate_2s3z", "return_2s3z",
            "probability_of_improvement", "throughput", "time_split")  # fmt: skip
 
 
@@ -149,6 +149,45 @@ def test_every_figure_is_in_the_page_and_beside_it(made, page):
     assert page.count("<svg") == len(FIGURES)
     for text in ("environment steps", "greedy win rate", "Qatten", "QMIX", "VDN"):
         assert text in page
+
+
+def test_the_best_comes_first_everywhere(page):
+    final, _ = Tables(page).tables
+    ranked = [row[1] for row in final[1:] if row[0] == "3s5z"]
+    for name in ("win_rate_3s5z", "probability_of_improvement", "throughput"):
+        figure = re.search(rf'<figure id="{name}".*?</figure>', page, re.DOTALL)[0]
+        shown = [text for text in re.findall(r"<text[^>]*>\s*([^<]+?)\s*</text>", figure)
+                 if text in ranked]  # fmt: skip
+        assert list(dict.fromkeys(shown)) == ranked, name
+
+
+def test_a_profile_is_drawn_of_more_runs_than_the_table_lists(tmp_path):
+    for seed, win in enumerate([0.1, 0.2, 0.3, 0.4, 0.5]):
+        for algorithm in ("Qatten", "VDN"):
+            write_run(tmp_path / "runs" / algorithm, algorithm, seed=seed, rows=rows([win]))
+    result = report(tmp_path / "runs", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "performance_profile.svg").exists()
+    assert not (tmp_path / "out" / "sample_efficiency.svg").exists()  # of one task
+
+
+def test_it_counts_what_is_read_and_drawn(tmp_path):
+    page = pytest.importorskip("rllib_qatten.report.page", reason="no extra report")
+    write_run(tmp_path / "runs", rows=rows([0.5, 0.6]))
+    counted = {}
+
+    def counting(text, total, unit):
+        counted[text, unit] = [total, 0]
+
+        def advance(more):
+            counted[text, unit][1] += more
+
+        return advance
+
+    page.write([tmp_path / "runs"], tmp_path / "out", "iqm", None, counting)
+    assert counted[("reading", "runs")] == [1, 1]
+    total, drawn = counted[("drawing", "figures")]
+    assert drawn == len(list((tmp_path / "out").glob("*.svg"))) <= total
 
 
 def test_it_needs_nothing_but_itself(page):

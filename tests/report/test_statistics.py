@@ -1,5 +1,6 @@
 """The numbers of a report, each against a computation of its own."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -54,6 +55,20 @@ def test_intervals_over_runs_cover_the_truth_as_often_as_they_say(runs, aggregat
         assert known.mean() > 0.95
         covered = ((low <= rate + 1e-9) & (rate - 1e-9 <= high))[known].mean()
         assert covered == pytest.approx(0.95, abs=0.02 + 0.007)
+
+
+@pytest.mark.parametrize("runs", [3, 5, 10])
+def test_a_profiles_interval_covers_the_share_of_runs_on_unlike_tasks(runs):
+    """By the probability of every number of runs above a threshold, on three tasks."""
+    rates = np.repeat([0.02, 0.5, 0.98], runs)
+    chances = functools.reduce(np.convolve, [[1 - rate, rate] for rate in rates])
+    covered = 0.0
+    for hits, chance in enumerate(chances):
+        scores = np.arange(3 * runs).reshape(runs, 3) < hits
+        found = statistics.profiles({"Qatten": scores.astype(float)})["Qatten"]
+        assert found.center[1] == pytest.approx(hits / (3 * runs))
+        covered += chance * (found.low[1] <= rates.mean() <= found.high[1])
+    assert 0.93 <= covered <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("rates", [(0.02, 0.02), (0.5, 0.5), (0.98, 0.98), (0.02, 0.5, 0.7, 0.98)])
@@ -236,6 +251,24 @@ def test_tasks_that_one_algorithm_alone_played_do_not_hide_a_comparison(tmp_path
     compared = statistics.comparison(read_all([tmp_path])[0])
     assert list(compared.runs) == ["Qatten", "VDN"]
     assert compared.tasks == [("smac", "3m")]
+
+
+def test_runs_beside_which_others_ran_are_known(tmp_path):
+    """By the times of their results, or else by the dates of their folders."""
+    for seed, began, took in ((1, 0, 100), (2, 50, 100), (3, 149, 40), (4, 1000, 10)):
+        made = rows([0.5, 0.5])
+        for row, passed in zip(made, (took / 2, took), strict=True):
+            row |= {"timestamp": 1_700_000_000 + began + passed, "time_total_s": passed}
+        write_run(tmp_path / "stamped", seed=seed, rows=made)
+    runs, _ = read_all([tmp_path / "stamped"])
+    assert timing.alone(runs) == [False, False, True, True]  # a second of forty does not count
+    runs[1].about["machine"], runs[0].about["machine"] = "one", "another"
+    assert timing.alone(runs)[:2] == [True, True]
+    for name in ("1_2026-11-22_23-42-06", "2_2026-11-22_23-42-36", "3"):
+        made = rows([0.5])
+        made[0]["time_total_s"] = 60
+        write_run(tmp_path / "named", rows=made).rename(tmp_path / "named" / f"Qatten_smac_{name}")
+    assert timing.alone(read_all([tmp_path / "named"])[0]) == [False, False, None]
 
 
 def test_the_time_is_split_by_the_timers(tmp_path):

@@ -1,0 +1,224 @@
+"""The entity agent by compiled functions: rows of seen units, then the recurrent agent on sums.
+
+Letters as in `Agent`; M agents in all entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rllib_qatten.agents.compiled_recurrent import Parameters, Unrolling
+from rllib_qatten.agents.entities import Entities, Rows
+from rllib_qatten.agents.entity_actions import EntityActions
+from rllib_qatten.compiled.compiler import kernels
+
+#: Weight and bias of the networks of teammates and of enemies, before those of the recurrent agent.
+UNITS = 4
+
+
+class SeenRows(NamedTuple):
+    """The rows of seen units of one kind, agent by agent.
+
+    Attributes:
+        rows: [K, F + 1], the last number is 1.
+        owners: [K] whose rows they are.
+        actions: [K] the action that concerns the unit, -1 if none does.
+    """
+
+    rows: Any
+    owners: Any
+    actions: Any
+
+
+class Seen(NamedTuple):
+    """What observations say, for all networks of the same form.
+
+    Attributes:
+        own: [M, C] about the agent itself.
+        last: [M] which of the actions that concern nobody was the last one, -1 if none was.
+        helping: [M] whether the agent helps instead of attacking.
+        teammates: Their rows.
+        enemies: Their rows.
+    """
+
+    own: Tensor
+    last: Any
+    helping: Any
+    teammates: SeenRows
+    enemies: SeenRows
+
+
+def read(
+    observations: Tensor,
+    last_actions: Tensor,
+    entities: Entities,
+    actions: EntityActions,
+    told: bool,
+) -> Seen:
+    """Finds the rows of seen units.
+
+    Args:
+        observations: [..., N, >= O] float32.
+        last_actions: [..., N] int64, -1 where there is none.
+        entities: How an observation is made.
+        actions: Which action concerns which unit.
+        told: Whether networks are told the last action.
+    """
+    last, m = last_actions.flatten().numpy(), last_actions.numel()
+    observations = observations.reshape(m, -1)
+    helping = np.zeros(m, bool)
+    if entities.helper is not None:
+        helping = (observations[:, entities.helper] > 0).numpy()
+    observed = observations.contiguous().numpy()
+
+    def found(part: Rows, of_rows: Any, told: bool) -> SeenRows:
+        most = m * part.count
+        rows = np.empty((most, part.used + told + 1), np.float32)
+        owners, of_units = np.empty((2, most), np.int64)
+        skip, end = part.skip or (part.size, part.size)
+        k = kernels("units").read(
+            observed, last, helping, part.start, part.size, skip, end - skip,
+            of_rows, rows, owners, of_units,
+        )  # fmt: skip
+        return SeenRows(rows[:k], owners[:k], of_units[:k])
+
+    tables = actions.tables
+    return Seen(
+        torch.cat([observations[:, start:stop] for start, stop in entities.own], 1),
+        tables.plain[last],
+        helping,
+        found(entities.teammates, tables.of_teammates, told and entities.helps is not None),
+        found(entities.enemies, tables.of_enemies, told and entities.attacks is not None),
+    )
+
+
+class UnitsUnrolling:
+    """One pass of M rows through the entity agent, and back; see `differentiable`.
+
+    Parameters are weight and bias of the units' networks, teammates' first, then those of
+    `compiled_recurrent.Parameters`.
+    """
+
+    def __init__(
+        self,
+        seen: Seen,
+        rows: Sequence[int],
+        actions: EntityActions,
+        before: Tensor | None = None,
+    ) -> None:
+        """For given inputs.
+
+        Args:
+            seen: What was read of them.
+            rows: [T] agents per step.
+            actions: Which action concerns which unit.
+            before: See `Unrolling`.
+        """
+        self._seen, self._rows, self._actions = seen, np.asarray(rows, np.int64), actions
+        self._before = before
+
+    @property
+    def after(self) -> Tensor:
+        """See `Unrolling`."""
+        return self._recurrent.after
+
+    def forward(self, parameters: Parameters, keep: bool) -> Tensor:
+        """Utilities [M, A], or hidden states [M, h] if the head is empty."""
+        (weight, bias, *others), rest = parameters[:UNITS], list(parameters[UNITS:])
+        own, width = self._seen.own.shape[1], 2 * len(weight)
+        told = rest[0].shape[1] - own - width
+        self._units = [_joined(weight, bias), _joined(*others)]
+        rest[0] = _moved(rest[0].detach(), own, told)
+        arrays = self._summed().numpy(), self._seen.last, self._rows, told, 0
+        self._recurrent = Unrolling(arrays, width, self._before)
+        heads = self._recurrent.forward(rest, keep)
+        self._heads = heads.numpy()
+        return self._valued() if len(rest[8]) else heads
+
+    def backward(self, grad: Tensor, parameters: Parameters) -> tuple[list[Tensor], None]:
+        """Gradients of the parameters."""
+        rest = list(parameters[UNITS:])
+        own, width = self._seen.own.shape[1], 2 * len(parameters[0])
+        units = [np.zeros_like(weight) for weight in self._units]
+        if len(rest[8]):
+            grad = self._valued_back(grad, units)
+        rest[0] = _moved(rest[0].detach(), own, rest[0].shape[1] - own - width)
+        of_rest, of_sums = self._recurrent.backward(grad, rest)
+        for i, found in enumerate((self._seen.teammates, self._seen.enemies)):
+            kernels("units").sums_back(
+                of_sums.numpy(), i * width // 2, found.rows, found.owners, self._units[i], units[i]
+            )
+        of_rest[0] = _moved(of_rest[0], own, width)
+        parts = (
+            torch.from_numpy(part) for weight in units for part in (weight[:, :-1], weight[:, -1])
+        )
+        return [*parts, *of_rest], None
+
+    def _summed(self) -> Tensor:
+        """What enters the encoder, [M, C + 2h]: the own part, sums of teammates and of enemies."""
+        seen, own, size = self._seen, self._seen.own.shape[1], len(self._units[0])
+        inputs = torch.empty(len(seen.own), own + 2 * size)
+        inputs[:, :own] = seen.own
+        for i, found in enumerate((seen.teammates, seen.enemies)):
+            column = own + i * size
+            kernels("units").sums(found.rows, found.owners, self._units[i], column, inputs.numpy())
+        return inputs
+
+    def _valued(self) -> Tensor:
+        """Utilities [M, A] of the head's outputs."""
+        utilities = torch.empty(len(self._heads), self._actions.n_actions)
+        columns, helping, result = (
+            self._actions.tables.columns,
+            self._seen.helping,
+            utilities.numpy(),
+        )
+        kernels("units").lay_out(self._heads, self._values_at, columns, helping, result)
+        for i, found, query in self._queries():
+            kernels("units").values(
+                found.rows, found.owners, self._units[i], found.actions, self._heads, query, result
+            )
+        return utilities
+
+    def _valued_back(self, grad: Tensor, units: Sequence[Any]) -> Tensor:
+        """The gradient of the heads; adds those of the units' networks."""
+        of_heads, given = torch.zeros(self._heads.shape), grad.contiguous().numpy()
+        columns, helping, result = (
+            self._actions.tables.columns,
+            self._seen.helping,
+            of_heads.numpy(),
+        )
+        kernels("units").lay_out_back(given, self._values_at, columns, helping, result)
+        for i, found, query in self._queries():
+            kernels("units").values_back(
+                given, found.rows, found.owners, self._units[i], found.actions, self._heads, query,
+                result, units[i],
+            )  # fmt: skip
+        return of_heads
+
+    def _queries(self) -> list[tuple[int, SeenRows, int]]:
+        """Of the units that actions concern: their kind, their rows, where the head's query is."""
+        kinds = [(1, self._seen.enemies)] * self._actions.attacks
+        kinds += [(0, self._seen.teammates)] * self._actions.helps
+        size = len(self._units[0])
+        return [(kind, found, place * size) for place, (kind, found) in enumerate(kinds)]
+
+    @property
+    def _values_at(self) -> int:
+        """Where the head's outputs are values, behind the queries."""
+        return len(self._units[0]) * (self._actions.attacks + self._actions.helps)
+
+
+def _joined(weight: Tensor, bias: Tensor) -> Any:
+    """[h, F + 1] a network's weight with its bias, which a 1 is multiplied by."""
+    return torch.cat([weight.detach(), bias.detach().unsqueeze(1)], 1).numpy()
+
+
+def _moved(weight: Tensor, start: int, columns: int) -> Tensor:
+    """The weight with so many columns from `start` on moved to its end."""
+    end = start + columns
+    return torch.cat([weight[:, :start], weight[:, end:], weight[:, start:end]], 1)
