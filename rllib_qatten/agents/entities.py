@@ -25,6 +25,11 @@ class Rows(BaseModel):
         size: F, how many numbers are in each.
         skip: The numbers in each row that name units by their places, such as whom a unit
             attacked. A set has no places, so they are left out.
+        position: The numbers in each row that say where the unit is, seen from the agent. Its
+            distance is added to them. None if there are none, or it is among them.
+        aims: Two numbers, if the one in `skip` names the unit of the other side that this unit
+            aims at: it is `aims[0]` + j `aims[1]` if that is enemy or agent j. How many aim at a
+            unit is then told in that unit's row. None if it names something else.
         features: What the numbers in a row are, [F] names; None if that is not said.
     """
 
@@ -34,12 +39,24 @@ class Rows(BaseModel):
     count: Whole
     size: Annotated[Whole, Field(ge=1)]
     skip: Span | None = None
+    position: Span | None = None
+    aims: tuple[float, float] | None = None
     features: Names | None = None
 
     @property
     def stop(self) -> int:
         """Where the last row stops."""
         return self.start + self.count * self.size
+
+    def with_columns(self, start: int, names: Names) -> Rows:
+        """Rows from `start` on, with so many numbers more at the end of each."""
+        return Rows(
+            start=start,
+            count=self.count,
+            size=self.size + len(names),
+            skip=self.skip,
+            features=None if self.features is None else self.features + names,
+        )
 
     @property
     def used(self) -> int:
@@ -95,6 +112,32 @@ class Entities(BaseModel):
             raise ValueError(f"entities: {wrong.removeprefix(': ')}") from error
 
     @property
+    def related(self) -> Entities:
+        """How observations are made that `Relations` has added to; the same if it adds nothing."""
+        told = self.teammates.aims is not None, self.enemies.aims is not None
+        mates, others = self.teammates, self.enemies
+        if not any((*told, mates.position, others.position)):
+            return self
+        far = ("distance",)
+        aimed, aiming = ("aimed at",) * told[1], ("aimed at",) * told[0] + ("aims here",) * told[1]
+        mates = mates.with_columns(0, far * (mates.position is not None) + aimed)
+        others = others.with_columns(mates.stop, far * (others.position is not None) + aiming)
+        start, size = others.stop, self.own_size + told[1]
+        helper = None
+        if self.helper is not None:
+            own = [place for span in self.own for place in range(*span)]
+            helper = start + own.index(self.helper)
+        return Entities(
+            own=((start, start + size),),
+            own_features=None if self.own_features is None else self.own_features + aimed,
+            teammates=mates,
+            enemies=others,
+            attacks=self.attacks,
+            helps=self.helps,
+            helper=helper,
+        )
+
+    @property
     def own_size(self) -> int:
         """How many numbers the own parts have."""
         return sum(stop - start for start, stop in self.own)
@@ -116,12 +159,12 @@ class Entities(BaseModel):
 
     def differences(self, other: Entities) -> Iterator[str]:
         """Why a network that reads these observations cannot read the others; none if it can."""
+        both = self.related, other.related
         parts = {
-            "an agent's own part": [(e.own_size, e.own_features) for e in (self, other)],
+            "an agent's own part": [(e.own_size, e.own_features) for e in both],
             **{
                 f"a row of {name}": [
-                    (rows.used, rows.used_features)
-                    for rows in (getattr(self, name), getattr(other, name))
+                    (rows.used, rows.used_features) for rows in (getattr(e, name) for e in both)
                 ]
                 for name in ("teammates", "enemies")
             },
@@ -142,6 +185,13 @@ class Entities(BaseModel):
         for name, part in rows.items():
             if part.skip and not part.skip[0] <= part.skip[1] < part.size + 1:
                 yield f"{name}.skip is {part.skip}, but a row has {part.size} numbers"
+            if part.position and not part.position[0] < part.position[1] <= part.size:
+                yield f"{name}.position is {part.position}, but a row has {part.size} numbers"
+            if part.aims is not None and (part.used != part.size - 1 or not part.aims[1]):
+                yield (
+                    f"{name}.aims is {part.aims}: it explains a single number, named by skip, and "
+                    "its second number is not 0"
+                )
             if part.features is not None and len(part.features) != part.size:
                 yield f"{name}.features names {len(part.features)} numbers of {part.size}"
         if self.own_features is not None and len(self.own_features) != self.own_size:

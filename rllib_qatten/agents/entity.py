@@ -22,6 +22,7 @@ from rllib_qatten.agents.entities import Entities
 from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.inputs import EpisodeInputs, laid_out, last_actions_of
 from rllib_qatten.agents.packed_gru import packed_gru
+from rllib_qatten.agents.relations import Relations
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
 from rllib_qatten.fast_linear import Linear
 
@@ -45,7 +46,8 @@ class EntityAgent(Agent):
     the unit, as in the hyper policy network of Hao et al. (ICLR 2023), but out of the u that is
     summed for the encoder, as in deep sets (Zaheer et al. 2017).
 
-    The agent's last action is told in the row of the unit that it concerned. Inputs hold no ids of
+    The agent's last action is told in the row of the unit that it concerned, and so is how far the
+    unit is and how many aim at it, where observations say so (`Relations`). Inputs hold no ids of
     agents, so no weight depends on how many units there are.
 
     Every row of its inputs is a separate agent. Letters as in `Agent`.
@@ -86,7 +88,9 @@ class EntityAgent(Agent):
             )
         told = input_size > size
         attacks, helps = entities.attacks is not None, entities.helps is not None
-        self._entities, self._told = entities, told
+        self.relations = Relations(entities, places)
+        self._observation_size, self._told = size, told
+        self._entities = entities = entities.related
         self.actions = EntityActions(entities, n_actions, places)
         n_plain = len(self.actions.plain)
         width = hidden_size
@@ -164,11 +168,12 @@ class EntityAgent(Agent):
         if isinstance(inputs, EpisodeInputs):
             given = inputs
             seen: Seen = given.once(
-                self._entities, lambda: read(observations, given.known_actions, *how)
+                self._entities,
+                lambda: read(self.relations(observations), given.known_actions, *how),
             )
             return seen
-        last = last_actions_of(inputs[..., self._entities.observation_size :])
-        return None if last is None else read(inputs, last, *how)
+        last = last_actions_of(inputs[..., self._observation_size :])
+        return None if last is None else read(self.relations(inputs), last, *how)
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class."""
@@ -186,11 +191,12 @@ class EntityAgent(Agent):
 
     def _read(self, inputs: Tensor) -> Read:
         entities, helped, attacked, helping = self._entities, None, None, None
+        last_action = inputs[..., self._observation_size :]
+        inputs = self.relations(inputs)
         own = [inputs[..., start:stop] for start, stop in entities.own]
         if entities.helper is not None:
             helping = inputs[..., entities.helper].unsqueeze(-1) > 0
         if self._told:
-            last_action = inputs[..., entities.observation_size :]
             own.append(last_action.index_select(-1, self.actions.plain))
             helped, attacked = self.actions.chosen(last_action, helping)
         return Read(

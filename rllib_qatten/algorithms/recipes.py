@@ -52,7 +52,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "num_envs_per_env_runner": 4,
     },
     # For every battle of SMAX: agents that see units as sets, games that explore for long at ever
-    # smaller rates (one random action in fifty loses 5m_vs_6m), each new game seen three times.
+    # smaller rates (one random action in fifty loses 5m_vs_6m), each of them seen eight times.
     "smax": {
         "agent": "entity",
         "hidden_size": 64,
@@ -61,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": [[0, 1.5e-3], [1_000_000, 2e-4], [2_000_000, 5e-5]],
         "grad_clip": 10.0,
         "td_lambda": 0.4,
-        "updates_per_episode": 0.1,
+        "updates_per_episode": 0.25,
         "train_batch_size_episodes": 32,
         "replay_capacity_episodes": 5000,
         "target_update_episodes": 200,

@@ -44,13 +44,19 @@ def unit_rows(allies: int, enemies: int) -> Entities:
     layout: dict[str, Any] = {
         "size": OBSERVED,
         "skip": (LAST_ATTACK, LAST_ATTACK + 1),
+        "position": (1, 3),
         "features": (
             *("health", "x", "y", "last move x", "last move y", "last attack", "cooldown"),
             *UNITS,
         ),
     }
-    teammates = Rows(start=0, count=allies - 1, **layout)
-    others = Rows(start=teammates.stop, count=enemies, **layout)
+    # The last attack is an action's number as a share of the largest. An enemy's script numbers
+    # the allies from the last one on.
+    of_allies, of_enemies = FIRST_ATTACK + enemies - 1, FIRST_ATTACK + allies - 1
+    by_allies = FIRST_ATTACK / of_allies, 1 / of_allies
+    by_enemies = 1.0, -1 / of_enemies
+    teammates = Rows(start=0, count=allies - 1, aims=by_allies, **layout)
+    others = Rows(start=teammates.stop, count=enemies, aims=by_enemies, **layout)
     return Entities(
         own=((others.stop, others.stop + UNIT_FEATURES),),
         own_features=("health", "map x", "map y", "cooldown", *UNITS),
