@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from latex2mathml.converter import convert
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[1]
 EQUATION = re.compile(r"^```math\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^<!-- file: (\S+) -->$", re.MULTILINE)
+#: What is shown of an output, the first that it has.
+KINDS = ["text/html", "text/markdown", "text/plain"]
 #: A link to a file of the repository that is no page.
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 
@@ -26,9 +29,10 @@ def _file(path: Path) -> str:
     """A file's Markdown, its links seen from docs; a notebook's with outputs and pictures."""
     if path.suffix != ".ipynb":
         return re.sub(r"\]\((\.\./)?docs/", "](", path.read_text(encoding="utf-8"))
-    exporter = MarkdownExporter(config={"NbConvertBase": {"display_data_priority": _KINDS}})
-    text, _ = exporter.from_filename(str(path))
-    return text
-
-
-_KINDS = ["text/html", "text/markdown", "text/plain"]
+    notebook = nbformat.read(path, 4)
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+        if "image/gif" in output.get("data", {}):
+            source = output.data["image/gif"].replace("\n", "")
+            output.data["text/html"] = f'<img alt="a battle" src="data:image/gif;base64,{source}">'
+    exporter = MarkdownExporter(config={"NbConvertBase": {"display_data_priority": KINDS}})
+    return exporter.from_notebook_node(notebook)[0]

@@ -98,8 +98,8 @@ def test_engine_free_install(examined):
 def test_wrong_ray(examined):
     code, lines = examined(GOOD | SMAX | {"ray": "2.61.0"})
     assert code == 1
-    assert "every engine Ray missing 2.61.0; needs <2.61,>=2.60.0" in lines
-    assert "pip install 'ray[rllib]<2.61,>=2.60.0'" in lines
+    assert "every engine Ray missing 2.61.0; needs <2.61,>=2.58.1" in lines
+    assert "pip install 'ray[rllib]<2.61,>=2.58.1'" in lines
     assert lines[-1].endswith("Nothing can be trained until the above is fixed.")
 
 
