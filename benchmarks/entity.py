@@ -25,7 +25,7 @@ def run(battle: str, rounds: int, seconds: float) -> list[Row]:
     """Measures both agents on one SMAX battle, in the same rounds and on the same games.
 
     Args:
-        battle: One of `BATTLES`.
+        battle: Its name; those in `BATTLES` have a goal.
         rounds: See `take_turns`.
         seconds: See `take_turns`.
     """
@@ -52,7 +52,7 @@ def run(battle: str, rounds: int, seconds: float) -> list[Row]:
             more: dict[str, Any] = {}
             if agent == "entity":
                 more = {"ratio": ratios(ours, theirs), "against": "recurrent"}
-                more["goal"] = BATTLES[battle] if what == "update" else None
+                more["goal"] = BATTLES.get(battle) if what == "update" else None
             shown = [1e3 / x for x in numbers] if what == "update" else numbers
             rows.append(Row("entity", f"{battle} {agent}, {what}", unit, Spread.of(shown), **more))
     return rows

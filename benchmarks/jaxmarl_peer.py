@@ -1,8 +1,8 @@
 """Training on SMAX beside JaxMARL's QMIX: env steps per second at equal updates, turn by turn.
 
-JaxMARL's script does as many updates per env step as our recipe `smax_recurrent` (one of 32 games per 4 games
-played), with networks of our widths and as many evaluation games a turn. It learns from windows
-instead of games, in two ways:
+JaxMARL's script does as many updates per env step as our recipe `smax_recurrent` (one of 32 games
+per 4 games played), with networks of our widths and as many evaluation games a turn. It learns from
+windows instead of games, in two ways:
 
 - *its windows*: 128 steps across the ends of games, as it is published: an update is of more steps
   than one of ours;

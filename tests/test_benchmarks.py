@@ -9,7 +9,17 @@ import typer
 from ray.rllib.core import DEFAULT_MODULE_ID
 from typer.testing import CliRunner
 
-from benchmarks import baseline, jaxmarl_peer, memory, peak, profile, report, sampler, textbook
+from benchmarks import (
+    baseline,
+    entity,
+    jaxmarl_peer,
+    memory,
+    peak,
+    profile,
+    report,
+    sampler,
+    textbook,
+)
 from benchmarks.__main__ import main, measure
 from benchmarks.parts import Part, Task
 from benchmarks.teams import SIZES, DummyBatch, DummyTeam, random_episodes
@@ -261,3 +271,14 @@ def test_ratios_compare_turns_of_the_same_round():
     assert ours == [2, 3]
     spread = ratios(ours, [1, 1])
     assert (spread.low, spread.median, spread.high) == (2, 2.5, 3)
+
+
+@pytest.mark.slow
+def test_an_entity_agent_is_compared_on_a_battle():
+    pytest.importorskip("jaxmarl")
+    rows = entity.run("3m", rounds=1, seconds=0.0)
+    assert [row.name for row in rows] == [
+        f"3m {agent}, {what}" for what in ("update", "playing") for agent in ("recurrent", "entity")
+    ]
+    assert all(row.value.low > 0 for row in rows)
+    assert rows[1].ratio

@@ -63,36 +63,15 @@ def unroll_compiled(
         parameters: See `Parameters`; they must suit, see `suits`.
         reference: Computes the same from the same parameters by torch, for second derivatives.
     """
-    unrolling = Unrolling(_arrays(inputs, batch_sizes))
-    return differentiable(unrolling, parameters, reference).view(*inputs.shape[:2], -1)
-
-
-def step_compiled(
-    inputs: EpisodeInputs, hidden: Tensor, parameters: Parameters
-) -> tuple[Tensor, Tensor]:
-    """Utilities [G, N, A] and the next hidden states [G, N, h], without a gradient.
-
-    Args:
-        inputs: Of a step of G games.
-        hidden: [G, N, h].
-        parameters: As for `unroll_compiled`.
-    """
-    before = hidden.reshape(-1, hidden.shape[-1])
-    unrolling = Unrolling(_arrays(inputs, [len(inputs.observations)]), before=before)
-    utilities = computed(unrolling, parameters)
-    return utilities.view(*hidden.shape[:2], -1), unrolling.after.view_as(hidden)
-
-
-def _arrays(inputs: EpisodeInputs, batch_sizes: Sequence[int]) -> tuple[Any, ...]:
-    """See `Unrolling`."""
     (entries, n), layout = inputs.last_actions.shape, inputs.layout
-    return (
+    arrays = (
         inputs.observations.contiguous().view(entries * n, -1).numpy(),
         inputs.known_actions.view(-1).numpy(),
         np.asarray(batch_sizes, np.int64) * n,
         layout.n_actions * layout.last_action,
         layout.n_agents * layout.agent_id,
     )
+    return differentiable(Unrolling(arrays), parameters, reference).view(entries, n, -1)
 
 
 class Unrolling:

@@ -100,9 +100,13 @@ class EntityAgent(Agent):
         self.head = Linear(hidden_size, sum(self._parts))
 
     def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """See base class; compiled where that is possible."""
-        parameters = self._weights(self.head)
-        seen = None if torch.is_grad_enabled() else self._seen(inputs, parameters)
+        """See base class.
+
+        Compiled for games that are played for training. Whoever else acts need not compile first.
+        """
+        parameters, seen = self._weights(self.head), None
+        if isinstance(inputs, EpisodeInputs) and not torch.is_grad_enabled():
+            seen = self._seen(inputs, parameters)
         if seen is not None:
             before = hidden.reshape(-1, self.hidden_size)
             unrolling = UnitsUnrolling(seen, [len(before)], self.actions, before)

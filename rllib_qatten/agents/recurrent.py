@@ -7,12 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.base import Agent, normalized
-from rllib_qatten.agents.compiled_recurrent import (
-    parameters_of,
-    step_compiled,
-    suits,
-    unroll_compiled,
-)
+from rllib_qatten.agents.compiled_recurrent import parameters_of, suits, unroll_compiled
 from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.fast_linear import Linear
@@ -43,12 +38,7 @@ class RecurrentAgent(Agent):
         self.head = Linear(hidden_size, n_actions)
 
     def step(self, inputs: Tensor | EpisodeInputs, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """See base class; compiled where that is possible."""
-        if isinstance(inputs, EpisodeInputs) and not torch.is_grad_enabled():
-            head: Any = self.head  # the base class knows it as a function
-            parameters = parameters_of(self.encoder, self.encoder_norm, self.gru, head)
-            if suits("recurrent", inputs.observations, parameters):
-                return step_compiled(inputs, hidden, parameters)
+        """See base class."""
         encoded = self._encode(laid_out(inputs))
         # The cell supports a single axis of rows.
         hidden = self.gru(encoded.flatten(0, -2), hidden.flatten(0, -2)).view_as(hidden)

@@ -58,9 +58,7 @@ def _weighed(
 ) -> tuple[TeamPolicy, list[WeighedGame]]:
     """Plays the games, weighs them, and writes their files."""
     from rllib_qatten.checkpoints import location
-    from rllib_qatten.drawing import attention as attention_figures
-    from rllib_qatten.drawing import battle_page
-    from rllib_qatten.drawing.style import save, use_style
+    from rllib_qatten.drawing.style import use_style
     from rllib_qatten.evaluation.environment import make_games
     from rllib_qatten.evaluation.evaluate import evaluate
     from rllib_qatten.evaluation.mixer_weights import WeighedGame, load_module, weigh
@@ -89,24 +87,34 @@ def _weighed(
             teams.battle(e.state, e.actions.astype(np.int64)) if teams.drawable else None
             for e in evaluation.episodes
         ]
+    screen.doing("Weighing the agents")
     spec = evaluation.spec
     games = []
-    on_game = screen.counting("drawing", episodes, "games")
     for number, (episode, battle) in enumerate(zip(evaluation.episodes, battles, strict=True), 1):
         title = f"{_name(policy)}, {spec.engine}; greedy game {number} of seed {seed}: "
         weights = weigh(module, episode)
-        game = WeighedGame(printable(title + _end(episode)), spec, episode, weights, battle)
-        games.append(game)
-        figure = attention_figures.draw(game)
-        for ending in FIGURES:
-            with replacing(folder / f"game_{number}{ending}") as file:
-                save(figure, file)
-        with replacing(folder / f"game_{number}.html") as file:
-            battle_page.write(game, file)
-        with replacing(folder / f"game_{number}.npz") as file:
-            np.savez_compressed(file, allow_pickle=False, **game.arrays())
+        games.append(WeighedGame(printable(title + _end(episode)), spec, episode, weights, battle))
+    on_game = screen.counting("drawing", episodes, "games")
+    for number, game in enumerate(games, 1):
+        _write(game, folder / f"game_{number}")
         on_game(1)
     return policy, games
+
+
+def _write(game: WeighedGame, name: Path) -> None:
+    """Writes a game's figures, page and numbers, of one name and different suffixes."""
+    from rllib_qatten.drawing import attention as attention_figures
+    from rllib_qatten.drawing import battle_page
+    from rllib_qatten.drawing.style import save
+
+    figure = attention_figures.draw(game)
+    for ending in FIGURES:
+        with replacing(name.with_suffix(ending)) as file:
+            save(figure, file)
+    with replacing(name.with_suffix(".html")) as file:
+        battle_page.write(game, file)
+    with replacing(name.with_suffix(".npz")) as file:
+        np.savez_compressed(file, allow_pickle=False, **game.arrays())
 
 
 def _name(policy: TeamPolicy) -> str:
