@@ -45,7 +45,9 @@ def test_without_a_place_to_keep_them_torch_does_it_and_says_so_once(tmp_path):
 
 
 def test_without_the_extra_it_says_once_how_to_get_it(tmp_path):
-    out, error = start(tmp_path, first="import sys; sys.modules['numba'] = None").communicate()
+    first = "import sys; sys.modules['numba'] = None\n"
+    first += "from rllib_qatten.compiled.compiler import tell; tell(); tell()"
+    out, error = start(tmp_path, first).communicate()
     assert out == "by torch\n"
     [line] = error.splitlines()
     assert "numba not installed: pip install 'rllib-qatten[fast]'" in line

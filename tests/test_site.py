@@ -36,7 +36,7 @@ class Page(HTMLParser):
             self.links.add(found["href"])
         elif tag == "link" and found.get("rel") not in ("prev", "next", "canonical"):
             self.loaded.add(found.get("href"))
-        elif found.get("src"):
+        elif found.get("src") and not found["src"].startswith("data:"):
             self.loaded.add(found["src"])
 
 

@@ -40,8 +40,8 @@ def kernels(name: str) -> Any:
         name: The module's, for instance "recurrent".
     """
     if reason := unavailable():
-        if os.environ.get(VARIABLE) != "0":
-            say_once(f"torch's slower functions are used: {reason}.")
+        if reason.startswith("/"):
+            tell()
         return None
     from filelock import FileLock
 
@@ -76,6 +76,12 @@ def unavailable() -> str:
         why = f"{place} cannot be written ({error.strerror})"
         return f"{why}: set XDG_CACHE_HOME to a folder that can"
     return ""
+
+
+def tell() -> None:
+    """Says once, for whoever trains, why updates are not compiled, unless that was asked for."""
+    if os.environ.get(VARIABLE) != "0" and (reason := unavailable()):
+        say_once(f"torch's slower functions are used: {reason}.")
 
 
 def jit(signature: str) -> Callable[[Callable[..., Any]], Any]:

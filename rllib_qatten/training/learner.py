@@ -16,6 +16,7 @@ from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
 from rllib_qatten import columns, keys
+from rllib_qatten.compiled.compiler import tell
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import td_loss
 
@@ -60,6 +61,8 @@ class ValueDecompositionTorchLearner(TorchLearner):
         """Adds the target networks, once the optimizer has its parameters."""
         super().build()
         ease_memory()
+        if self.device.type == "cpu":
+            tell()
         self._last_target_update = 0
         self.module.foreach_module(lambda _, module: module.unwrapped().make_target_networks())
 
