@@ -216,13 +216,15 @@ class Entities(BaseModel):
         ):
             if first is not None and first + count > n_actions:
                 yield f"{name} is {first}: {count} actions from there on are not among {n_actions}"
+        if self.teammates.count != n_agents - 1:
+            for name, what in (("helps", self.helps), ("enemies.aims", self.enemies.aims)):
+                if what is not None:
+                    yield (
+                        f"{name} concerns the team's {n_agents} agents, so teammates needs "
+                        f"{n_agents - 1} rows; it has {self.teammates.count}"
+                    )
         if self.helps is None:
             return
-        if self.teammates.count != n_agents - 1:
-            yield (
-                f"helps concerns the team's {n_agents} agents, so teammates needs {n_agents - 1} "
-                f"rows; it has {self.teammates.count}"
-            )
         if self.helper is not None:
             if not any(start <= self.helper < stop for start, stop in self.own):
                 yield f"helper is {self.helper}, which is not in own"
