@@ -217,8 +217,8 @@ class Entities(BaseModel):
             if first is not None and first + count > n_actions:
                 yield f"{name} is {first}: {count} actions from there on are not among {n_actions}"
         if self.teammates.count != n_agents - 1:
-            for name, what in (("helps", self.helps), ("enemies.aims", self.enemies.aims)):
-                if what is not None:
+            for name, stated in (("helps", self.helps), ("enemies.aims", self.enemies.aims)):
+                if stated is not None:
                     yield (
                         f"{name} concerns the team's {n_agents} agents, so teammates needs "
                         f"{n_agents - 1} rows; it has {self.teammates.count}"

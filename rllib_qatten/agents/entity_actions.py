@@ -61,6 +61,10 @@ class EntityActions(nn.Module):
         self.attacks, self.helps = entities.attacks is not None, entities.helps is not None
         self._entities = entities
         plain, order, of_helpers = _orders(entities, n_actions)
+        # [N', R] the agent of the team in each row; an array, as tensors may be on `meta`.
+        rows = np.arange(entities.teammates.count)
+        agent_in = rows + (rows >= np.array(places)[:, None])
+        self.tables = _tables(entities, np.array(plain, np.int64), agent_in, n_actions)
         self._in_order = order == list(range(n_actions))
         indices = {
             "plain": torch.tensor(plain, dtype=torch.int64),
@@ -69,37 +73,14 @@ class EntityActions(nn.Module):
         }
         if entities.helps is not None:
             n, mine = entities.teammates.count, torch.tensor(list(places)).unsqueeze(1)
-            team, rows = torch.arange(n + 1), torch.arange(n)
+            team = torch.arange(n + 1)
             indices |= {
                 # [N', R + 1] the row of each agent of the team; R for the agent itself.
                 "_row_of": torch.where(team == mine, n, team - (team > mine).long()),
-                # [N', R] the agent of the team in each row.
-                "_agent_in": rows + (rows >= mine).long(),
+                "_agent_in": torch.tensor(agent_in),
             }
         for name, index in indices.items():
             self.register_buffer(name, index, persistent=False)
-        self.tables = self._tables()
-
-    def _tables(self) -> Tables:
-        entities, a = self._entities, np.arange(self.n_actions)
-        of_plain = np.full(self.n_actions + 1, -1)
-        of_plain[self.plain.numpy()] = range(len(self.plain))
-        attack, help_ = len(self.plain), len(self.plain) + (self.attacks and self.helps)
-        helped = np.zeros(self.n_actions, bool)
-        n, team = len(self._agent_in) if self.helps else 1, np.arange(entities.teammates.count)
-        of_teammates = np.full((2, n, len(team)), -1)
-        of_enemies = np.full((2, 1, entities.enemies.count), -1)
-        if entities.attacks is not None:
-            of_enemies[:] = entities.attacks + np.arange(entities.enemies.count)
-        if entities.helps is not None:
-            helped = (a >= entities.helps) & (a <= entities.helps + len(team))
-            of_teammates[:] = entities.helps + self._agent_in.numpy()
-        columns = np.where(helped, help_, attack)[None].repeat(2, 0)
-        if entities.helper is not None:  # who attacks does not help, and the other way round
-            columns[0], columns[1] = attack, help_
-            of_teammates[0], of_enemies[1] = -1, -1
-        columns[:, self.plain.numpy()] = range(len(self.plain))
-        return Tables(of_plain, columns, of_teammates, of_enemies)
 
     def chosen(
         self, last_action: Tensor, helping: Tensor | None
@@ -152,6 +133,28 @@ class EntityActions(nn.Module):
         if helping is None:
             return utilities
         return torch.where(helping, found.index_select(-1, self._order_of_helpers), utilities)
+
+
+def _tables(entities: Entities, plain: Any, agent_in: Any, n_actions: int) -> Tables:
+    """See `Tables`; of `plain` actions, and of [N', R] the agent of the team in each row."""
+    attacks, helps = entities.attacks is not None, entities.helps is not None
+    actions, of_plain = np.arange(n_actions), np.full(n_actions + 1, -1)
+    of_plain[plain] = range(len(plain))
+    attack, help_ = len(plain), len(plain) + (attacks and helps)
+    helped = np.zeros(n_actions, bool)
+    of_teammates = np.full((2, len(agent_in) if helps else 1, entities.teammates.count), -1)
+    of_enemies = np.full((2, 1, entities.enemies.count), -1)
+    if entities.attacks is not None:
+        of_enemies[:] = entities.attacks + np.arange(entities.enemies.count)
+    if entities.helps is not None:
+        helped = (actions >= entities.helps) & (actions <= entities.helps + agent_in.shape[1])
+        of_teammates[:] = entities.helps + agent_in
+    columns = np.where(helped, help_, attack)[None].repeat(2, 0)
+    if entities.helper is not None:  # who attacks does not help, and the other way round
+        columns[0], columns[1] = attack, help_
+        of_teammates[0], of_enemies[1] = -1, -1
+    columns[:, plain] = range(len(plain))
+    return Tables(of_plain, columns, of_teammates, of_enemies)
 
 
 def _orders(entities: Entities, n_actions: int) -> tuple[list[int], list[int], list[int]]:
