@@ -66,7 +66,7 @@ def test_of_a_file_and_the_command_line():
     assert rows["env_config"]["value"] == {"map_name": "8m", "engine": "auto"}
     assert rows["env_config"]["source"] == rows["n_heads"]["source"] == "command line"
     assert rows["weighted_heads"]["source"] == "file"
-    assert rows["td_lambda"]["source"] == "recipe smax_recurrent"
+    assert rows["td_lambda"]["source"] == "recipe smax"
     # Explicit settings come before a recipe's.
     assert rows["epsilon"]["source"] == "file"
 
