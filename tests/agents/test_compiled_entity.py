@@ -16,7 +16,13 @@ from rllib_qatten.agents import (
     make_agent,
 )
 from rllib_qatten.compiled.compiler import kernels
-from tests.agents.packing import LENGTHS, assert_close, batch_sizes
+from tests.agents.packing import (
+    LENGTHS,
+    assert_close,
+    batch_sizes,
+    check_interleaved_calls,
+    check_second_derivatives,
+)
 
 pytestmark = pytest.mark.skipif(kernels("units") is None, reason="numba is not installed")
 N, MATES, ENEMIES = 3, 2, 4
@@ -165,25 +171,11 @@ def test_acting_step_by_step_gives_the_numbers_of_whole_episodes(option, counted
 
 def test_calls_can_be_interleaved():
     (agent, inputs), _ = both()
-    sizes, parameters = [3, 2, 2, 1], list(agent.parameters())
-    first = agent(inputs, sizes).sum()
-    second = agent(inputs, sizes).square().sum()
-    wanted = torch.autograd.grad(agent(inputs, sizes).sum(), parameters)
-    torch.autograd.grad(second, parameters)
-    for a, b in zip(torch.autograd.grad(first, parameters), wanted, strict=True):
-        assert torch.equal(a, b)
+    check_interleaved_calls(agent, inputs, [3, 2, 2, 1])
 
 
 def test_second_derivatives():
-    sizes, found = [3, 2, 2, 1], []
-    for agent, inputs in both():
-        parameters = list(agent.parameters())
-        first = torch.autograd.grad(agent(inputs, sizes).sum(), parameters, create_graph=True)
-        total = sum(g.square().sum() for g in first)
-        found.append(torch.autograd.grad(total, parameters, allow_unused=True))
-    for ours, exact in zip(*found, strict=True):
-        if exact is not None:
-            assert_close(ours.double(), exact, 1e-5)
+    check_second_derivatives(both(), [3, 2, 2, 1])
 
 
 def test_what_is_not_a_number_is_seen():

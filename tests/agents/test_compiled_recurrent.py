@@ -8,7 +8,13 @@ import torch
 from rllib_qatten.agents import EpisodeInputs, GroupedAgent, InputLayout, RecurrentAgent
 from rllib_qatten.agents import compiled_recurrent as compiled
 from rllib_qatten.compiled.compiler import kernels
-from tests.agents.packing import LENGTHS, assert_close, batch_sizes
+from tests.agents.packing import (
+    LENGTHS,
+    assert_close,
+    batch_sizes,
+    check_interleaved_calls,
+    check_second_derivatives,
+)
 
 pytestmark = pytest.mark.skipif(kernels("recurrent") is None, reason="numba is not installed")
 N, SEEN, A = 3, 6, 4
@@ -104,25 +110,11 @@ def test_last_actions_that_there_are_not_are_as_in_the_one_hot_form():
 
 def test_calls_can_be_interleaved():
     (agent, inputs), _ = both()
-    sizes, parameters = [3, 2, 2, 1], list(agent.parameters())
-    first = agent(inputs, sizes).sum()
-    second = agent(inputs, sizes).square().sum()
-    wanted = torch.autograd.grad(agent(inputs, sizes).sum(), parameters)
-    torch.autograd.grad(second, parameters)
-    for a, b in zip(torch.autograd.grad(first, parameters), wanted, strict=True):
-        assert torch.equal(a, b)
+    check_interleaved_calls(agent, inputs, [3, 2, 2, 1])
 
 
 def test_second_derivatives():
-    sizes, found = [3, 2, 2, 1], []
-    for agent, inputs in both():
-        parameters = list(agent.parameters())
-        first = torch.autograd.grad(agent(inputs, sizes).sum(), parameters, create_graph=True)
-        total = sum(g.square().sum() for g in first)
-        found.append(torch.autograd.grad(total, parameters, allow_unused=True))
-    for ours, exact in zip(*found, strict=True):
-        if exact is not None:
-            assert_close(ours.double(), exact, 1e-5)
+    check_second_derivatives(both(), [3, 2, 2, 1])
 
 
 def test_saturated_gates_and_what_is_not_a_number():
