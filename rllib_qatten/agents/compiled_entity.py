@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from rllib_qatten.agents.compiled_recurrent import Parameters, Unrolling
-from rllib_qatten.agents.entities import Entities, Rows
+from rllib_qatten.agents.entities import Rows
 from rllib_qatten.agents.entity_actions import EntityActions
+from rllib_qatten.agents.relations import Relations
 from rllib_qatten.compiled.compiler import kernels
 
 #: Weight and bias of the networks of teammates and of enemies, before those of the recurrent agent.
@@ -56,7 +57,7 @@ class Seen(NamedTuple):
 def read(
     observations: Tensor,
     last_actions: Tensor,
-    entities: Entities,
+    relations: Relations,
     actions: EntityActions,
     told: bool,
 ) -> Seen:
@@ -65,35 +66,37 @@ def read(
     Args:
         observations: [..., N, >= O] float32.
         last_actions: [..., N] int64, -1 where there is none.
-        entities: How an observation is made.
+        relations: Of the observation's entities.
         actions: Which action concerns which unit.
         told: Whether networks are told the last action.
     """
     last, m = last_actions.flatten().numpy(), last_actions.numel()
-    observations = observations.reshape(m, -1)
+    observations = observations.reshape(m, -1).contiguous()
+    entities, added = relations.entities, relations.added(observations)
     helping = np.zeros(m, bool)
     if entities.helper is not None:
         helping = (observations[:, entities.helper] > 0).numpy()
-    observed = observations.contiguous().numpy()
+    observed = observations.numpy()
 
-    def found(part: Rows, of_rows: Any, told: bool) -> SeenRows:
+    def found(part: Rows, more: Any, of_rows: Any, told: bool) -> SeenRows:
         most = m * part.count
-        rows = np.empty((most, part.used + told + 1), np.float32)
+        rows = np.empty((most, part.used + more.shape[2] + told + 1), np.float32)
         owners, of_units = np.empty((2, most), np.int64)
         skip, end = part.skip or (part.size, part.size)
         k = kernels("units").read(
-            observed, last, helping, part.start, part.size, skip, end - skip,
+            observed, last, helping, part.start, part.size, skip, end - skip, more,
             of_rows, rows, owners, of_units,
         )  # fmt: skip
         return SeenRows(rows[:k], owners[:k], of_units[:k])
 
-    tables = actions.tables
+    tables, own = actions.tables, [observations[:, start:stop] for start, stop in entities.own]
+    helps, attacks = told and entities.helps is not None, told and entities.attacks is not None
     return Seen(
-        torch.cat([observations[:, start:stop] for start, stop in entities.own], 1),
+        torch.cat([*own, torch.from_numpy(added.own)], 1),
         tables.plain[last],
         helping,
-        found(entities.teammates, tables.of_teammates, told and entities.helps is not None),
-        found(entities.enemies, tables.of_enemies, told and entities.attacks is not None),
+        found(entities.teammates, added.of_teammates, tables.of_teammates, helps),
+        found(entities.enemies, added.of_enemies, tables.of_enemies, attacks),
     )
 
 

@@ -162,18 +162,19 @@ class EntityAgent(Agent):
     def _seen(self, inputs: Tensor | EpisodeInputs, parameters: Parameters) -> Seen | None:
         """What compiled functions read, once for live and target networks; None if they cannot."""
         observations = inputs.observations if isinstance(inputs, EpisodeInputs) else inputs
-        if self.precision != torch.float32 or not suits("units", observations, parameters):
+        if self.precision != torch.float32 or not all(
+            suits(name, observations, parameters) for name in ("units", "relations")
+        ):
             return None
-        how = self._entities, self.actions, self._told
+        how = self.relations, self.actions, self._told
         if isinstance(inputs, EpisodeInputs):
             given = inputs
             seen: Seen = given.once(
-                self._entities,
-                lambda: read(self.relations(observations), given.known_actions, *how),
+                self._entities, lambda: read(observations, given.known_actions, *how)
             )
             return seen
         last = last_actions_of(inputs[..., self._observation_size :])
-        return None if last is None else read(self.relations(inputs), last, *how)
+        return None if last is None else read(inputs, last, *how)
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class."""

@@ -11,7 +11,7 @@ F numbers in a row with its 1, h width of u, A actions.
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import B1, F2, I1, I2, I3, ONE, ZERO, add
+from rllib_qatten.compiled.arithmetic import B1, F2, F3, I1, I2, I3, ONE, ZERO, add
 from rllib_qatten.compiled.compiler import jit
 
 #: Rows of a block.
@@ -19,10 +19,11 @@ BLOCK = 512
 _ROWS = ", ".join([F2, I1, F2])
 
 
-@jit(f"int64({F2}, {I1}, {B1}, int64, int64, int64, int64, {I3}, {F2}, {I1}, {I1})")
+@jit(f"int64({F2}, {I1}, {B1}, int64, int64, int64, int64, {F3}, {I3}, {F2}, {I1}, {I1})")
 def read(
-    observations, last, helping, start, size, skip, skipped, actions_of, rows, owners, actions
-):
+    observations, last, helping, start, size, skip, skipped, added, actions_of, rows, owners,
+    actions,
+):  # fmt: skip
     """Copies the rows of seen units and returns K, how many they are.
 
     Args:
@@ -33,6 +34,7 @@ def read(
         size: How many numbers are in a row.
         skip: The first number in each row that is left out.
         skipped: How many are.
+        added: [M, R, X] what is added at each row's end.
         actions_of: [2, N, R] the action that concerns each row's unit, -1 if none does; of agents
             that attack, and of those that help.
         rows: [>= K, F] receives the rows, and the 1; if there is room between them, there it says
@@ -41,8 +43,8 @@ def read(
         actions: [>= K] receives the actions that concern them.
     """
     n_agents, n_rows = actions_of.shape[1], actions_of.shape[2]
-    used = size - skipped
-    told = rows.shape[1] > used + 1
+    more, used = added.shape[2], size - skipped
+    told = rows.shape[1] > used + more + 1
     k = 0
     for i in range(observations.shape[0]):
         concerning = actions_of[1 if helping[i] else 0, i % n_agents]
@@ -60,9 +62,11 @@ def read(
                 out[j] = row[j]
             for j in range(skip, used):
                 out[j] = row[skipped + j]
+            for j in range(more):
+                out[used + j] = added[i, r, j]
             action = concerning[r]
             if told:
-                out[used] = ONE if action >= 0 and action == last[i] else ZERO
+                out[used + more] = ONE if action >= 0 and action == last[i] else ZERO
             out[rows.shape[1] - 1] = ONE
             owners[k] = i
             actions[k] = action

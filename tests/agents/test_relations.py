@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from rllib_qatten.agents import Entities, Rows
 from rllib_qatten.agents.relations import Relations
+from rllib_qatten.compiled.compiler import kernels
 
 #: A row: whether it is there, x, y, and 10 + 2 j if it aims at unit j of the other side.
 ROW = {"size": 4, "skip": (3, 4), "position": (1, 3), "aims": (10.0, 2.0)}
@@ -37,10 +41,10 @@ def observed(rng, n, enemies):
 
 @pytest.mark.parametrize(("n", "enemies"), [(1, 1), (2, 3), (5, 6), (8, 2)])
 def test_relations_are_those_of_loops(n, enemies):
-    given = layout(n - 1, enemies)
+    declared = layout(n - 1, enemies)
     observations, seen, aims, places = observed(np.random.default_rng(n), n, enemies)
-    related = given.related
-    told = Relations(given, range(n))(observations).numpy()
+    related = declared.related
+    told = Relations(declared, range(n))(observations).numpy()
     assert told.shape == (n, related.observation_size)
     assert not list(related.faults(told.shape[1], n, 10))
     mates, others = related.teammates, related.enemies
@@ -60,7 +64,40 @@ def test_relations_are_those_of_loops(n, enemies):
             np.testing.assert_allclose(of_enemies[j, 4:], wanted, rtol=1e-5)
         own = observations[i, [0, 1, -1]].tolist()
         assert told[i, others.stop :].tolist() == [*own, (by_enemies == i).sum() / 2]
-        assert told[i, related.helper] == observations[i, given.helper]
+        assert told[i, related.helper] == observations[i, declared.helper]
+
+
+@pytest.mark.skipif(kernels("relations") is None, reason="numba is not installed")
+@settings(deadline=None)
+@drawn(
+    st.integers(0, 2**32 - 1),
+    st.permutations(range(4)),
+    *[st.sampled_from([None, (1, 3), (0, 1)])] * 2,
+    *[st.sampled_from([None, (10.0, 2.0), (0.0, -0.5)])] * 2,
+)
+def test_compiled_and_torchs_relations_agree(seed, team, near, far, of_mates, of_enemies):
+    declared = layout(3, 5)
+    changes = {
+        name: getattr(declared, name).model_copy(update={"position": place, "aims": aims})
+        for name, place, aims in (("teammates", near, of_mates), ("enemies", far, of_enemies))
+    }
+    declared = declared.model_copy(update=changes)
+    rng = np.random.default_rng(seed)
+    games = torch.stack([observed(rng, 4, 5)[0] for _ in range(6)])
+    games[torch.as_tensor(rng.random(games.shape) < 0.1)] = -7.3e4
+    relations, related = Relations(declared, team), declared.related
+    wanted = relations(games).flatten(0, 1)
+    added = relations.added(torch.cat([games, torch.ones(6, 4, 3)], -1).flatten(0, 1))
+    for part, got in (("teammates", added.of_teammates), ("enemies", added.of_enemies)):
+        rows, size = getattr(related, part), getattr(declared, part).size
+        told = wanted[:, rows.start : rows.stop].view(24, rows.count, rows.size).numpy()
+        seen = told.any(-1)
+        assert seen.any()
+        np.testing.assert_allclose(got[seen], told[seen][:, size:], rtol=1e-5)
+    own = declared.own_size
+    start = related.own[0][0] if related is not declared else 0
+    assert added.own.shape[1] == related.own_size - own
+    np.testing.assert_array_equal(added.own, wanted[:, start + own :][:, : added.own.shape[1]])
 
 
 def test_nothing_declared_adds_nothing():
