@@ -30,6 +30,8 @@ MAIN = ("Qatten", "QMIX", "VDN")
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 #: README shows runs of at least so many env steps, and on a line no shorter ones than this share.
 LEAST_STEPS, ALIKE = 500_000, 0.9
+#: A win rate whose env steps are told.
+REACHED = 0.8
 #: What stands for a number that nobody knows.
 UNKNOWN = "-"
 #: (battle, algorithm, agent) -> its runs.
@@ -91,15 +93,16 @@ def _rows(folder: Path) -> Rows:
 
 
 def _whole(rows: Rows, over_battles: bool = False) -> str:
-    """Every row: battle, algorithm, agent, win rate, interval, seeds, env steps, minutes."""
+    """Every row: battle, algorithm, agent, win rate, interval, seeds, env steps, minutes, speed."""
     head = "battle", "algorithm", "agent", "win rate", "95 % interval", "seeds", "env steps"
-    lines = [(*head, "minutes"), ("---",) * 3 + ("---:",) * 5]
+    lines = [(*head, "minutes", f"{REACHED} after"), ("---",) * 3 + ("---:",) * 6]
     for (battle, algorithm, agent), runs in rows.items():
         rate, interval = _estimate(runs).cells("{:.3f}")
         end, minutes = _millions(runs), _minutes(runs)
-        lines.append((battle, algorithm, agent, rate, interval, str(len(runs)), end, minutes))
+        made = rate, interval, str(len(runs)), end, minutes, _reached(runs)
+        lines.append((battle, algorithm, agent, *made))
     if not rows:
-        lines.append(("no run yet", *("",) * 7))
+        lines.append(("no run yet", *("",) * 8))
     return _table(lines) + (_over_battles(rows) if over_battles else "")
 
 
@@ -182,6 +185,18 @@ def _minutes(runs: list[Run]) -> str:
     if not known:
         return UNKNOWN
     return _span(sorted(float(np.nanmax(seconds)) / 60 for seconds in known), "{:.0f}".format)
+
+
+def _reached(runs: list[Run]) -> str:
+    """Env steps after which two evaluations in a row win `REACHED` on average, median of seeds."""
+    after = []
+    for run in runs:
+        wins = run.scores["win_rate"]
+        enough = (wins[1:] + wins[:-1]) / 2 >= REACHED
+        if not enough.any():
+            return UNKNOWN
+        after.append(run.steps[1:][enough.argmax()])
+    return f"{np.median(after) / 1e6:.2f} M"
 
 
 def _span(values: list, form: Callable[..., str]) -> str:
