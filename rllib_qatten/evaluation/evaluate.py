@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector
 from rllib_qatten.errors import EnvFailed
@@ -141,8 +143,20 @@ def evaluate(
         on_games(len(ended))
         return step, ended
 
-    steps, finished = play_shares(play, teams.num_games, episodes)
+    with _one_thread():
+        steps, finished = play_shares(play, teams.num_games, episodes)
     assert first is not None
     later, seconds = steps - first[0], time.perf_counter() - first[1]
     speed = later / seconds if later else float("nan")
     return Evaluation(teams.spec, finished, dropped, steps, speed)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Holds torch to one thread: on a busy machine several of them mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
