@@ -38,6 +38,7 @@ from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
+from rllib_qatten.machine import available_memory, gigabytes
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite
@@ -84,7 +85,12 @@ class ValueDecomposition(
         self.callbacks.append(StopsForEvaluation())
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)
-        expected = "of unknown size" if size is None else f"at most {size / 2**30:.2f} GiB"
+        expected = "of unknown size" if size is None else f"at most {gigabytes(size)}"
+        if size is not None and size > (free := available_memory()):
+            expected += (
+                f", more than the {gigabytes(free)} that are free: if it runs out of memory, "
+                "lower replay_capacity_episodes"
+            )
         say(
             f"{config.name} on {spec.engine}: {spec.n_agents} agents, {spec.n_actions} actions, "
             f"state from the {spec.state_source}; replay of {config.replay_capacity_episodes} "

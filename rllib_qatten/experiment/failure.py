@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 
 
@@ -16,7 +16,9 @@ def failure(trial: Trial) -> str:
     error = _kept(trial)
     if isinstance(error, RayTaskError):
         error = error.cause
-    if isinstance(error, RayActorError | OutOfMemoryError):
+    if memory := out_of_memory(str(error or trial.get_error())):
+        return memory
+    if isinstance(error, RayActorError):
         return _death(error)
     if isinstance(error, BaseException) and not isinstance(error, RayError):
         return f"{type(error).__name__}: {error}"
@@ -35,15 +37,22 @@ def _kept(trial: Trial) -> Any:
     return trial.get_pickled_error()
 
 
+def out_of_memory(text: str) -> str | None:
+    """What Ray's message about processes that it killed means; None if it is another message."""
+    memory = re.search(r"was ([\d.]+ ?[KMGT]?i?B)(?: used)? / ([\d.]+ ?[KMGT]?i?B)", text)
+    if not memory:
+        return None
+    return (
+        "OutOfMemoryError: a process of the trial was killed because memory ran out: "
+        f"{memory[1]} of {memory[2]} were in use on its machine. Use a smaller "
+        "replay_capacity_episodes (rllib train --dry-run predicts what a replay may take), fewer "
+        "env runners or games, or fewer trials at a time."
+    )
+
+
 def _death(error: RayError) -> str:
     """Why a process died."""
     text = str(error)
-    if memory := re.search(r"was ([\d.]+ ?[KMGT]?i?B) / ([\d.]+ ?[KMGT]?i?B)", text):
-        return (
-            f"OutOfMemoryError: a process of the trial was killed because memory ran out: "
-            f"{memory[1]} of {memory[2]} were in use. Use fewer env runners or games, or a "
-            "smaller replay_capacity_episodes."
-        )
     # What it raised while it was built or while it reported an error.
     if raised := re.search(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE):
         return raised[1]

@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from rllib_qatten.algorithms import live
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
-from rllib_qatten.experiment.failure import failure
+from rllib_qatten.experiment.failure import failure, out_of_memory
 from rllib_qatten.experiment.process_environment import cluster_address
 from rllib_qatten.experiment.progress import Progress, label
 from rllib_qatten.experiment.ray_session import ray_session
@@ -134,6 +134,8 @@ class _Run:
             why = os.strerror(error.errno) if error.errno else str(error)
             where = error.filename or self.experiment.folder
             return f"no more results can be written, {where}: {why}. What was saved is intact."
+        if memory := out_of_memory(str(error)):
+            return f"{memory} What was saved is intact."
         lines = str(error).strip().splitlines() or [""]
         return f"{type(error).__name__}: {lines[-1].strip()} What was saved is intact."
 
