@@ -65,7 +65,7 @@ def run(size: Size, tiny: bool) -> list[Row]:
 
         def load() -> None:
             checkpoint.verify_sums(saved)
-            read_episodes(file, spec)
+            list(read_episodes(file, spec))
 
         for _ in range(ROUNDS):
             for name, work in (("save", save), ("copy", copy), ("load", load)):

@@ -10,6 +10,7 @@ import json
 import math
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +65,25 @@ def write_episodes(path: Path, episodes: list[TeamEpisode], spec: TeamSpec) -> N
                 file.writestr(f"{first // BLOCK}/{name}.zst", memoryview(data))
 
 
-def read_episodes(path: Path, spec: TeamSpec) -> list[TeamEpisode]:
-    """Reads what `write_episodes` wrote.
+def read_episodes(path: Path, spec: TeamSpec) -> Iterator[TeamEpisode]:
+    """Reads what `write_episodes` wrote, block by block: a replay must not be held twice.
+
+    Yields:
+        Episodes, whose arrays keep their whole block in memory.
 
     Raises:
         ValueError: If the file is not one of these, is damaged, or holds another team's episodes.
     """
     try:
         with zipfile.ZipFile(path) as file:
-            return _read(file, spec)
+            yield from _read(file, spec)
     except DAMAGED as error:
         raise ValueError(f"{path} is damaged or not a file of episodes: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
+def _read(file: zipfile.ZipFile, spec: TeamSpec) -> Iterator[TeamEpisode]:
     header = parse_json(_member(file, HEADER, HEADER_LIMIT))
     if header["format"] != FORMAT:
         raise ValueError(f"it has format {header['format']}, and this version reads {FORMAT}.")
@@ -89,7 +93,6 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
         if saved != here:
             raise ValueError(f"it holds another team's episodes: {name} is {saved}, not {here}.")
     codec = pyarrow.Codec("zstd")
-    episodes: list[TeamEpisode] = []
     size, outcomes = header["block"], _outcomes(header)
     if type(size) is not int or size < 1:
         raise ValueError(f"its header has a block of {size!r} episodes.")
@@ -110,17 +113,10 @@ def _read(file: zipfile.ZipFile, spec: TeamSpec) -> list[TeamEpisode]:
             data = codec.decompress(compressed, nbytes)
             joined = np.frombuffer(data, dtype).reshape(-1, *shape)
             counts = np.array([steps + (name not in PER_STEP) for steps, _, _ in block])
-            # Copies, so that a dropped episode does not keep its block in memory.
-            parts[name] = [part.copy() for part in np.split(joined, counts.cumsum()[:-1])]
-        episodes += [
-            TeamEpisode(
-                **{name: arrays[i] for name, arrays in parts.items()},
-                terminated=terminated,
-                won=won,
-            )
-            for i, (_, terminated, won) in enumerate(block)
-        ]
-    return episodes
+            parts[name] = np.split(joined, counts.cumsum()[:-1])
+        for i, (_, terminated, won) in enumerate(block):
+            arrays = {name: of_block[i] for name, of_block in parts.items()}
+            yield TeamEpisode(**arrays, terminated=terminated, won=won)
 
 
 def _outcomes(header: dict[str, Any]) -> list[tuple[int, bool, bool | None]]:

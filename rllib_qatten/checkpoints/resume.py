@@ -228,11 +228,12 @@ class ResumableAlgorithm(Algorithm):
             about = checkpoint.verify(folder, self.config.name)
             self._check_weights(folder, about)
             file = folder / checkpoint.REPLAY
-            episodes = read_episodes(file, self.spec) if file.exists() else []
-            self.replay.clear()
-            self.replay.add(episodes)
+            replay = self.config.build_replay()
+            if file.exists():
+                replay.add(read_episodes(file, self.spec))
+            self.replay = replay
             super().restore_from_path(folder, **kwargs)
-        if not episodes and self._played[NUM_EPISODES_LIFETIME]:
+        if not len(self.replay) and self._played[NUM_EPISODES_LIFETIME]:
             say(
                 "The checkpoint holds no replay (only a run's newest two do, and none with "
                 "checkpoint_replay_buffer: false): the replay fills up again."
