@@ -9,12 +9,14 @@ a run and its continuation, must multiply alike, or they would differ in their l
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,14 +99,23 @@ def judge(microseconds: dict[str, list[float]], measured_on: str) -> Choice:
     return Choice(best, f"measured on {measured_on}: {times}")
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Holds torch to one thread: more of them gain small products nothing and mostly wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def measure() -> dict[str, list[float]]:
     """Microseconds of oneDNN and of torch's own product by rows; takes some hundredths of a second.
 
     Each is the shortest of many, by turns, on one thread as in a learner.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         weight, bias = torch.ones(192, 64), torch.ones(192)
         times = {}
         with torch.no_grad():
@@ -113,9 +124,7 @@ def measure() -> dict[str, list[float]]:
                 turns = [(_once(_onednn, x, weight, bias), _once(F.linear, x, weight, bias))
                          for _ in range(60)]  # fmt: skip
                 times[str(rows)] = [round(min(column), 2) for column in zip(*turns, strict=True)]
-        return times
-    finally:
-        torch.set_num_threads(threads)
+    return times
 
 
 def _onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector
 from rllib_qatten.errors import EnvFailed
 from rllib_qatten.evaluation.estimate import Estimate, or_none
 from rllib_qatten.evaluation.team_policy import TeamPolicy
+from rllib_qatten.product_choice import one_thread
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode, not_finite
 from rllib_qatten.rollout.quotas import play_shares
 
@@ -143,20 +142,9 @@ def evaluate(
         on_games(len(ended))
         return step, ended
 
-    with _one_thread():
+    with one_thread():  # several are ten times slower on a machine that also trains
         steps, finished = play_shares(play, teams.num_games, episodes)
     assert first is not None
     later, seconds = steps - first[0], time.perf_counter() - first[1]
     speed = later / seconds if later else float("nan")
     return Evaluation(teams.spec, finished, dropped, steps, speed)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Holds torch to one thread: on a busy machine several of them mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
