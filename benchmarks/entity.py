@@ -7,12 +7,13 @@ from typing import Any
 
 import gymnasium as gym
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
 from benchmarks.turns import Row, Spread, rates, ratios, take_turns
 from benchmarks.updaters import package_loss, updater
 from rllib_qatten import QattenConfig
 from rllib_qatten.envs.battles.smax import installed
-from rllib_qatten.envs.team import TeamSpace
+from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
 #: With the least speed in relation to the recurrent agent's.
@@ -33,15 +34,11 @@ def run(battle: str, rounds: int, seconds: float) -> list[Row]:
         return [Row("entity", battle, "", None, note="needs the extra smax")]
     contenders, episodes = {}, None
     for agent in ("recurrent", "entity"):
-        config = _config(battle, agent)
+        config = config_of(battle, agent)
         runner = TeamEnvRunner(config=config)
         if episodes is None:
             episodes = runner.sample(num_episodes=BATCH)[:BATCH]
-        spec = runner.env.spec
-        actions = gym.spaces.MultiDiscrete([spec.n_actions] * spec.n_agents)
-        learner = config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(spec), actions)})
-        learner.build()
-        module = learner.module[DEFAULT_MODULE_ID]
+        module = learner_of(config, runner.env.spec).module[DEFAULT_MODULE_ID]
         contenders[f"{agent}, update"] = updater(config, module, package_loss(config, episodes))
         contenders[f"{agent}, playing"] = partial(_play, runner)
     speeds = {who: rates(turns) for who, turns in take_turns(contenders, rounds, seconds).items()}
@@ -58,7 +55,8 @@ def run(battle: str, rounds: int, seconds: float) -> list[Row]:
     return rows
 
 
-def _config(battle: str, agent: str) -> QattenConfig:
+def config_of(battle: str, agent: str) -> QattenConfig:
+    """Qatten by the recipe, with one agent or the other."""
     return (
         QattenConfig()
         .environment("smac", env_config={"map_name": battle, "engine": "smax"})
@@ -66,6 +64,14 @@ def _config(battle: str, agent: str) -> QattenConfig:
         .training(recipe="smax", agent=agent, epsilon=EPSILON, lr=5e-4)
         .debugging(seed=0, log_level="ERROR")
     )
+
+
+def learner_of(config: QattenConfig, spec: TeamSpec) -> TorchLearner:
+    """The config's own Learner in this process."""
+    actions = gym.spaces.MultiDiscrete([spec.n_actions] * spec.n_agents)
+    learner = config.build_learner(spaces={DEFAULT_MODULE_ID: (TeamSpace(spec), actions)})
+    learner.build()
+    return learner
 
 
 def _play(runner: TeamEnvRunner) -> float:

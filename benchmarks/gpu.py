@@ -1,68 +1,103 @@
-"""One gradient update on a CUDA device beside the same on the CPU."""
+"""Gradient updates on a CUDA device beside those on the CPU, and beside TorchRL's on the device."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from torch import Tensor
 
+from benchmarks import entity, torchrl_peer
 from benchmarks.teams import Size, random_episodes
 from benchmarks.turns import Row, Spread, Work, rates, ratios, take_turns
-from benchmarks.updaters import build_learner, updater
+from benchmarks.updaters import build_learner, learner_update, updater
 from rllib_qatten import QattenConfig, QMIXConfig
+from rllib_qatten.envs.battles.smax import installed
+from rllib_qatten.rollout.env_runner import TeamEnvRunner
+from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.training.batch import PackEpisodes
 from rllib_qatten.training.losses import td_loss
 
+CPU, CUDA, TORCHRL = "on cpu", "on cuda", "TorchRL's QMIX, update on cuda"
+
 
 def run(name: str, size: Size, rounds: int, seconds: float) -> list[Row]:
-    """Milliseconds of wall time per update, batches already on the device; packing and moving them.
+    """Milliseconds of wall time per update of the recurrent agent, and of TorchRL's QMIX.
 
     Without a CUDA device, a row that says so.
     """
     if not torch.cuda.is_available():
         return [Row("gpu", f"{name} update", "", None, note="there is no CUDA device here")]
-    contenders: dict[str, Work] = {}
     episodes = random_episodes(size, ragged=False)
-    for config in (c().training(recipe="smax_recurrent") for c in (QattenConfig, QMIXConfig)):
-        learner = build_learner(config, size)
-        for device in ("cpu", "cuda"):
-            module = copy.deepcopy(learner.module).to(device)
-            pack = partial(PackEpisodes(), rl_module=module, batch={}, episodes=episodes)
-            loss = partial(_loss, batch=pack()[DEFAULT_MODULE_ID], config=config)
-            update = updater(config, module[DEFAULT_MODULE_ID].unwrapped(), loss)
-            contenders[f"{config.name} on {device}"] = _waiting(update, device)
-            contenders[f"{config.name} packing for {device}"] = _waiting(pack, device)
-    taken = take_turns(contenders, rounds, seconds)
-    speeds = {who: rates(turns, "wall") for who, turns in taken.items()}
-    return [_row(name, who, speeds) for who in contenders]
+    contenders: dict[str, Work] = {}
+    for config_class in (QattenConfig, QMIXConfig):
+        config = config_class().training(recipe="smax_recurrent")
+        build = partial(build_learner, size=size)
+        contenders |= _on_both(config.name, config, build, episodes)
+    if torchrl_peer.installed():
+        theirs = torchrl_peer.updater(config, episodes, size, "cuda")
+        contenders[TORCHRL] = _waiting(theirs)
+    return _rows(name, contenders, rounds, seconds)
 
 
-def _loss(module: Any, batch: dict[str, Any], config: Any) -> Tensor:
+def run_entity(battle: str, rounds: int, seconds: float) -> list[Row]:
+    """The same of Qatten's entity agent, on games of a SMAX battle."""
+    if not (torch.cuda.is_available() and installed()):
+        note = "needs a CUDA device and the extra smax"
+        return [Row("gpu", f"{battle}, entity agent", "", None, note=note)]
+    config = entity.config_of(battle, "entity")
+    runner = TeamEnvRunner(config=config)
+    episodes = runner.sample(num_episodes=entity.BATCH)[: entity.BATCH]
+    build = partial(entity.learner_of, spec=runner.env.spec)
+    return _rows(battle, _on_both("entity agent", config, build, episodes), rounds, seconds)
+
+
+def _on_both(
+    name: str,
+    config: QMIXConfig,
+    build: Callable[[QMIXConfig], TorchLearner],
+    episodes: list[TeamEpisode],
+) -> dict[str, Work]:
+    """The update of a batch that is there already, and all of RLlib's `Learner.update`."""
+    found: dict[str, Work] = {}
+    for where, gpus in ((CPU, 0), (CUDA, 1)):
+        learner = build(config.copy(copy_frozen=False).learners(num_gpus_per_learner=gpus))
+        packed = PackEpisodes()(rl_module=learner.module, batch={}, episodes=episodes)
+        loss = partial(_loss, batch=packed[DEFAULT_MODULE_ID], config=config)
+        update = updater(config, learner.module[DEFAULT_MODULE_ID].unwrapped(), loss)
+        found[f"{name}, update {where}"] = _waiting(update)
+        found[f"{name}, Learner.update {where}"] = _waiting(learner_update(learner, episodes))
+    return found
+
+
+def _loss(module: Any, batch: dict[str, Any], config: QMIXConfig) -> Tensor:
     return td_loss(module.forward_train(batch), batch, config)[0]
 
 
-def _waiting(work: Callable[[], Any], device: str) -> Work:
+def _waiting(work: Work) -> Work:
     """The work until the device is done with it."""
 
     def waited() -> float:
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return 1
+        done = work()
+        torch.cuda.synchronize()
+        return done
 
     return waited
 
 
-def _row(size: str, who: str, speeds: dict[str, list[float]]) -> Row:
-    milliseconds = Spread.of([1e3 / speed for speed in speeds[who]])
-    of = who.replace("cuda", "cpu")
-    if of == who:
-        return Row("gpu", f"{size} {who}", "ms (wall)", milliseconds)
-    return Row(
-        "gpu", f"{size} {who}", "ms (wall)", milliseconds, ratios(speeds[who], speeds[of]), of
-    )
+def _rows(of: str, contenders: dict[str, Work], rounds: int, seconds: float) -> list[Row]:
+    turns = take_turns(contenders, rounds, seconds)
+    speeds = {who: rates(turns[who], "wall") for who in contenders}
+    rows = []
+    for who, speed in speeds.items():
+        milliseconds = Spread.of([1e3 / x for x in speed])
+        more: dict[str, Any] = {}
+        if CUDA in who:
+            against = "QMIX, update on cuda" if who == TORCHRL else who.replace(CUDA, CPU)
+            more = {"ratio": ratios(speed, speeds[against]), "against": against}
+        rows.append(Row("gpu", f"{of} {who}", "ms (wall)", milliseconds, **more))
+    return rows

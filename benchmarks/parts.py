@@ -82,6 +82,8 @@ def tasks(parts: list[Part], sizes: list[str], effort: Effort, peers: Peers) -> 
         add(Part.ENTITY, battle, partial(entity.run, battle, *times))
     for name in sizes:
         add(Part.GPU, name, partial(gpu.run, name, SIZES[name], *times))
+    for battle in entity.BATTLES:
+        add(Part.GPU, f"{battle}, entity agent", partial(gpu.run_entity, battle, *times))
     for name in sizes:
         add(Part.TRAIN, name, partial(end_to_end.run, name, effort.tiny, effort.quick))
     for map_name in jaxmarl_peer.MAPS:

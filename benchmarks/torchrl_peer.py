@@ -43,7 +43,9 @@ class FoldedGRU(nn.Module):
         return self.last(self.memory(features)[0]).view(b, n, t, -1).transpose(1, 2)
 
 
-def updater(config: QMIXConfig, episodes: list[TeamEpisode], size: Size) -> Work:
+def updater(
+    config: QMIXConfig, episodes: list[TeamEpisode], size: Size, device: str = "cpu"
+) -> Work:
     """One update after another on full episodes, with the config's optimizer and clipping."""
     from tensordict import TensorDict
     from tensordict.nn import TensorDictModule
@@ -69,7 +71,7 @@ def updater(config: QMIXConfig, episodes: list[TeamEpisode], size: Size) -> Work
     now["agents"]["action"] = batch["actions"]
     ends = batch["terminated"].bool().unsqueeze(-1)
     following |= {"reward": batch["rewards"].unsqueeze(-1), "done": ends, "terminated": ends}
-    data = TensorDict({**now, "next": TensorDict(following, [b, t])}, [b, t])
+    data = TensorDict({**now, "next": TensorDict(following, [b, t])}, [b, t]).to(device)
 
     values, chosen = ("agents", "action_value"), ("agents", "chosen_action_value")
     network = FoldedGRU(inputs.shape[-1], config.hidden_size, size.actions)
@@ -82,10 +84,11 @@ def updater(config: QMIXConfig, episodes: list[TeamEpisode], size: Size) -> Work
             out_keys=[("agents", "action"), values, chosen],
         ),
     )
-    mixer = QMixer((size.state,), config.mixing_embed_dim, n, device="cpu")
+    mixer = QMixer((size.state,), config.mixing_embed_dim, n, device=device)
     mixing = TensorDictModule(mixer, in_keys=[chosen, "state"], out_keys=["chosen_action_value"])
     loss = QMixerLoss(policy, mixing, action_space="categorical", delay_value=True)
     loss.make_value_estimator(ValueEstimators.TD0, gamma=config.gamma)
+    loss.to(device)
     parameters = [p for p in loss.parameters() if p.requires_grad]
     optimizer = make_optimizer(config.optimizer_name, parameters, config.lr)
 

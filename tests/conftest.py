@@ -24,9 +24,10 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def ray_session():
     """Ray, started once for all tests that need it."""
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     ray.init(
         num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}},
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(path)}},
     )  # fmt: skip
     yield
     ray.shutdown()

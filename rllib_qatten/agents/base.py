@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
+from rllib_qatten.agents.inputs import EpisodeInputs
 
 
 class Agent(nn.Module, ABC):
@@ -57,7 +57,7 @@ class Agent(nn.Module, ABC):
         """
 
     @abstractmethod
-    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor | EpisodeInputs, batch_sizes: list[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry; arguments as in `forward`, already checked."""
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
@@ -73,11 +73,11 @@ class Agent(nn.Module, ABC):
         `utilities` turns them into utilities: to get both, call this and then that.
         """
         sizes = self._checked_sizes(inputs, batch_sizes)
-        inputs = laid_out(inputs)
         if self.precision == torch.float32:
             return self._hidden_states(inputs, sizes)
-        with torch.autocast(inputs.device.type, self.precision):
-            return self._hidden_states(inputs, sizes).to(inputs.dtype)
+        like = next(self.parameters())
+        with torch.autocast(like.device.type, self.precision):
+            return self._hidden_states(inputs, sizes).to(like.dtype)
 
     def forward(
         self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int]

@@ -20,7 +20,7 @@ from rllib_qatten.agents.compiled_recurrent import (
 )
 from rllib_qatten.agents.entities import Entities
 from rllib_qatten.agents.entity_actions import EntityActions
-from rllib_qatten.agents.inputs import EpisodeInputs, laid_out, last_actions_of
+from rllib_qatten.agents.inputs import EpisodeInputs, last_actions_of
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.agents.relations import Relations
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
@@ -116,7 +116,7 @@ class EntityAgent(Agent):
             unrolling = UnitsUnrolling(seen, [len(before)], self.actions, before)
             utilities = computed(unrolling, parameters)
             return utilities.view(*inputs.shape[:-1], -1), unrolling.after.view_as(hidden)
-        units = self._read(laid_out(inputs))
+        units = self._read(inputs)
         # The cell supports a single axis of rows.
         encoded = self._encode(units).flatten(0, -2)
         hidden = self.gru(encoded, hidden.flatten(0, -2)).view_as(hidden)
@@ -178,9 +178,9 @@ class EntityAgent(Agent):
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class."""
-        return self._values(hidden, self._read(laid_out(inputs)))
+        return self._values(hidden, self._read(inputs))
 
-    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor | EpisodeInputs, batch_sizes: list[int]) -> Tensor:
         """See base class."""
         encoded, gru = self._encode(self._read(inputs)), self.gru
         hidden = packed_gru(
@@ -190,7 +190,15 @@ class EntityAgent(Agent):
         )
         return hidden.view_as(encoded)
 
-    def _read(self, inputs: Tensor) -> Read:
+    def _read(self, inputs: Tensor | EpisodeInputs) -> Read:
+        """What inputs say, read once for live and target networks, encoder and head."""
+        if isinstance(inputs, EpisodeInputs):
+            laid_out = inputs.tensor
+            found: Read = inputs.once((Read, self._entities), lambda: self._read_rows(laid_out))
+            return found
+        return self._read_rows(inputs)
+
+    def _read_rows(self, inputs: Tensor) -> Read:
         entities, helped, attacked, helping = self._entities, None, None, None
         last_action = inputs[..., self._observation_size :]
         inputs = self.relations(inputs)

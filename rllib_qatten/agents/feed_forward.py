@@ -38,9 +38,9 @@ class FeedForwardAgent(Agent):
         features = self._features(laid_out(inputs))
         return self.head(features), features
 
-    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor | EpisodeInputs, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        return self._features(inputs)
+        return self._features(laid_out(inputs))
 
     def _features(self, inputs: Tensor) -> Tensor:
         encoded = torch.relu(self.encoder_norm(self.encoder(inputs)))

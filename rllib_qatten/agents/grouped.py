@@ -72,9 +72,9 @@ class GroupedAgent(Agent):
         utilities, states = zip(*(network.step(x, h) for network, x, h in parts), strict=True)
         return self._join(utilities), self._join(states)
 
-    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor | EpisodeInputs, batch_sizes: list[int]) -> Tensor:
         """See base class."""
-        parts = zip(self.networks, self._split(inputs), strict=True)
+        parts = zip(self.networks, self._split(laid_out(inputs)), strict=True)
         return self._join(network._hidden_states(part, batch_sizes) for network, part in parts)
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -47,10 +47,10 @@ def packed_gru(inputs: Tensor, rows: Sequence[int], weights: Weights, block: int
         [M, h]: the hidden state after each entry of `inputs`.
     """
     tensors = (inputs, *weights)
-    if torch.is_autocast_enabled(inputs.device.type):
-        return packed_gru_steps(inputs, rows, weights)  # the fast forms are for one type of number
     if inputs.device.type != "cpu":
         return packed_gru_by_library(inputs, rows, weights)
+    if torch.is_autocast_enabled("cpu"):
+        return packed_gru_steps(inputs, rows, weights)  # the fast form is for one type of number
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         # torch leaves `apply` untyped
         result: Tensor = _PackedGRU.apply(*tensors, rows, block)  # type: ignore[no-untyped-call]
@@ -74,6 +74,7 @@ def packed_gru_by_library(inputs: Tensor, rows: Sequence[int], weights: Weights)
     It has no second derivative on CUDA, and says so. On a CPU it is slower than `packed_gru`.
     """
     before = inputs.new_zeros(1, rows[0], weights[1].shape[1])
+    _lie_together(weights)
     train = torch.is_grad_enabled()  # keep what the gradient needs
     layers, dropout, bidirectional = 1, 0.0, False
     # What nn.GRU calls for a PackedSequence: our layout is its layout.
@@ -82,6 +83,20 @@ def packed_gru_by_library(inputs: Tensor, rows: Sequence[int], weights: Weights)
         bidirectional,
     )[0]  # fmt: skip
     return states
+
+
+def _lie_together(weights: Weights) -> None:
+    """Moves parameters on CUDA into one buffer, as cuDNN wants them, unless they are in one.
+
+    They stay the same tensors, so optimizers need not know; `nn.GRU` does the same.
+    """
+    if not weights[0].is_cuda or len({w.untyped_storage().data_ptr() for w in weights}) == 1:
+        return
+    (inputs, hidden), gru_mode, layers = (weights[0].shape[1], weights[1].shape[1]), 3, 1
+    with torch.no_grad():
+        torch._cudnn_rnn_flatten_weight(
+            list(weights), len(weights), inputs, gru_mode, hidden, 0, layers, False, False
+        )
 
 
 class _PackedGRU(torch.autograd.Function):

@@ -72,12 +72,12 @@ class RecurrentAgent(Agent):
         sizes = self._checked_sizes(inputs, batch_sizes)
         return unroll_compiled(inputs, sizes, parameters, lambda: by_torch(inputs.tensor, sizes))
 
-    def _hidden_states(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+    def _hidden_states(self, inputs: Tensor | EpisodeInputs, batch_sizes: list[int]) -> Tensor:
         """See base class."""
         n_agents = inputs.shape[1]
         gru = self.gru
         hidden = packed_gru(
-            self._encode(inputs).flatten(0, 1),
+            self._encode(laid_out(inputs)).flatten(0, 1),
             [size * n_agents for size in batch_sizes],
             (gru.weight_ih, gru.weight_hh, gru.bias_ih, gru.bias_hh),
         )

@@ -6,6 +6,7 @@ import ctypes
 import sys
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
@@ -63,6 +64,8 @@ class ValueDecompositionTorchLearner(TorchLearner):
         ease_memory()
         if self.device.type == "cpu":
             tell()
+        else:  # float32 unless `precision` says otherwise: cuDNN would round to ten bits
+            torch.backends.cudnn.allow_tf32 = False
         self._last_target_update = 0
         self.module.foreach_module(lambda _, module: module.unwrapped().make_target_networks())
 
@@ -112,24 +115,41 @@ class ValueDecompositionTorchLearner(TorchLearner):
         loss, stats = self.loss(fwd_out, batch, config)
         errors = stats.pop(TD_ERROR_KEY, None)
         steps = batch[columns.MASK].sum().to(loss.dtype)
-        all_steps, losses = from_all_learners(torch.stack([steps, loss])).unbind(-1)
+        everywhere = from_all_learners(torch.stack([steps, loss]))
+        # All at once, since Python waits for a GPU whenever it asks for a number.
+        here = torch.stack([steps, *(torch.as_tensor(x).to(steps) for x in stats.values())])
+        numbers = torch.cat([here.detach(), everywhere.flatten()]).tolist()
+        own_steps, *values = numbers[: len(here)]
+        stats = dict(zip(stats, values, strict=True))
+        all_steps, losses = numbers[len(here) :: 2], numbers[len(here) + 1 :: 2]
         # All learners or none: one that stopped alone would keep the others waiting.
-        if not torch.isfinite(losses).all():
-            faulty = [name for name, value in stats.items() if not torch.isfinite(value)]
+        if not np.isfinite(losses).all():
+            faulty = [name for name, value in stats.items() if not np.isfinite(value)]
             raise FloatingPointError(
-                f"The loss became {losses.sum().item()} (not finite: "
+                f"The loss became {sum(losses)} (not finite: "
                 f"{', '.join(faulty) or keys.LOSS}). Training stops before the weights change; the "
                 "last checkpoint is intact. Try a smaller lr or grad_clip."
             )
         if len(losses) > 1:
             # Gradients and results are averaged over learners, and each learner averages over its
             # own steps: with these weights that equals the mean over all steps of the batch.
-            share = steps / all_steps.mean()
+            share = own_steps * len(losses) / sum(all_steps)
             loss, stats = loss * share, {name: value * share for name, value in stats.items()}
         if errors is not None:
             self.metrics.log_value((module_id, TD_ERROR_KEY), errors, reduce="item_series")
         self.metrics.log_dict(stats, key=module_id, window=1)
         return loss
+
+    @override(TorchLearner)
+    def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
+        """See base class, which asks each gradient by itself whether it is finite, and twice."""
+        if not torch.isfinite(torch.nn.utils.get_total_norm(gradients_dict.values())):
+            super().apply_gradients(gradients_dict)
+            return
+        for name, gradient in gradients_dict.items():
+            self._params[name].grad = gradient
+        for optimizer in self._optimizer_parameters:
+            optimizer.step()
 
     @override(TorchLearner)
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def lambda_returns(
         Targets in the shape of next_values.
     """
     tensors = rewards, next_values
-    usual = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    usual = all(t.dtype == torch.float32 for t in tensors)
     if usual and not any(t.requires_grad for t in tensors) and kernels("selection") is not None:
         return _compiled(rewards, terminated, next_values, mask, batch_sizes, gamma, td_lambda)
     rewards, mask = _like(rewards, next_values), _like(mask, next_values)
@@ -81,7 +81,14 @@ def _compiled(
     gamma: float,
     td_lambda: float,
 ) -> Tensor:
-    """`lambda_returns` by its compiled function."""
+    """`lambda_returns` by its compiled function.
+
+    On the CPU wherever the tensors are: a GPU would be given several small products per step.
+    """
+    device = next_values.device
+    rewards, terminated, next_values, mask = (
+        t.cpu() for t in (rewards, terminated, next_values, mask)
+    )
     returns = torch.empty_like(next_values, memory_format=torch.contiguous_format)
     m = len(returns)
     kernels("selection").lambda_returns(
@@ -94,7 +101,7 @@ def _compiled(
         td_lambda,
         returns.view(m, -1).numpy(),
     )
-    return returns
+    return returns.to(device)
 
 
 def n_step_returns(
