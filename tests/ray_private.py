@@ -13,7 +13,7 @@ import textwrap
 import rllib_qatten
 
 #: Private names of Python's and torch's.
-NOT_RAYS = ("_VF", "_asdict", "_exit", "_linear_pointwise")
+NOT_RAYS = ("_VF", "_asdict", "_cudnn_rnn_flatten_weight", "_exit", "_linear_pointwise")
 #: Lists every setting of RLlib's by itself, private ones too, with a test of its own.
 SETTINGS = ("rllib_qatten.algorithms.rllib_settings", "rllib_qatten.algorithms.refusals")
 

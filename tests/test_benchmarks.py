@@ -161,6 +161,7 @@ def test_torchrl_s_update_learns():
     assert update() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", ["full", "ragged"])
 def test_memory_is_observed_in_a_process_of_its_own(lengths):
     found = memory._observed("tiny", lengths, 100, 0.2)

@@ -71,6 +71,7 @@ def test_a_run_is_a_name_or_a_path():
 OUTSIDE = Path(__file__).parent / "outside"
 
 
+@pytest.mark.slow
 def test_an_algorithm_from_outside_passes_the_registrys_tests():
     """Two files and one line: the tests that run over the registry run over it too."""
     command = [

@@ -33,5 +33,5 @@ def algorithm_class(run: str) -> type[Algorithm]:
     if run in ALGORITHMS:
         return ALGORITHMS[run]
     what = "algorithm (your own: its path, my_package.my_module:MyAlgorithm)"
-    one_of(run, [*ALGORITHMS, *RLLIB_ALGORITHMS], what)
+    one_of(run, {*ALGORITHMS, *RLLIB_ALGORITHMS}, what)
     return RLLIB_ALGORITHMS[run]()[0]

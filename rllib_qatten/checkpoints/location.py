@@ -128,12 +128,13 @@ def _best(path: Path) -> Path | None:
     if not found:
         return None
     best = max(found)
-    what = "the newest"
+    what = "the only one" if len(found) == 1 else "the newest"
     if math.isfinite(best.win_rate):
         what = f"greedy win rate {best.win_rate:.3g}, the best"
     elif math.isfinite(best.episode_return):
         what = f"greedy return {best.episode_return:.4g}, the best"
-    say(f"{path} holds {len(found)} checkpoints; using {best.folder}: {what}.")
+    held = "one checkpoint" if len(found) == 1 else f"{len(found)} checkpoints"
+    say(f"{path} holds {held}; using {best.folder}: {what}.")
     return best.folder
 
 

@@ -78,12 +78,13 @@ def initial_weights(
         for key, name in (*ALIKE.items(), ("hidden_size", "hidden_size"))
         if there.get(key, 64) != here.get(key, 64)
     ]
+    fix = " Give this run the settings of that team." if differ else ""
     if not differ:
         differ = _unlike(network.layout, there, layout, here, spec)
     if differ:
         raise BadInput(
             f"init_from: the agent network of {checkpoint} does not fit this run: "
-            f"{'; '.join(differ)}."
+            f"{'; '.join(differ)}.{fix}"
         )
     trained = metadata["environment"]
     where = trained["env_config"].get("map_name", trained["env"] or trained["engine"])

@@ -146,10 +146,11 @@ class ValueDecompositionTorchLearner(TorchLearner):
         if not torch.isfinite(torch.nn.utils.get_total_norm(gradients_dict.values())):
             super().apply_gradients(gradients_dict)
             return
-        for name, gradient in gradients_dict.items():
-            self._params[name].grad = gradient
-        for optimizer in self._optimizer_parameters:
-            optimizer.step()
+        for parameter, gradient in gradients_dict.items():
+            parameter.grad = gradient
+        for module_id in self.module.keys():
+            for _, optimizer in self.get_optimizers_for_module(module_id):
+                optimizer.step()
 
     @override(TorchLearner)
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:

@@ -84,6 +84,7 @@ def test_a_config_is_searched_scheduled_and_restored(tmp_path):
     algorithm.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_tune_run_searches_an_envs_settings(tmp_path):
     payoffs = [[[1.0, 1.0], [1.0, 1.0]], [[3.0, 3.0], [3.0, 3.0]]]

@@ -94,6 +94,7 @@ def test_killed_at_any_point_one_of_the_two_is_there(earlier):
     assert list(earlier.parent.iterdir()) == [earlier]
 
 
+@pytest.mark.slow
 def test_without_a_swap_of_folders_nothing_is_lost_either(earlier, monkeypatch):
     monkeypatch.setattr(checkpoint, "exchange", lambda one, other: False)
     missing, count = 0, 0

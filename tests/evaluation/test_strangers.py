@@ -97,6 +97,7 @@ UNITS = {
 }
 
 
+@pytest.mark.slow
 def test_any_value_in_any_place_of_an_entity_agents_metadata(tmp_path):
     team = write_team(tmp_path / "units", sizes=(14, 5, 3), agent=UNITS)
     assert not refused_or_acts(team)

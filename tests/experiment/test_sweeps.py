@@ -213,6 +213,7 @@ def short(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_wandb_offline(ray_session, short, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="extra wandb is not installed")
     monkeypatch.chdir(tmp_path)
@@ -221,6 +222,7 @@ def test_wandb_offline(ray_session, short, tmp_path, monkeypatch):
     assert b"num_env_steps_sampled_lifetime" in log.read_bytes()
 
 
+@pytest.mark.slow
 def test_mlflow_in_a_database(ray_session, short, tmp_path):
     pytest.importorskip("mlflow", reason="extra mlflow is not installed")
     pytest.importorskip("sqlalchemy", reason="extra mlflow is not installed")

@@ -86,7 +86,8 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
         raise ValueError(f"{errors[0]} That cannot be played here: {missing[0][1].what}.")
     if missing:
         raise ModuleNotFoundError(_missing(missing[-1][0], map_name, missing[-1][1]))
-    raise ValueError(" ".join(map(str, errors)))
+    # SMAX's first: it plays any armies, so it says what is wrong with a name.
+    raise ValueError(" ".join(map(str, reversed(errors))))
 
 
 def _missing(engine: BattleEngine, map_name: Any, problem: Problem) -> str:

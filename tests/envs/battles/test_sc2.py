@@ -284,6 +284,7 @@ def test_games_that_do_not_fit_in_memory_are_refused(battles, monkeypatch):
     assert sum(line["event"] == "launch" for line in fake_sc2.ledger(teams.site)) == 1
 
 
+@pytest.mark.slow
 def test_all_that_smacv2_draws_follows_the_seed():
     """Generators that it makes without a seed, when it is imported and later."""
     code = (
