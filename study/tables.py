@@ -12,7 +12,7 @@ import numpy as np
 from ray.tune.result import TIME_TOTAL_S
 
 from rllib_qatten.errors import BadInput
-from rllib_qatten.evaluation.estimate import Estimate
+from rllib_qatten.evaluation.estimate import Estimate, student
 from rllib_qatten.experiment.file import read
 from rllib_qatten.files import replacing
 from rllib_qatten.report import statistics
@@ -48,6 +48,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         "study": lambda: _whole(_rows(RESULTS), over_battles=True),
         "earlier": lambda: _whole(_rows(EARLIER)),
         "battles": _battles,
+        "against": _against,
     }
 
     def filled(match: re.Match[str]) -> str:
@@ -148,6 +149,30 @@ def _battles() -> str:
         every = [run for runs in shown.values() for run in runs]
         lines.append((battle, agent, *cells, seeds, _millions(every)))
     return _table(lines)
+
+
+def _against() -> str:
+    """README's sentence: Qatten's win rates less the others', over battles that both learned."""
+    ours, *others = MAIN
+    rows = {(battle, label): runs for (battle, label, _), runs in _rows(RESULTS).items()}
+    found = []
+    for other in others:
+        apart = {
+            battle: _mean(rows[battle, ours]) - _mean(runs)
+            for (battle, label), runs in rows.items()
+            if label == other and (battle, ours) in rows
+        }
+        if len(apart) < 2:
+            continue
+        mean, low, high = student(np.array(list(apart.values())))
+        most = max(apart, key=lambda battle: abs(apart[battle]))
+        shown = "" if low > 0 or high < 0 else ", so no difference is shown"
+        found.append(
+            f"over {len(apart)} battles {mean:+.3f} ({low:+.3f} .. {high:+.3f}) to {other}'s{shown}"
+            f", the most on {most} ({apart[most]:+.3f})"
+        )
+    kind = "mean and Student's interval of 95 %"
+    return f"**{ours}'s win rate against others'**, {kind}: {'; '.join(found)}.\n"
 
 
 def _cell(runs: list[Run], best: float) -> str:
