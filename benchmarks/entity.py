@@ -1,4 +1,4 @@
-"""What an entity agent costs beside the recurrent one: an update, and playing, on real battles."""
+"""What an entity agent costs beside the recurrent one on real battles: updates, playing, both."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
@@ -16,8 +17,9 @@ from rllib_qatten.envs.battles.smax import installed
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 
-#: With the least speed in relation to the recurrent agent's.
+#: With the least speed in relation to the recurrent agent's, of playing and updates together.
 BATTLES = {"smacv2_5_units": 0.8, "3s5z_vs_3s6z": 0.8, "27m_vs_30m": 1.2}
+AGENTS = ("recurrent", "entity")
 #: Of the games whose update is timed: they explore a little, so that units meet as in training.
 EPSILON, BATCH, GAMES = 0.3, 32, 32
 
@@ -33,7 +35,7 @@ def run(battle: str, rounds: int, seconds: float) -> list[Row]:
     if not installed():
         return [Row("entity", battle, "", None, note="needs the extra smax")]
     contenders, episodes = {}, None
-    for agent in ("recurrent", "entity"):
+    for agent in AGENTS:
         config = config_of(battle, agent)
         runner = TeamEnvRunner(config=config)
         if episodes is None:
@@ -42,14 +44,22 @@ def run(battle: str, rounds: int, seconds: float) -> list[Row]:
         contenders[f"{agent}, update"] = updater(config, module, package_loss(config, episodes))
         contenders[f"{agent}, playing"] = partial(_play, runner)
     speeds = {who: rates(turns) for who, turns in take_turns(contenders, rounds, seconds).items()}
+    # Env steps that an update is due for, as often as the recipe updates.
+    due = float(np.mean([len(e) for e in episodes or ()])) / config.updates_per_episode
+    for agent in AGENTS:
+        pairs = zip(speeds[f"{agent}, playing"], speeds[f"{agent}, update"], strict=True)
+        speeds[f"{agent}, in all"] = [
+            1 / (1 / playing + 1 / (update * due)) for playing, update in pairs
+        ]
     rows = []
-    for what, unit in (("update", "ms (cpu)"), ("playing", "env steps/s (cpu)")):
+    steps = "env steps/s (cpu)"
+    for what, unit in (("update", "ms (cpu)"), ("playing", steps), ("in all", steps)):
         ours, theirs = speeds[f"entity, {what}"], speeds[f"recurrent, {what}"]
         for agent, numbers in (("recurrent", theirs), ("entity", ours)):
             more: dict[str, Any] = {}
             if agent == "entity":
                 more = {"ratio": ratios(ours, theirs), "against": "recurrent"}
-                more["goal"] = BATTLES.get(battle) if what == "update" else None
+                more["goal"] = BATTLES.get(battle) if what == "in all" else None
             shown = [1e3 / x for x in numbers] if what == "update" else numbers
             rows.append(Row("entity", f"{battle} {agent}, {what}", unit, Spread.of(shown), **more))
     return rows

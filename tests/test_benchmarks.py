@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from benchmarks import (
     baseline,
     entity,
+    growth_chart,
     jaxmarl_peer,
     memory,
     peak,
@@ -279,7 +280,23 @@ def test_an_entity_agent_is_compared_on_a_battle():
     pytest.importorskip("jaxmarl")
     rows = entity.run("3m", rounds=1, seconds=0.0)
     assert [row.name for row in rows] == [
-        f"3m {agent}, {what}" for what in ("update", "playing") for agent in ("recurrent", "entity")
+        f"3m {agent}, {what}"
+        for what in ("update", "playing", "in all")
+        for agent in ("recurrent", "entity")
     ]
     assert all(row.value.low > 0 for row in rows)
     assert rows[1].ratio
+
+
+def test_the_chart_shows_what_grows(tmp_path):
+    def row(name, median):
+        return {"part": "growth", "name": name, "value": dataclasses.asdict(Spread.of([median]))}
+
+    names = "sampler, 3 agents", "sampler, 27 agents", "sampler, 8 games of SMAX 3s5z"
+    late = "sampler, 4 env runners, oversubscribed"
+    rows = [row(name, 10.0 * i + 10) for i, name in enumerate([*names, late])]
+    growth_chart.draw(rows, tmp_path / "growth.svg")
+    text = (tmp_path / "growth.svg").read_text()
+    for said in ("agents", "games at once", "env runners", "sampler of SMAX 3s5z", "27", "8", "4"):
+        assert f">{said}</text>" in text
+    assert "steps per game" not in text
