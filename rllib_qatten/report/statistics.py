@@ -271,6 +271,11 @@ class _Compared(NamedTuple):
 
 
 def _compare(x: np.ndarray, y: np.ndarray) -> _Compared:
+    if len(x) == 1:
+        return _compare_one(x[0], y)
+    if len(y) == 1:
+        probability, greater, less = _compare_one(y[0], x)
+        return _Compared(1 - probability, less, greater)
     ties = len(np.unique(np.concatenate([x, y]))) < len(x) + len(y)
     one_sided = [
         scipy.stats.mannwhitneyu(x, y, alternative=side, method=EXACT if ties else "auto")
@@ -278,6 +283,15 @@ def _compare(x: np.ndarray, y: np.ndarray) -> _Compared:
     ]
     probability = one_sided[0].statistic / (len(x) * len(y))
     return _Compared(float(probability), *(float(test.pvalue) for test in one_sided))
+
+
+def _compare_one(x: float, y: np.ndarray) -> _Compared:
+    """`_compare` of a single number, for which SciPy has no test where there are ties."""
+    every = np.array([x, *y])
+    # Of each, how many others it is above. By chance, x would be any of them.
+    above = (np.sign(every[:, None] - every).sum(1) + len(y)) / 2
+    greater, less = np.mean(above >= above[0]), np.mean(above <= above[0])
+    return _Compared(float(above[0] / len(y)), float(greater), float(less))
 
 
 def _joined(one_sided: list[tuple[float, float]]) -> float:

@@ -179,6 +179,20 @@ def test_three_runs_against_three_cannot_be_certain():
     assert both.p == pytest.approx(2 * scipy.stats.norm.sf(z))
 
 
+def test_a_single_run_is_compared_and_proves_nothing():
+    alike = {"Qatten": np.array([[0.97, 1.0]]), "QMIX": np.array([[0.97, 0.9]])}
+    found = statistics.improvements(alike)["Qatten", "QMIX"]
+    assert found == (0.75, 1.0, 1.0)
+    # Without ties: Mann and Whitney's exact test; with them: x would be any of all by chance.
+    others = np.array([[0.2], [0.5], [0.6], [0.8]])
+    one = statistics.improvements({"Qatten": np.array([[0.7]]), "QMIX": others})["Qatten", "QMIX"]
+    wanted = scipy.stats.mannwhitneyu([0.7], others[:, 0], method="exact").pvalue
+    assert one == (0.75, pytest.approx(wanted), pytest.approx(2 / 5))
+    others[3] = 0.7
+    swapped = statistics.improvements({"QMIX": others, "Qatten": np.array([[0.7]])})
+    assert swapped["Qatten", "QMIX"] == (3.5 / 4, pytest.approx(2 * 2 / 5), pytest.approx(2 / 5))
+
+
 def test_profiles_count_the_runs_above(tmp_path):
     for task, finals in (("3m", [0.11, 0.51, 0.91]), ("8m", [0.71, 0.71, 0.21])):
         runs_of(tmp_path / task, finals, task)
