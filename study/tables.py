@@ -171,6 +171,8 @@ def _against() -> str:
             f"over {len(apart)} battles {mean:+.3f} ({low:+.3f} .. {high:+.3f}) to {other}'s{shown}"
             f", the most on {most} ({apart[most]:+.3f})"
         )
+    if not found:
+        return "No two battles have been learned by others, too.\n"
     kind = "mean and Student's interval of 95 %"
     return f"**{ours}'s win rate against others'**, {kind}: {'; '.join(found)}.\n"
 
