@@ -40,6 +40,10 @@ PRIVATE = {
         "",
         "A setting may be spelled in two ways, as update_from_dict takes them.",
     ),
+    "_no_metrics_reduce=": (
+        "",
+        "Argument of Learner.update; without it every update reduces what the next one overwrites.",
+    ),
     "_return_metrics=": (
         "",
         "Argument of synchronous_parallel_sample on the new API stack.",

@@ -226,18 +226,23 @@ class ValueDecomposition(
         self.note(LEARNING)
         self._updates_due -= updates
         timesteps = self._played
-        for _ in range(updates):
+        prioritized = self.config.replay == "prioritized"
+        for following in reversed(range(updates)):
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
                 drawn = self.replay.sample(batch_size, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
             shares = drawn.dealt(max(1, self.config.num_learners))
+            reported = prioritized or not following  # all but the last would be overwritten
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-                learned = self.learner_group.update(**training_data(shares), timesteps=timesteps)
-            if self.config.replay == "prioritized":
+                learned = self.learner_group.update(
+                    **training_data(shares), timesteps=timesteps, statistics=reported
+                )
+            if prioritized:
                 # Removed: these are not results to report.
                 errors = [r[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek() for r in learned]
                 indices = np.concatenate([share.indices for share in shares])
                 self.replay.update_priorities(indices, np.concatenate(errors, axis=None))
-            self.metrics.aggregate(learned, key=LEARNER_RESULTS)
+            if reported:
+                self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         self._last_batch = drawn.episodes
         self._updates_done += updates
         self.metrics.log_value(keys.NUM_UPDATES, updates, reduce="lifetime_sum")

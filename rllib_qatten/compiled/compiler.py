@@ -119,14 +119,13 @@ def formula(function: Callable[..., Any]) -> Any:
 @contextmanager
 def blas_threads(threads: int) -> Iterator[None]:
     """Holds the library that compiled functions multiply with, SciPy's, to so many threads."""
-    libraries = _blas()
-    before = [library.num_threads for library in libraries]
-    for library in libraries:
+    other = [(x, number) for x in _blas() if (number := x.num_threads) != threads]
+    for library, _ in other:
         library.set_num_threads(threads)
     try:
         yield
     finally:
-        for library, number in zip(libraries, before, strict=True):
+        for library, number in other:
             library.set_num_threads(number)
 
 

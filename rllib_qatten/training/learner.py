@@ -51,7 +51,7 @@ def make_optimizer(
     """
     if name == "adam":
         return torch.optim.Adam(parameters, lr=lr, fused=True)
-    return torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5)
+    return torch.optim.RMSprop(parameters, lr=lr, alpha=0.99, eps=1e-5, foreach=True)
 
 
 class ValueDecompositionTorchLearner(TorchLearner):
@@ -82,14 +82,20 @@ class ValueDecompositionTorchLearner(TorchLearner):
         )
 
     @override(TorchLearner)
-    def update(self, *args: Any, **kwargs: Any) -> Any:
+    def update(self, *args: Any, statistics: bool = True, **kwargs: Any) -> Any:
         """See base class; if it fails, the other learners fail too instead of waiting half an hour.
+
+        Args:
+            *args: As there.
+            statistics: Whether to return results; else the next update's count this one in, which
+                costs a short update a tenth less.
+            **kwargs: As there.
 
         Raises:
             FloatingPointError: In all learners alike, if the loss is not finite.
         """
         try:
-            return super().update(*args, **kwargs)
+            return super().update(*args, _no_metrics_reduce=not statistics, **kwargs)
         except Exception as error:
             alone = not isinstance(error, FloatingPointError)
             if alone and torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -137,7 +143,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
             loss, stats = loss * share, {name: value * share for name, value in stats.items()}
         if errors is not None:
             self.metrics.log_value((module_id, TD_ERROR_KEY), errors, reduce="item_series")
-        self.metrics.log_dict(stats, key=module_id, window=1)
+        self.metrics.log_dict(stats, key=module_id, reduce="mean")
         return loss
 
     @override(TorchLearner)
