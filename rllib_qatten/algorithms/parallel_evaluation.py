@@ -41,8 +41,7 @@ class ParallelEvaluation(Algorithm):
         Raises:
             ValueError: If the env's sizes differ.
         """
-        training, evaluation = self.config, self.evaluation_config
-        if (training.env, training.env_config) == (evaluation.env, evaluation.env_config):
+        if not {"env", "env_config"} & (self.config.evaluation_config or {}).keys():
             return  # asking remote env runners takes a while
         trained, played = (
             (spec.n_agents, spec.n_actions, spec.observation_size)

@@ -184,8 +184,15 @@ def _check_evaluation(config: Any) -> None:
         )
     if not isinstance(given, dict):
         return  # a config object is checked when it becomes the evaluation's
+    whole = config.to_dict()
+    if len(given) > len(whole) / 2:
+        raise ValueError(
+            "evaluation_config is a whole config, and it cannot be told which of its settings were "
+            "meant: give only what differs, as a dict or by "
+            f"{type(config).__name__}.overrides(explore=True)."
+        )
     check_evaluation_callbacks(config)
-    names = [*config.to_dict(), *map(public, vars(config))]
+    names = [*whole, *map(public, vars(config))]
     for key, value in given.items():
         known_setting(key, [*names, *ALIASED], f"key of evaluation_config of {config.name}")
         name = config._translate_special_keys(attribute(key), warn_deprecated=False)

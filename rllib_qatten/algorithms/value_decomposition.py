@@ -42,7 +42,13 @@ from rllib_qatten.machine import available_memory, gigabytes
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite
-from rllib_qatten.rollout.failure import Failure, Silence, StopsForEvaluation
+from rllib_qatten.rollout.failure import (
+    Failure,
+    Silence,
+    StopsForEvaluation,
+    assert_built,
+    group_of,
+)
 from rllib_qatten.rollout.replay import Drawn, predicted_bytes
 from rllib_qatten.training.effective_weights import report
 
@@ -81,7 +87,13 @@ class ValueDecomposition(
         self.replay = config.build_replay()
         self._updates_done = 0
         self._silence = Silence(config.sample_timeout_s)
-        super().setup(config)
+        try:
+            super().setup(config)
+        except IndexError as error:
+            assert_built(group_of(error), config)
+            raise
+        for group in (self.env_runner_group, self.eval_env_runner_group):
+            assert_built(group, config)
         self.callbacks.append(StopsForEvaluation())
         spec = self.spec
         size = predicted_bytes(spec, config.replay_capacity_episodes)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
 import traceback
 from typing import Any
 
 from ray.exceptions import ActorDiedError
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rllib_qatten import keys
 from rllib_qatten.errors import EngineFailed
+from rllib_qatten.messages import say
 
 #: Times `sample_timeout_s` without a game after which no env runner is waited for.
 PATIENCE = 3.0
@@ -65,6 +68,56 @@ class StopsForEvaluation(RLlibCallback):
             for failure in group.foreach_env_runner(lambda runner: runner.failure):
                 if failure is not None:
                     raise failure.error
+
+
+def assert_built(group: EnvRunnerGroup | None, config: AlgorithmConfig) -> None:
+    """Waits until the remote env runners are built; RLlib would go on without those that are not.
+
+    Args:
+        group: The env runners; None if there are none.
+        config: Says how long to wait, and whether some may be missing.
+
+    Raises:
+        EngineFailed: If one could not be built, with what its env, for instance, raised.
+    """
+    if group is None or not group.num_remote_env_runners():
+        return
+    # The group's own calls leave out errors.
+    pings = group._worker_manager.foreach_actor(
+        lambda runner: runner.ping(), healthy_only=False, timeout_seconds=config.sample_timeout_s
+    ).result_or_errors
+    answers = ((ping.actor_id, ping.get()) for ping in pings)
+    failed = [
+        (index, _raised(error))
+        for index, error in answers
+        if isinstance(error, ActorDiedError) and error.actor_init_failed
+    ]
+    if not failed:
+        return
+    (first, why), number = failed[0], group.num_remote_env_runners()
+    message = f"{len(failed)} of {number} env runners could not be built; number {first}: {why}"
+    if len(failed) == number or not config.ignore_env_runner_failures:
+        raise EngineFailed(message)
+    say(f"{message} The others go on (ignore_env_runner_failures).")
+
+
+def group_of(error: IndexError) -> EnvRunnerGroup | None:
+    """The group that RLlib was making when it took the first of no answers.
+
+    If no env runner can be built, RLlib logs why, and ends so. Only the traceback still has the
+    group that knows more.
+    """
+    owners = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next((owner for owner in owners if isinstance(owner, EnvRunnerGroup)), None)
+
+
+def _raised(error: ActorDiedError) -> str:
+    """What was raised, out of Ray's words about it: what follows the traceback, or the last line."""
+    lines = str(error).splitlines()
+    last = max((i for i, line in enumerate(lines) if line.startswith('  File "')), default=len(lines))
+    said = (i for i, line in enumerate(lines) if i > last and line and not line.startswith(" "))
+    # An error of this package needs no name.
+    return re.sub(r"^rllib_qatten[.\w]*: ", "", "\n".join(lines[next(said, -1) :]))
 
 
 class Silence:

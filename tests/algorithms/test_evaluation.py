@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
+from rllib_qatten import QMIXConfig
 from tests.algorithms.test_every_algorithm import build
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -81,9 +82,11 @@ def test_another_env_in_evaluation():
     other = {"env": "two_step_game", "explore": False, "num_envs_per_env_runner": 2}
     with pytest.raises(ValueError, match=r"evaluation_config has .*\[2, 2, 3\].*\[2, 3, 1\]"):
         build("QMIX", env="matrix_game", evaluation_config=other)
+    with pytest.raises(ValueError, match=r"a whole config.*QMIXConfig.overrides\("):
+        build("QMIX", evaluation_config=QMIXConfig().environment("matrix_game"))
     shorter = {"env_config": {"payoff": [[1.0, 1.0], [1.0, 1.0]]}, "explore": True}
-    algorithm = build(
-        "QMIX", "matrix_game", env_config={"payoff": [[3.0, 3.0], [3.0, 3.0]]},
+    algorithm = build(  # arrays do not compare to one truth value
+        "QMIX", "matrix_game", env_config={"payoff": np.full((2, 2), 3.0)},
         evaluation_config=shorter,
     )  # fmt: skip
     result = algorithm.train()

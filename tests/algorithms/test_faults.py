@@ -129,6 +129,36 @@ def test_without_leave_the_error_ends_training(runners):
         assert 'raise ConnectionError("simulator lost")' in note
 
 
+class Unbuilt(ScriptedBattle):
+    """Cannot be made in the env runners whose indices `unbuilt` lists."""
+
+    def __init__(self, config=None):
+        if getattr(config, "worker_index", 0) in config["unbuilt"]:
+            raise ConnectionError("no licence left")
+        super().__init__({k: v for k, v in config.items() if k != "unbuilt"})
+
+
+@pytest.mark.parametrize("unbuilt", [[1, 2], [2]])
+def test_a_runner_that_cannot_be_built_ends_it_with_the_reason(unbuilt):
+    with pytest.raises(EngineFailed) as caught:
+        build(2, env=Unbuilt, env_config={"unbuilt": unbuilt})
+    message = str(caught.value)
+    assert message.startswith(
+        f"{len(unbuilt)} of 2 env runners could not be built; number {unbuilt[0]}: Unbuilt raised "
+        "ConnectionError: no licence left"
+    )
+
+
+def test_the_others_go_on_where_that_was_asked_for(capfd):
+    algorithm = build(
+        2, env=Unbuilt, env_config={"unbuilt": [2]}, restart_failed_env_runners=False,
+        ignore_env_runner_failures=True,
+    )  # fmt: skip
+    assert algorithm.train()["env_runners"]["win_rate"] == 1
+    algorithm.stop()
+    assert "1 of 2 env runners could not be built" in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_so_does_one_in_a_remote_evaluation():
     algorithm = build(
