@@ -112,9 +112,10 @@ def group_of(error: IndexError) -> EnvRunnerGroup | None:
 
 
 def _raised(error: ActorDiedError) -> str:
-    """What was raised, out of Ray's words about it: what follows the traceback, or the last line."""
+    """What was raised, out of Ray's words: what follows the traceback, or the last line."""
     lines = str(error).splitlines()
-    last = max((i for i, line in enumerate(lines) if line.startswith('  File "')), default=len(lines))
+    code = [i for i, line in enumerate(lines) if line.startswith('  File "')]
+    last = code[-1] if code else len(lines)
     said = (i for i, line in enumerate(lines) if i > last and line and not line.startswith(" "))
     # An error of this package needs no name.
     return re.sub(r"^rllib_qatten[.\w]*: ", "", "\n".join(lines[next(said, -1) :]))
