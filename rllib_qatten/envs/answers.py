@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,10 @@ def _dict_faults(declared: Declared, where: str, **parts: Any) -> Iterator[str]:
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             empty = ", empty if there is nothing to report" if name == "infos" else ""
-            yield f"{name} are {kind_of(part)} {where}: return a dict by agent{empty}"
+            row = f" (a gymnasium env: one entry for each of {declared.spec.n_agents} agents)"
+            yield f"{name} are {kind_of(part)} {where}: return a dict by agent{empty}" + (
+                row if isinstance(part, Sequence | np.ndarray) else ""
+            )
             continue
         others = {ALL} if name in ("terminateds", "truncateds") else set()
         others |= {COMMON} if name == "infos" else set()

@@ -190,6 +190,14 @@ def _array_misfits(space: gym.Space, value: Any, at: str) -> Iterator[tuple[str,
         yield f"{value!r}" + at, f", but its space says {space}"
 
 
+def is_numeric(value: Any) -> bool:
+    """Whether NumPy makes an array of numbers of it."""
+    try:
+        return np.asarray(value).dtype.kind in "biuf"
+    except ValueError:  # lists in lists of different lengths
+        return False
+
+
 def _is_whole(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.shape == () and value.dtype.kind in "iu"
