@@ -26,4 +26,4 @@ def take_over(team: MultiAgentEnv, env: Any) -> None:
         if value is not None and (name != "engine" or isinstance(value, str)):
             setattr(team, name, value)
     if env is inner and saves_games(env):
-        team.get_state, team.set_state = env.get_state, env.set_state  # type: ignore[attr-defined]
+        team.get_state, team.set_state = env.get_state, env.set_state

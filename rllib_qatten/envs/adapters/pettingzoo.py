@@ -16,7 +16,7 @@ from rllib_qatten.envs.construct import construct
 from rllib_qatten.envs.declared import attribute, takes
 from rllib_qatten.envs.import_path import engine_name, load_env, load_module
 from rllib_qatten.envs.spaces import is_numeric, kind_of
-from rllib_qatten.envs.team import BATTLE_WON, COMMON, TeamContractError
+from rllib_qatten.envs.team import TeamContractError
 
 
 class ParallelTeam(MultiAgentEnv):
@@ -87,8 +87,6 @@ class ParallelTeam(MultiAgentEnv):
         here = self._env.agents
         over = all(terminated.get(a) or truncated.get(a) for a in here)
         cut = over and any(truncated.values())
-        if any(info.get(BATTLE_WON) for info in infos.values() if info):
-            infos = {**infos, COMMON: {BATTLE_WON: True}}
         # Some envs only remove an agent from their list.
         gone = {agent: True for agent in acted if agent not in here}
         return (

@@ -204,6 +204,8 @@ def test_infos_may_be_one_dict_per_agent():
     [
         ({"rewards": [1.0]}, "rewards are a list .*gymnasium env: one entry for each of 2 agents"),
         ({"infos": [{}]}, "infos are a list .*gymnasium env: one entry for each of 2 agents"),
+        ({"ended": [True] * 3}, r"terminateds\['__all__'\] is \[True, True, True\]"),
+        ({"cut": "no"}, r"truncateds\['__all__'\] is 'no' after step 1: set it to True or False"),
     ],
 )
 def test_answers_that_are_neither_are_refused(answers, says):
