@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.declared import Declared, attribute
-from rllib_qatten.envs.spaces import kind_of, mask_key, misfits, plain_space, strays
-from rllib_qatten.envs.team import ACTION_MASK, COMMON, OBSERVATION_KEYS
+from rllib_qatten.envs.flags import ALL, away_after_reset, away_after_step, is_flag, lacks_all
+from rllib_qatten.envs.spaces import is_numeric, kind_of, mask_key, misfits, plain_space, strays
+from rllib_qatten.envs.team import ACTION_MASK, ALIVE, BATTLE_WON, COMMON, OBSERVATION_KEYS
 
 #: Other libraries' names for what the contract calls action_mask.
 OTHER_MASKS = (
@@ -26,41 +27,21 @@ OTHER_METHODS = {
     "get_global_state": "call the method state(), with a state_space",
     "get_state_size": "call PyMARL's get_state() state(), with a state_space",
 }
-#: The key for all agents in `terminateds` and `truncateds`.
-ALL = "__all__"
 
 
-def flagged(*flags: Mapping[AgentID, bool]) -> set[AgentID]:
-    """The agents that a step's terminateds and truncateds flag."""
-    return {agent for of in flags for agent, flag in of.items() if flag and agent != ALL}
+def reward_of(value: Any) -> float:
+    """A reward as a float; one in an array of just one is that.
 
-
-def away_after_reset(declared: Declared, observations: Mapping[AgentID, Any]) -> set[AgentID]:
-    """The agents that are not in the game after a reset: they join with an observation."""
-    return {agent for agent in declared.spec.agents if agent not in observations}
-
-
-def away_after_step(
-    away: set[AgentID],
-    observations: Mapping[AgentID, Any],
-    terminateds: Mapping[AgentID, bool],
-    truncateds: Mapping[AgentID, bool],
-) -> set[AgentID]:
-    """The agents that are not in the game after a step.
-
-    An agent leaves when its own terminateds or truncateds entry is true, and is back, or joins,
-    with its next observation. When the game ends, all leave; what they last saw stays.
-
-    Args:
-        away: Who was not in the game before the step.
-        observations: The step's.
-        terminateds: The step's.
-        truncateds: The step's.
+    Raises:
+        TypeError, ValueError: If it is no number.
     """
-    leaving = flagged(terminateds, truncateds)
-    if terminateds.get(ALL) or truncateds.get(ALL):
-        return away | (leaving - observations.keys())
-    return (away - observations.keys()) | leaving
+    if type(value) is float:
+        return value
+    if hasattr(value, "item"):  # an array, or a number of NumPy's or torch's
+        value = value.item()
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def reset_faults(declared: Declared, env: MultiAgentEnv, answer: Any) -> Iterator[str]:
@@ -73,7 +54,7 @@ def reset_faults(declared: Declared, env: MultiAgentEnv, answer: Any) -> Iterato
     if faults := list(_dict_faults(declared, where, observations=observations, infos=infos)):
         yield from faults
         return
-    away = away_after_reset(declared, observations)
+    away = away_after_reset(declared.spec.agents, observations)
     if len(away) == declared.spec.n_agents:
         yield f"no agent has an observation {where}: return one for each agent in the game"
         return
@@ -106,18 +87,19 @@ def step_faults(
         return
     observations, rewards, terminateds, truncateds, infos = answer
     where = f"after step {step}"
-    for name, flags in (("terminateds", terminateds), ("truncateds", truncateds)):
-        # Many envs, RLlib's examples among them, return {} where nothing is ever cut off.
-        other = truncateds if name == "terminateds" else terminateds
-        spoken_for = isinstance(other, Mapping) and ALL in other
-        if not isinstance(flags, Mapping) or not (ALL in flags or (not flags and spoken_for)):
+    for name, flags, other in (
+        ("terminateds", terminateds, truncateds),
+        ("truncateds", truncateds, terminateds),
+    ):
+        if not isinstance(flags, Mapping) or lacks_all(flags, other):
             yield (
                 f"step()'s {name} lack '__all__' {where}: return a dict that has it, set to "
                 "whether the game is over"
             )
             return
-        if wrong := next((k for k, flag in flags.items() if not _is_flag(flag)), None):
-            yield f"{name}[{wrong!r}] is {flags[wrong]!r} {where}: set it to True or False"
+        if wrong := [key for key, value in flags.items() if not is_flag(value)]:
+            value = flags[wrong[0]]
+            yield f"{name}[{wrong[0]!r}] is {value!r} {where}: set it to True or False"
             return
     parts = dict(observations=observations, rewards=rewards, infos=infos)
     parts |= {"terminateds": terminateds, "truncateds": truncateds}
@@ -195,7 +177,10 @@ def _dict_faults(declared: Declared, where: str, **parts: Any) -> Iterator[str]:
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             empty = ", empty if there is nothing to report" if name == "infos" else ""
-            yield f"{name} are {kind_of(part)} {where}: return a dict by agent{empty}"
+            row = f" (a gymnasium env: one entry for each of {declared.spec.n_agents} agents)"
+            yield f"{name} are {kind_of(part)} {where}: return a dict by agent{empty}" + (
+                row if isinstance(part, Sequence | np.ndarray) else ""
+            )
             continue
         others = {ALL} if name in ("terminateds", "truncateds") else set()
         others |= {COMMON} if name == "infos" else set()
@@ -203,11 +188,23 @@ def _dict_faults(declared: Declared, where: str, **parts: Any) -> Iterator[str]:
         advice = "add them to possible_agents or leave them out"
         if name == "infos":
             advice = f"put what concerns the whole team into infos['{COMMON}']"
-            for agent in {*declared.spec.agents, COMMON} & part.keys():
-                if part[agent] is not None and not isinstance(part[agent], Mapping):
-                    yield f"infos[{agent!r}] is {kind_of(part[agent])} {where}: make it a dict"
+            for agent in filter(part.__contains__, (*declared.spec.agents, COMMON)):
+                yield from _info_faults(agent, part[agent], where)
         if unknown:
             yield f"{name} have keys that are not agents {where}, {', '.join(unknown)}: {advice}"
+
+
+def _info_faults(agent: AgentID, info: Any, where: str) -> Iterator[str]:
+    """Faults in the infos of an agent, or of the team."""
+    if info is not None and not isinstance(info, Mapping):
+        yield f"infos[{agent!r}] is {kind_of(info)} {where}: make it a dict"
+        return
+    for name in (BATTLE_WON,) if agent == COMMON else (ALIVE, BATTLE_WON):
+        if info and name in info and not is_flag(info[name]):
+            yield (
+                f"infos[{agent!r}][{name!r}] is {info[name]!r} {where}: set it to True or False, "
+                "or leave it out"
+            )
 
 
 def _view_faults(
@@ -273,16 +270,14 @@ def _mask_faults(
         mask = (infos.get(agent) or {}).get(ACTION_MASK)
         if mask is None:
             return
-    try:
-        array = np.asarray(mask)
-    except ValueError:  # lists in lists of different lengths
-        array = np.empty((), object)
-    if array.dtype.kind not in "biuf":
+    if not is_numeric(mask):
         yield (
             f"agent {agent!r} has {kind_of(mask)} as its action_mask {where}: return an array of "
             f"{n} entries, 1 for a legal action and 0 for the others"
         )
-    elif array.shape != (n,):
+        return
+    array = np.asarray(mask)
+    if array.shape != (n,):
         yield (
             f"agent {agent!r} has an action_mask of shape {array.shape} {where}, but its "
             f"action space has {n} actions: give the mask one entry per action"
@@ -313,10 +308,10 @@ def _reward_faults(
     values = {}
     for agent in rewards:
         try:
-            values[agent] = float(rewards[agent])
-        except (TypeError, ValueError):
+            values[agent] = reward_of(rewards[agent])
+        except (TypeError, ValueError, RuntimeError):  # the last is torch's, for several numbers
             values[agent] = float("nan")
-        if isinstance(rewards[agent], str | bytes) or not np.isfinite(values[agent]):
+        if not np.isfinite(values[agent]):
             yield (
                 f"agent {agent!r} got the reward {rewards[agent]!r} {where}: return a finite number"
             )
@@ -327,13 +322,6 @@ def _reward_faults(
             f"the agents got different rewards {where}, {values}, but a team has one: give all "
             "the same, or set team_reward: sum or mean in the config"
         )
-
-
-def _is_flag(flag: Any) -> bool:
-    """Whether it is True or False, or NumPy's version of these, or 0 or 1."""
-    if isinstance(flag, np.ndarray):
-        return flag.shape in ((), (1,)) and flag.dtype.kind in "biu"
-    return isinstance(flag, bool | np.bool_ | int | np.integer)
 
 
 def _parts(answer: Any) -> str:

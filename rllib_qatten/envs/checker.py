@@ -11,16 +11,9 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.agent_ids import AgentID
-from rllib_qatten.envs.answers import (
-    ALL,
-    away_after_reset,
-    away_after_step,
-    legal_actions,
-    notes,
-    reset_faults,
-    step_faults,
-)
+from rllib_qatten.envs.answers import legal_actions, notes, reset_faults, step_faults
 from rllib_qatten.envs.declared import Declared, declare
+from rllib_qatten.envs.flags import away_after_reset, away_after_step, game_flags
 from rllib_qatten.envs.spaces import bulk, plain_space
 from rllib_qatten.envs.team import TeamContractError, engine_name_of
 from rllib_qatten.messages import say_once
@@ -136,7 +129,7 @@ class _RandomGames:
             return
         observations, _, terminateds, truncateds, infos = answer
         self._away = away_after_step(self._away, observations, terminateds, truncateds)
-        self._over = bool(terminateds.get(ALL) or truncateds.get(ALL))
+        self._over = any(game_flags(terminateds, truncateds))
         self._look(observations, infos)
 
     def absent(self) -> Iterator[str]:
@@ -159,7 +152,7 @@ class _RandomGames:
         yield from faults
         if not faults:
             self._t, self._over = 0, False
-            self._away = away_after_reset(self._declared, answer[0])
+            self._away = away_after_reset(self._declared.spec.agents, answer[0])
             self._look(*answer)
 
     def _look(self, observations: dict, infos: dict) -> None:

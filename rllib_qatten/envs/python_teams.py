@@ -7,26 +7,16 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.agent_ids import AgentID
-from rllib_qatten.envs.answers import (
-    ALL,
-    away_after_reset,
-    away_after_step,
-    reset_faults,
-    step_faults,
-)
+from rllib_qatten.envs.answer_arrays import AnswerArrays, won
+from rllib_qatten.envs.answers import reset_faults, step_faults
 from rllib_qatten.envs.declared import Declared, declare, saves_games
+from rllib_qatten.envs.flags import ALL, away_after_reset, away_after_step, game_flags
 from rllib_qatten.envs.python_games import LOST, EnvRules, PythonGames
-from rllib_qatten.envs.spaces import mask_key, plain_space, reader
 from rllib_qatten.envs.team import (
-    ACTION_MASK,
-    ALIVE,
-    BATTLE_WON,
-    COMMON,
     TeamContractError,
     TeamStep,
     TeamVector,
@@ -81,33 +71,10 @@ class PythonTeams(TeamVector):
         self._games = PythonGames(self._envs, spec.engine, has_state, make, rules)
         for env in self._envs[1:]:
             _check_alike(self._declared, declare(env), env)
-        lengths, n_actions = self._declared.lengths, self._declared.n_actions
-        #: For each agent: its id; the key of its observation beside the mask, if it has one; the
-        #: observation's shape, if it is a Box; its reader; its observation while it is away; its
-        #: mask if the env gives none; its mask while it is away.
-        self._agents = [
-            (
-                agent,
-                mask_key(space),
-                plain.shape if isinstance(plain := plain_space(space), gym.spaces.Box) else None,
-                reader(plain),
-                np.zeros(length, np.float32),
-                np.ones(n, bool),
-                np.arange(n) == 0,
-            )
-            for agent, space, length, n in zip(
-                spec.agents, self._declared.observation_spaces, lengths, n_actions, strict=True
-            )
-        ]
+        self._arrays = AnswerArrays(self._declared, team_reward)
+        self._known = {*spec.agents, ALL}
         #: The agents that are not in each game.
         self._away: list[set[AgentID]] = [set() for _ in self._envs]
-        #: Which entries are not padding: bool [N, O] and [N, A].
-        self._observed = np.arange(spec.observation_size) < np.array(lengths)[:, None]
-        self._existing = np.arange(spec.n_actions) < np.array(n_actions)[:, None]
-        self._no_padding, self._no_mask_padding = len(set(lengths)) == 1, len(set(n_actions)) == 1
-        space = self._declared.state_space
-        self._read_state = None if space is None else reader(space)
-        self._state_shape = space.shape if isinstance(space, gym.spaces.Box) else None
 
     def reset(self, seed: int | None = None) -> TeamView:
         """See base class; each game gets a seed of its own, drawn from `seed`.
@@ -235,9 +202,9 @@ class PythonTeams(TeamVector):
         """Writes what a game's reset returned."""
         try:
             observations, infos = answer
-            self._away[g] = away_after_reset(self._declared, observations)
-            self._write(view, g, observations, infos)
-            if len(self._away[g]) == self.spec.n_agents or not view.legal_actions[g].any(-1).all():
+            away = self._away[g] = away_after_reset(self.spec.agents, observations)
+            self._arrays.write(view, g, observations, infos, away, self._games.states[g])
+            if len(away) == self.spec.n_agents or not view.legal_actions[g].any(-1).all():
                 raise ValueError("no agent is there, or one has no legal action")
         except Exception as error:
             raise self._broken(g, answer, None, error) from error
@@ -247,18 +214,20 @@ class PythonTeams(TeamVector):
     ) -> tuple[float, bool, bool, bool]:
         """Writes what a game's step returned; returns its reward, terminated, truncated and won."""
         observations, rewards, terminateds, truncateds, infos = answer
-        reward = self._join(rewards, sent)
-        terminated, truncated = bool(terminateds.get(ALL)), bool(truncateds.get(ALL))
+        reward = self._arrays.reward(rewards, sent)
+        terminated, truncated = game_flags(terminateds, truncateds)
         truncated |= self._games.out_of_steps(g)
         away = self._away[g]
         if away or len(terminateds) > 1 or len(truncateds) > 1:
             away = away_after_step(away, observations, terminateds, truncateds)
+            if not terminateds.keys() | truncateds.keys() <= self._known:
+                raise ValueError("a flag is of no agent")
             if len(away) == self.spec.n_agents and not (terminated or truncated):
                 raise ValueError("all agents have left the game, which has not ended")
             self._away[g] = away
-        self._write(view, g, observations, infos)
-        won = COMMON in infos and bool(infos[COMMON].get(BATTLE_WON, False))
-        return reward, terminated, truncated and not terminated, won
+        self._arrays.write(view, g, observations, infos, away, self._games.states[g])
+        over = terminated or truncated
+        return reward, terminated, truncated and not terminated, over and won(infos)
 
     def _broken(
         self, g: int, answer: Any, away: set[AgentID] | None, error: Exception | None = None
@@ -271,80 +240,6 @@ class PythonTeams(TeamVector):
             faults = list(step_faults(declared, env, answer, away, step, self._team_reward))
         faults = faults or [f"its answer could not be read: {type(error).__name__}: {error}"]
         return TeamContractError.during(env, f"in step {step} of game {g}", *faults)
-
-    def _write(self, view: TeamView, g: int, observations: Mapping, infos: Mapping) -> None:
-        # All agents are written at once: a NumPy call per agent would cost more than many envs do.
-        parts: list[np.ndarray] = []
-        masks: list[Any] = []
-        alive: list[bool] = []
-        away, masked = self._away[g], False
-        if len(observations) + len(away) != len(self._agents):
-            self._refuse_strangers(observations)
-        for agent, key, shape, read, unseen, all_legal, only_first in self._agents:
-            if agent in away:
-                parts.append(unseen)
-                masks.append(only_first)
-                alive.append(False)
-                masked = True
-                continue
-            seen, info, mask = observations[agent], infos.get(agent), None
-            if key is not None:
-                mask, seen = seen[ACTION_MASK], seen[key]
-            alive.append(not info or info.get(ALIVE, True))
-            if info and key is None:
-                mask = info.get(ACTION_MASK)
-            if type(seen) is np.ndarray and seen.shape == shape:
-                parts.append(seen)  # the common case, without a call
-            else:
-                read(seen, parts)
-            if mask is None:
-                masks.append(all_legal)
-            else:
-                masks.append(mask)
-                masked = True
-        if self._no_padding:
-            row = view.observations[g].reshape(-1)
-            np.concatenate(parts, axis=None, out=row, casting="unsafe")
-        else:
-            view.observations[g][self._observed] = np.concatenate(parts, axis=None)
-        if not masked:
-            view.legal_actions[g] = self._existing
-        elif self._no_mask_padding:
-            row = view.legal_actions[g].reshape(-1)
-            np.concatenate(masks, axis=None, out=row, casting="unsafe")
-        else:
-            view.legal_actions[g][self._existing] = np.concatenate(masks, axis=None)
-        view.alive[g] = alive
-        if self._read_state is None:
-            view.state[g] = view.observations[g].reshape(-1)
-        else:
-            state = self._games.states[g]
-            if type(state) is not np.ndarray or state.shape != self._state_shape:
-                flat: list[np.ndarray] = []
-                self._read_state(state, flat)
-                state = np.concatenate(flat, axis=None)
-            view.state[g] = state.reshape(-1)
-
-    def _refuse_strangers(self, observations: Mapping) -> None:
-        """Agents that are away may appear at a game's end; unknown ones may not."""
-        unknown = observations.keys() - set(self.spec.agents)
-        if unknown:
-            raise ValueError(f"{unknown} are not agents")
-
-    def _join(self, rewards: Mapping[AgentID, Any], sent: Mapping[AgentID, int]) -> float:
-        """The team's reward."""
-        if self._team_reward != "equal":
-            if not sent.keys() <= rewards.keys():
-                raise ValueError("an agent has no reward")
-            total = float(sum(rewards[agent] for agent in self.spec.agents if agent in rewards))
-            return total if self._team_reward == "sum" else total / self.spec.n_agents
-        mine = [rewards[agent] for agent in sent]
-        first = mine[0]
-        if any(reward != first for reward in mine):
-            if any(reward != reward for reward in mine):
-                return float("nan")  # the env runner reports it, with the step
-            raise ValueError("the agents got different rewards")
-        return float(first)
 
 
 def _check_alike(first: Declared, other: Declared, env: MultiAgentEnv) -> None:

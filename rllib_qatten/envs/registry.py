@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -70,9 +72,19 @@ def env_creator(
 
 
 def _create(make: Callable[..., Any], env_config: dict[str, Any]) -> MultiAgentEnv:
+    config = _own(env_config)
     # The package's own envs report faulty settings themselves.
-    made = make(env_config) if make in ENVS.values() else construct(make, env_config)
+    made = make(config) if make in ENVS.values() else construct(make, config)
     return as_team_env(made)
+
+
+def _own(env_config: dict[str, Any]) -> dict[str, Any]:
+    """A copy for one env, which may pop what it reads; an `EnvContext` keeps its worker's index."""
+    config = copy.copy(env_config)
+    for key, value in config.items():
+        with contextlib.suppress(Exception):  # what cannot be copied, such as a lock, is shared
+            config[key] = copy.deepcopy(value)
+    return config
 
 
 def make_teams(

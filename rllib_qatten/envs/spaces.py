@@ -67,7 +67,7 @@ def reader(space: gym.Space) -> Callable[[Any, list[np.ndarray]], None]:
     if isinstance(space, gym.spaces.Box):
 
         def read_box(value: Any, parts: list[np.ndarray]) -> None:
-            array = value if type(value) is np.ndarray else np.asarray(value, np.float32)
+            array = np.asarray(value)  # as float32, text would be read as numbers
             if array.shape != shape:
                 raise ValueError(value)
             parts.append(array)
@@ -171,13 +171,11 @@ def _image(space: gym.Space) -> tuple[int, ...] | None:
 
 
 def _array_misfits(space: gym.Space, value: Any, at: str) -> Iterator[tuple[str, str]]:
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists in lists of different lengths
-        array = np.empty((), object)
-    if array.dtype.kind not in "biuf":
+    if not is_numeric(value):
         yield kind_of(value) + at, f", but its space says numbers of shape {space.shape}"
-    elif array.shape != space.shape:
+        return
+    array = np.asarray(value)
+    if array.shape != space.shape:
         yield f"shape {array.shape}" + at, f", but its space says {space.shape}"
     elif not np.isfinite(array).all():
         yield (
@@ -190,6 +188,14 @@ def _array_misfits(space: gym.Space, value: Any, at: str) -> Iterator[tuple[str,
         yield f"{value!r}" + at, f", but its space says {space}"
 
 
+def is_numeric(value: Any) -> bool:
+    """Whether NumPy makes an array of numbers of it."""
+    try:
+        return np.asarray(value).dtype.kind in "biuf"
+    except ValueError:  # lists in lists of different lengths
+        return False
+
+
 def _is_whole(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.shape == () and value.dtype.kind in "iu"
@@ -200,5 +206,7 @@ def kind_of(value: Any) -> str:
     """A value's type, with its article."""
     if value is None:
         return "None"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
     name = type(value).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

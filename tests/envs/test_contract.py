@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from pettingzoo import ParallelEnv
+from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.multi_agent_env import MultiAgentEnv, make_multi_agent
 from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
 
@@ -319,3 +321,19 @@ def test_what_a_constructor_prints_stays_off_the_output(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "prints printed when it was created: loading" in err
+
+
+def pops(config):
+    config.setdefault("seen", []).append(config["map"].pop("limit", 10))
+    env = Line({"limit": config.pop("limit", 10), **config})
+    env.worker = config.worker_index
+    return env
+
+
+def test_each_game_gets_the_settings_though_the_constructor_pops_them():
+    lock = threading.Lock()
+    config = EnvContext({"limit": 4, "map": {"limit": 3}, "lock": lock}, worker_index=2)
+    for env in make_teams(pops, config, 3).envs:
+        assert env.config == {"limit": 4, "map": {}, "lock": lock, "seen": [3]}
+        assert env.worker == 2
+    assert config == {"limit": 4, "map": {"limit": 3}, "lock": lock}

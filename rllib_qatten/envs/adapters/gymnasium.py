@@ -8,12 +8,19 @@ import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.envs.adapters.inner import take_over
+from rllib_qatten.envs.declared import attribute, takes
 from rllib_qatten.envs.import_path import engine_name, load_module
+from rllib_qatten.envs.spaces import is_numeric
 from rllib_qatten.envs.team import ACTION_MASK, ALIVE, COMMON, TeamContractError
 
 
 class GymnasiumTeam(MultiAgentEnv):
-    """A gymnasium env with Tuple spaces and a list of rewards in RLlib's interface.
+    """A gymnasium env with Tuple spaces in RLlib's interface.
+
+    A single reward, as in gymnasium's own interface, is the team's, given to every agent; rewards,
+    flags and infos may also have one entry per agent. The game is over when it is for each
+    agent, and was cut off if it was for any agent, as for a `ParallelEnv`.
 
     Args:
         env: The environment; its agents become agent_0, agent_1, ...
@@ -34,15 +41,21 @@ class GymnasiumTeam(MultiAgentEnv):
             )
         self.observation_spaces = self._per_agent(env.observation_space)
         self.action_spaces = self._per_agent(actions)
-        spec = env.spec
-        self.engine = type(env.unwrapped).__name__
+        spec, inner = env.spec, env.unwrapped
+        self.engine = type(inner).__name__
         self.episode_limit = None
         if spec is not None:
-            self.engine = engine_name(spec.id, type(env.unwrapped).__module__)
-            # From gymnasium's own wrapper, or under the names that LBF and RWARE use.
-            self.episode_limit = spec.max_episode_steps or next(
-                filter(None, map(spec.kwargs.get, ("max_episode_steps", "max_steps"))), None
-            )
+            self.engine = engine_name(spec.id, type(inner).__module__)
+            # The names that LBF and RWARE use.
+            names = ("max_episode_steps", "max_steps")
+            self.episode_limit = next(filter(None, map(spec.kwargs.get, names)), None)
+        take_over(self, env)
+        if spec is not None and spec.max_episode_steps:  # gymnasium's own wrapper ends the games
+            self.episode_limit = spec.max_episode_steps
+        if takes(state := attribute(inner, "state")):
+            self.state = state
+        if isinstance(space := attribute(inner, "state_space"), gym.Space):
+            self.state_space = space
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
@@ -61,11 +74,14 @@ class GymnasiumTeam(MultiAgentEnv):
         if not isinstance(answer, tuple) or len(answer) != 5:
             return answer
         observations, rewards, terminated, truncated, infos = answer
+        if not np.iterable(rewards):
+            rewards = [rewards] * len(self.agents)
+        terminated, truncated = self._joined(terminated, truncated)
         return (
             self._per_agent(observations),
             self._per_agent(rewards),
-            {"__all__": bool(np.all(terminated))},
-            {"__all__": bool(np.all(truncated))},
+            {"__all__": terminated},
+            {"__all__": truncated},
             self._infos(infos),
         )
 
@@ -80,8 +96,21 @@ class GymnasiumTeam(MultiAgentEnv):
         except (TypeError, ValueError):
             return values
 
+    def _joined(self, terminated: Any, truncated: Any) -> tuple[Any, Any]:
+        """The game's flags from its agents'; what are no flags is left as it is, to be refused."""
+        flags, shapes = (terminated, truncated), ((), (1,), (len(self.agents),))
+        if all(isinstance(flag, bool) for flag in flags):
+            return flags
+        if not all(is_numeric(flag) and np.shape(flag) in shapes for flag in flags):
+            return flags
+        over = bool(np.logical_or(*flags).all())
+        ended = over and bool(np.all(terminated))
+        return ended, over and not ended
+
     def _infos(self, infos: Any) -> Any:
         """Masks and `alive` as the agents' infos, one entry per agent; the rest as the team's."""
+        if isinstance(infos, list | tuple):
+            return self._per_agent(infos)
         if not infos or not isinstance(infos, dict):
             return infos
         own = {name: infos[name] for name in (ACTION_MASK, ALIVE) if name in infos}

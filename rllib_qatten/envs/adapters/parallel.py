@@ -9,30 +9,38 @@ import gymnasium as gym
 from pettingzoo import ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.envs.adapters.pettingzoo import DECLARED
+from rllib_qatten.envs.adapters.inner import DECLARED
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.declared import declare
 from rllib_qatten.envs.registry import env_creator
 from rllib_qatten.envs.spaces import mask_key
 from rllib_qatten.envs.team import ACTION_MASK, BATTLE_WON, COMMON
+from rllib_qatten.errors import BadInput
 
 
-def as_parallel_env(env: str | Callable | MultiAgentEnv, **env_config: Any) -> ParallelEnv:
+def as_parallel_env(env: str | Callable | gym.Env | ParallelEnv, **env_config: Any) -> ParallelEnv:
     """Turns an environment of this package, or your own, into a PettingZoo environment.
 
     Args:
-        env: What a YAML's `env` may be ("smac", "my_module:MyEnv"), a class, or an environment.
-        **env_config: Its settings, as in `as_parallel_env("smac", map_name="3m")`.
+        env: What a YAML's `env` may be ("smac", "my_module:MyEnv"), a class, or an environment of
+            any of the three kinds.
+        **env_config: Its settings, as in `as_parallel_env("smac", map_name="3m")`; an environment
+            has its own.
 
     Returns:
         A `ParallelEnv`. Masked observations are {"observation": [O], "action_mask": [A]}, infos
         hold "alive" and, at the end of a battle, "battle_won"; `state()` is [S], if there is one.
 
     Raises:
-        ValueError: If there is no such environment.
+        ValueError: If there is no such environment, or no team can play it.
     """
-    if not isinstance(env, MultiAgentEnv):
-        env = env_creator(env)(env_config)
+    if isinstance(env, str) or (callable(env) and not isinstance(env, gym.Env | ParallelEnv)):
+        return _TeamAsParallel(env_creator(env)(env_config))
+    if env_config:
+        raise BadInput(
+            f"as_parallel_env got an env, which has its settings, and {env_config}: leave these "
+            "out, or give the env's class."
+        )
     return _TeamAsParallel(as_team_env(env))
 
 
@@ -86,9 +94,10 @@ class _TeamAsParallel(ParallelEnv):
             a: bool(cut or truncateds.get(a, False)) and not terminated[a] for a in reported
         }
         own = {agent: dict(infos.get(agent) or {}) for agent in reported}
-        if BATTLE_WON in infos.get(COMMON, {}):
+        common = infos.get(COMMON) or {}
+        if BATTLE_WON in common:
             for info in own.values():
-                info[BATTLE_WON] = infos[COMMON][BATTLE_WON]
+                info[BATTLE_WON] = common[BATTLE_WON]
         self.agents = reported
         seen = self._seen(observations)
         self.agents = [a for a in reported if not (terminated[a] or truncated[a])]

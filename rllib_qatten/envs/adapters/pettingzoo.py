@@ -11,13 +11,12 @@ import numpy as np
 from pettingzoo import ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from rllib_qatten.envs.adapters.inner import take_over
 from rllib_qatten.envs.construct import construct
 from rllib_qatten.envs.declared import attribute, takes
 from rllib_qatten.envs.import_path import engine_name, load_env, load_module
-from rllib_qatten.envs.team import BATTLE_WON, COMMON
-
-#: What a team env may declare beyond RLlib's interface; taken over from the inner env.
-DECLARED = ("unit_features", "unit_types", "is_battle", "engine", "episode_limit")
+from rllib_qatten.envs.spaces import is_numeric, kind_of
+from rllib_qatten.envs.team import TeamContractError
 
 
 class ParallelTeam(MultiAgentEnv):
@@ -35,14 +34,10 @@ class ParallelTeam(MultiAgentEnv):
         """See class."""
         super().__init__()
         self._env = env
-        inner = env.unwrapped
         # PettingZoo's usual name for the time limit.
-        self.episode_limit = attribute(inner, "max_cycles")
-        for name in DECLARED:
-            if (value := attribute(inner, name)) is not None:
-                setattr(self, name, value)
-        if not isinstance(attribute(inner, "engine"), str):
-            self.engine = engine or str(env)
+        self.episode_limit = attribute(env.unwrapped, "max_cycles")
+        self.engine = engine or str(env)
+        take_over(self, env)
         self.possible_agents = attribute(env, "possible_agents")
         agents = self.possible_agents if isinstance(self.possible_agents, Collection) else ()
         self.observation_spaces = _spaces(env.observation_space, agents)
@@ -55,13 +50,19 @@ class ParallelTeam(MultiAgentEnv):
         if takes(state):
             self._env.reset()
             try:
-                shape = np.shape(state())
+                value = state()
             except NotImplementedError:  # PettingZoo's way of having none
                 return
             except (Exception, SystemExit):  # `check_env` runs into it again and reports it
-                shape = ()
+                value = 0.0
             if space is None:
-                space = gym.spaces.Box(-np.inf, np.inf, shape, np.float32)
+                if not is_numeric(value):
+                    raise TeamContractError.of(
+                        self._env,
+                        f"state() returned {kind_of(value)}: declare state_space, the space of "
+                        "what it returns",
+                    )
+                space = gym.spaces.Box(-np.inf, np.inf, np.shape(value), np.float32)
         elif not isinstance(space, gym.Space):
             return
         self.state, self.state_space = state, space
@@ -86,8 +87,6 @@ class ParallelTeam(MultiAgentEnv):
         here = self._env.agents
         over = all(terminated.get(a) or truncated.get(a) for a in here)
         cut = over and any(truncated.values())
-        if any(info.get(BATTLE_WON) for info in infos.values() if info):
-            infos = {**infos, COMMON: {BATTLE_WON: True}}
         # Some envs only remove an agent from their list.
         gone = {agent: True for agent in acted if agent not in here}
         return (

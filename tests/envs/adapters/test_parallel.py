@@ -1,7 +1,9 @@
 """PettingZoo: its parallel environments as teams, and teams as its parallel environments."""
 
 import functools
+import threading
 import warnings
+from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.test import parallel_api_test
 
+from rllib_qatten.agents import Entities
 from rllib_qatten.envs import (
     PythonTeams,
     TeamContractError,
@@ -18,6 +21,7 @@ from rllib_qatten.envs import (
     env_creator,
     make_teams,
 )
+from rllib_qatten.errors import BadInput
 from tests.teams import ScriptedBattle
 
 
@@ -278,3 +282,79 @@ def test_a_team_without_state_has_none_there():
     with pytest.raises(NotImplementedError):
         env.state()
     assert as_parallel_env(TwoStepGame()).state_space.shape == (3,)
+
+
+class Declaring(Rowers):
+    """Rowers who say what they see, and how to save their game, for they hold a lock."""
+
+    entities: ClassVar = {
+        "own": [(0, 1)],
+        "teammates": {"start": 1, "count": 1, "size": 1},
+        "enemies": {"start": 2, "count": 1, "size": 1},
+    }
+    is_battle, unit_types = True, (1, 2)
+
+    def __init__(self, **config):
+        super().__init__(mask_in="infos", **config)
+        self.lock = threading.Lock()
+
+    @functools.cache  # noqa: B019 - as above
+    def observation_space(self, agent):
+        return gym.spaces.Box(0, 9, (3,), np.float32)
+
+    def _seen(self, agents):
+        return {a: np.full(3, self.t, np.float32) for a in agents}, {}
+
+    def get_state(self):
+        return self.t, self.agents
+
+    def set_state(self, state):
+        self.t, self.agents = state
+
+
+def test_what_the_env_declares_is_the_teams_there_and_back():
+    for make in (Declaring, lambda config: as_parallel_env(Declaring)):
+        spec = make_teams(make, {}, 1).spec
+        assert spec.entities == Entities.read(Declaring.entities)
+        assert (spec.is_battle, spec.unit_types) == (True, (1, 2))
+
+
+def test_a_parallel_env_saves_its_own_games():
+    teams, other = (make_teams(Declaring, {}, 1) for _ in range(2))
+    for vector in (teams, other):
+        vector.reset()
+    teams.step(np.zeros((1, 2), int))
+    other.set_state(teams.get_state())
+    assert other.step(np.zeros((1, 2), int)).final.observations[0, 0].tolist() == [2, 2, 2]
+
+
+def test_a_state_of_no_numbers_needs_a_space():
+    class Described(Rowers):
+        unit_features = slice(0, 4)
+
+        def __init__(self):
+            super().__init__(has_state=False)
+            self.state = lambda: {"clock": self.t}
+
+    with pytest.raises(TeamContractError, match=r"state\(\) returned a dict: declare state_space"):
+        check_env(Described())
+
+
+class Quartet(gym.Env):
+    """A gymnasium env of four."""
+
+    observation_space = gym.spaces.Tuple([gym.spaces.Box(0, 1, (1,))] * 4)
+    action_space = gym.spaces.Tuple([gym.spaces.Discrete(2)] * 4)
+
+
+@pytest.mark.parametrize("env", [Rowers(), ScriptedBattle(), Quartet(), as_parallel_env(Rowers)])
+def test_instances_of_all_kinds_go_there(env):
+    agents = getattr(env, "possible_agents", [f"agent_{i}" for i in range(4)])
+    assert as_parallel_env(env).possible_agents == agents
+
+
+def test_instances_have_their_settings():
+    with pytest.raises(BadInput, match=r"has its settings, and {'limit': 3}: leave these out"):
+        as_parallel_env(Rowers(), limit=3)
+    with pytest.raises(TeamContractError, match="act one after the other"):
+        as_parallel_env(Turns())
