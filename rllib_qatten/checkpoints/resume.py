@@ -132,13 +132,12 @@ class ResumableAlgorithm(Algorithm):
         for name, group in self._runner_groups.items():
             saved = loop["games"].get(name, {})
             set_games = functools.partial(_set_games, saved=saved, env_steps=played)
-            went_on = group.foreach_env_runner(set_games)
-            gone = {i for i, games in saved.items() if games["begun"]} - {i for i, _ in went_on}
-            if name == keys.ENV_RUNNERS and (gone or not all(same for _, same in went_on)):
-                say(
-                    "Games under way start over: env runners, games or engine differ from the "
-                    "checkpoint's, or the env cannot be saved."
-                )
+            whys = dict(group.foreach_env_runner(set_games))
+            if {i for i, games in saved.items() if games["begun"]} - whys.keys():
+                whys[-1] = "other env runners played there"
+            if name == keys.ENV_RUNNERS and any(whys.values()):
+                reasons = "; ".join(dict.fromkeys(filter(None, whys.values())))
+                say(f"Games under way start over: {reasons}.")
         global_rng.set_state(loop["global_rng"])
 
     @override(Algorithm)
@@ -288,7 +287,7 @@ def _get_games(runner: TeamEnvRunner) -> dict[str, Any]:
 
 def _set_games(
     runner: TeamEnvRunner, saved: dict[int, dict[str, Any]], env_steps: int
-) -> tuple[int, bool]:
-    """The runner's index, and whether its games continue."""
+) -> tuple[int, str]:
+    """The runner's index, and why its games start over, if they do."""
     index = runner.worker_index or 0
     return index, runner.set_games(saved.get(index), env_steps)

@@ -116,10 +116,13 @@ def test_another_version_says_so(saved, algorithm, tmp_path, monkeypatch, capsys
 
 
 def test_other_numbers_of_games_and_runners_begin_new_games(saved, capfd):
-    for settings in ({"num_envs_per_env_runner": 3}, {"num_env_runners": 1}):
+    for settings, why in (
+        ({"num_envs_per_env_runner": 3}, "num_envs_per_env_runner: 4 in the checkpoint, 3 here."),
+        ({"num_env_runners": 1}, "other env runners played there."),
+    ):
         other = build("VDN", **settings)
         other.restore_from_path(saved[1])
-        assert capfd.readouterr().err.count("Games under way start over") == 1
+        assert capfd.readouterr().err.count(f"Games under way start over: {why}\n") == 1
         before = saved[0].metrics.peek(("env_runners", "num_env_steps_sampled_lifetime"))
         assert other.train()["num_env_steps_sampled_lifetime"] >= before + 60
         other.stop()
