@@ -192,7 +192,7 @@ class ResumableAlgorithm(Algorithm):
             CheckpointError: If it is damaged, incomplete, or not one of this package.
         """
         if hasattr(path, "to_directory"):  # Tune's
-            path = path.to_directory()
+            path, filesystem = path.to_directory(), None
         path = path if filesystem else checkpoint.absolute(path)
         with checkpoint.on_this_machine(path, filesystem) as folder:
             checkpoint.verify(folder)

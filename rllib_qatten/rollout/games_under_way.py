@@ -145,7 +145,9 @@ class GamesUnderWay:
         """
         if not games:
             return "the env cannot be saved"
-        if differ := list(changed(games.get("settings", {}), self._settings)):
+        if "settings" not in games:
+            return "an older version of this package saved them"
+        if differ := list(changed(games["settings"], self._settings)):
             return "; ".join(f"{key}: {words}" for key, words in differ)
         try:
             self._env.set_state(games["teams"])

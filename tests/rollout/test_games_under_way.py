@@ -75,6 +75,13 @@ def test_another_env_is_named():
     assert f"env: 'tests.teams:ScriptedBattle' in the checkpoint, '{__name__}:OwnState'" in why
 
 
+def test_games_that_an_older_version_saved_start_over():
+    played = runner(ScriptedBattle)
+    state = saved(played)
+    del state["games"]["settings"]
+    assert played.set_games(state, 2) == "an older version of this package saved them"
+
+
 def test_a_state_that_does_not_fit_is_told():
     why = runner(NoMore).set_games(saved(runner(NoMore)), 2)
     assert why == "scripted battle cannot take up its state: KeyError('armies')"
