@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rllib_qatten.checkpoints import team_files
+from rllib_qatten.rollout.changed_settings import changed
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 from rllib_qatten.version import __version__
+
+#: Characters of `env_config` that are kept: indented, they stay within what readers take.
+ROOM = team_files.METADATA_LIMIT // 8
 
 
 def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
@@ -23,14 +29,12 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
     weights = {
         name: torch.as_tensor(learned[f"agent.{name}"]) for name in module.agent.state_dict()
     }
-    try:
-        env, env_config = config.env, json.loads(json.dumps(dict(config.env_config)))
-    except TypeError:
-        env, env_config = None, {}
+    env_config, lost = as_text(config.env_config)
     environment = {
-        # Anything but a plain name and plain settings is code, which is not stored here.
-        "env": env if isinstance(env, str) else None,
+        # Anything but a name is code, which is not stored here.
+        "env": config.env if isinstance(config.env, str) else None,
         "env_config": env_config,
+        "env_config_lost": lost,
         "team_reward": config.team_reward,
         "max_episode_steps": config.max_episode_steps,
         "num_games": config.get_evaluation_config_object().num_envs_per_env_runner,
@@ -44,6 +48,34 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
     }
     mixer = _mixer(module, learned)
     return team_files.files(weights, module.layout, module.agent_settings, about, mixer)
+
+
+def as_text(env_config: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What JSON gives back of an env's settings as they were, and the keys of all others.
+
+    NumPy's numbers and arrays become plain ones. Lost are code, mappings whose keys are no text,
+    and what takes too much room.
+    """
+    kept: dict[str, Any] = {}
+    lost, room = [], ROOM
+    for key, value in env_config.items():
+        try:
+            text = json.dumps({key: value}, default=_plain)
+            read = json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            text, read = "", {}
+        if len(text) > room or any(changed({key: value}, read)):
+            lost.append(str(key))
+        else:
+            kept |= read
+            room -= len(text)
+    return kept, lost
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} is no text")
 
 
 def _mixer(

@@ -12,9 +12,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow.fs
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import (
@@ -105,8 +103,12 @@ def on_this_machine(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) 
         yield Path(folder)
 
 
-def verify(folder: Path, algorithm: str) -> dict[str, str]:
-    """Verifies that a checkpoint is one of `algorithm`, complete and unaltered.
+def verify(folder: Path, algorithm: str | None = None) -> dict[str, str]:
+    """Verifies that a checkpoint is complete and unaltered.
+
+    Args:
+        folder: The checkpoint.
+        algorithm: The name of the algorithm that it must be of; None if any of this package's may.
 
     Returns:
         Its metadata.
@@ -116,9 +118,10 @@ def verify(folder: Path, algorithm: str) -> dict[str, str]:
     """
     about = read_metadata(folder)
     name = about.get(ALGORITHM)
-    if name != algorithm:
+    if name is None or name != (algorithm or name):
         whose = f"a checkpoint of {name}" if name else "not a checkpoint of this package"
-        raise CheckpointError(f"{folder} is {whose}; expected one of {algorithm}.")
+        wanted = f"; expected one of {algorithm}" if algorithm else ""
+        raise CheckpointError(f"{folder} is {whose}{wanted}.")
     verify_sums(folder)
     return about
 
@@ -164,25 +167,6 @@ def read_metadata(folder: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged: {error}.") from None
     return about if isinstance(about, dict) else {}
-
-
-def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
-    """Compares the weights of a checkpoint with those of the algorithm that is to load it.
-
-    Raises:
-        CheckpointError: If names or shapes differ, naming all that do.
-    """
-    faults = [f"{name} is missing from it" for name in here if name not in saved]
-    faults += [f"{name} is unknown here" for name in saved if name not in here]
-    for name in here.keys() & saved.keys():
-        in_it, current = np.shape(saved[name]), np.shape(here[name])
-        if in_it != current:
-            faults.append(f"{name} has shape {in_it} in it and {current} here")
-    if faults:
-        raise CheckpointError(
-            "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
-            f"changed? {'; '.join(sorted(faults))}."
-        )
 
 
 def assert_learner_wrote(folder: Path) -> None:

@@ -24,6 +24,7 @@ class Environment(_Strict):
 
     env: Name | None
     env_config: dict[str, Any]
+    env_config_lost: Annotated[list[str], Field(max_length=4096)] = []
     team_reward: Name
     num_games: Games
     engine: Name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,7 @@ from typing import Any
 import ray
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.core import (
-    COMPONENT_LEARNER,
-    COMPONENT_LEARNER_GROUP,
-    COMPONENT_RL_MODULE,
-    DEFAULT_MODULE_ID,
-)
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import (
@@ -31,6 +25,7 @@ from rllib_qatten import keys
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
+from rllib_qatten.checkpoints.fit import assert_component, assert_learner_fits
 from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.envs.agent_ids import check_same_order
@@ -132,13 +127,12 @@ class ResumableAlgorithm(Algorithm):
         for name, group in self._runner_groups.items():
             saved = loop["games"].get(name, {})
             set_games = functools.partial(_set_games, saved=saved, env_steps=played)
-            went_on = group.foreach_env_runner(set_games)
-            gone = {i for i, games in saved.items() if games["begun"]} - {i for i, _ in went_on}
-            if name == keys.ENV_RUNNERS and (gone or not all(same for _, same in went_on)):
-                say(
-                    "Games under way start over: env runners, games or engine differ from the "
-                    "checkpoint's, or the env cannot be saved."
-                )
+            whys = dict(group.foreach_env_runner(set_games))
+            if {i for i, games in saved.items() if games["begun"]} - whys.keys():
+                whys[-1] = "other env runners played there"
+            if name == keys.ENV_RUNNERS and any(whys.values()):
+                reasons = "; ".join(dict.fromkeys(filter(None, whys.values())))
+                say(f"Games under way start over: {reasons}.")
         global_rng.set_state(loop["global_rng"])
 
     @override(Algorithm)
@@ -192,10 +186,17 @@ class ResumableAlgorithm(Algorithm):
     @classmethod
     @override(Algorithm)
     def from_checkpoint(cls, path: Any, filesystem: Any = None, **kwargs: Any) -> Any:
-        """See base class; also accepts ~, relative paths, `Path` and file://."""
-        if isinstance(path, str | Path) and not filesystem:
-            path = checkpoint.absolute(path)
-        return super().from_checkpoint(path, filesystem, **kwargs)
+        """Verifies the whole checkpoint first; also accepts ~, relative paths, `Path` and file://.
+
+        Raises:
+            CheckpointError: If it is damaged, incomplete, or not one of this package.
+        """
+        if hasattr(path, "to_directory"):  # Tune's
+            path, filesystem = path.to_directory(), None
+        path = path if filesystem else checkpoint.absolute(path)
+        with checkpoint.on_this_machine(path, filesystem) as folder:
+            checkpoint.verify(folder)
+            return super().from_checkpoint(str(folder), **kwargs)
 
     @override(Algorithm)
     def restore(self, checkpoint_path: Any) -> Any:
@@ -220,13 +221,14 @@ class ResumableAlgorithm(Algorithm):
         """
         path = path if filesystem else checkpoint.absolute(path)
         if component is not None:
+            assert_component(self, component)
             super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
             return
         if not self._storage:  # not one of Tune's trials: `rllib train` prints this itself
             say(f"{path}: {checkpoint.UNPICKLES}")
         with checkpoint.on_this_machine(path, filesystem) as folder:
             about = checkpoint.verify(folder, self.config.name)
-            self._check_weights(folder, about)
+            self._check_fit(folder, about)
             file = folder / checkpoint.REPLAY
             replay = self.config.build_replay()
             if file.exists():
@@ -239,7 +241,7 @@ class ResumableAlgorithm(Algorithm):
                 "checkpoint_replay_buffer: false): the replay fills up again."
             )
 
-    def _check_weights(self, folder: Path, about: dict[str, str]) -> None:
+    def _check_fit(self, folder: Path, about: dict[str, str]) -> None:
         acting = json.loads((folder / team_files.FOLDER / team_files.METADATA).read_bytes())
         check_same_order(
             team_files.agent_ids(acting["agents"]), self.spec.agents, checkpoint.CheckpointError
@@ -247,12 +249,7 @@ class ResumableAlgorithm(Algorithm):
         version = about[checkpoint.VERSION]
         if version != __version__:
             say(f"The checkpoint was saved by rllib_qatten {version}; this is {__version__}.")
-        module = COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE
-        here = self.learner_group.get_state(components=module)[COMPONENT_LEARNER]
-        saved = folder / COMPONENT_LEARNER_GROUP / module / DEFAULT_MODULE_ID
-        with next(saved.glob("module_state.*")).open("rb") as file:
-            weights = pickle.load(file)
-        checkpoint.assert_same_shapes(weights, here[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID])
+        assert_learner_fits(folder, self.learner_group)
 
     @override(Algorithm)
     def save(self, checkpoint_dir: str | None = None) -> Any:
@@ -288,7 +285,7 @@ def _get_games(runner: TeamEnvRunner) -> dict[str, Any]:
 
 def _set_games(
     runner: TeamEnvRunner, saved: dict[int, dict[str, Any]], env_steps: int
-) -> tuple[int, bool]:
-    """The runner's index, and whether its games continue."""
+) -> tuple[int, str]:
+    """The runner's index, and why its games start over, if they do."""
     index = runner.worker_index or 0
     return index, runner.set_games(saved.get(index), env_steps)

@@ -67,7 +67,8 @@ def env_creator(
             f"{{id: {env}}}, if its spaces are Tuples with one entry an agent."
         )
     else:
-        one_of(env, ENVS, "env (your own: its path, my_package.my_module:MyEnv)")
+        own = "its path, my_package.my_module:MyEnv, or tune.register_env in this process first"
+        one_of(env, ENVS, f"env (your own: {own})")
     return functools.partial(_create, make)
 
 

@@ -37,12 +37,14 @@ def make_games(
     Args:
         policy: The team.
         episodes: How many will be played; at most this many games are created.
-        env_config: Settings of the environment that differ from training.
+        env_config: Settings of the environment that differ from training, and those that the
+            checkpoint could not hold.
         env: The environment, as in an experiment. Needed if the checkpoint names one that this
             package does not ship, which is code; repeating the name says that it is trusted.
 
     Raises:
-        BadInput: If the environment is not trusted, can't be created, or its shapes differ.
+        BadInput: If the environment is not trusted, can't be created, or its shapes differ; or if
+            settings are missing.
     """
     trained = policy.metadata["environment"]
     name, config = choose(policy, env_config, env)
@@ -84,9 +86,17 @@ def choose(
     name, config = trained["env"], trained["env_config"] | env_config
     if name is None and env is None:
         raise BadInput(
-            "the environment, or its env_config, was given as Python code, which a checkpoint "
-            "cannot hold as text: name it, --env my_package.my_module:MyEnv, or, if you trust "
-            f"the checkpoint, {algorithm}.from_checkpoint(CHECKPOINT).evaluate() in Python."
+            "the environment was given as Python code, which a checkpoint cannot hold as text: "
+            "name it, --env my_package.my_module:MyEnv, or, if you trust the checkpoint, "
+            f"{algorithm}.from_checkpoint(CHECKPOINT).evaluate() in Python."
+        )
+    if lost := [key for key in trained.get("env_config_lost", ()) if key not in env_config]:
+        keys = ", ".join(lost)
+        raise BadInput(
+            f"the team was trained with an env_config of which a checkpoint cannot hold {keys} as "
+            f"text: give it, --set env_config.{lost[0]}=... (in Python make_games(..., env_config="
+            f"{{...}})), or, if you trust the checkpoint, {algorithm}.from_checkpoint(CHECKPOINT)."
+            "evaluate() in Python."
         )
     setting, packages = ADAPTERS.get(name, (None, ()))
     # Naming or setting the code that an adapter runs is naming the environment.

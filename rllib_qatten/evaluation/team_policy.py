@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+import numbers
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ class TeamPolicy:
             BadInput: If there is no such agent.
         """
         place = self.agents.index(agent) if agent in self.agents else agent
-        if not isinstance(place, int) or place not in range(len(self.agents)):
+        if not isinstance(place, numbers.Integral) or place not in range(len(self.agents)):
             raise BadInput(
                 f"No agent {agent!r}: the team has {', '.join(map(str, self.agents))}, or 0 to "
                 f"{len(self.agents) - 1}."
@@ -119,9 +120,10 @@ class TeamPolicy:
         """The team's next actions: each agent's best legal one.
 
         Args:
-            observations: [N, O] of one game, or [G, N, O] of G games that step together; shorter
-                observations are padded with zeros.
-            action_mask: [N, A] or [G, N, A], the legal actions; all ones if every action is.
+            observations: [N, O] of one game, or [G, N, O] of G games that step together; where
+                agents' observations have different lengths, zeros fill up the shorter ones.
+            action_mask: [N, A] or [G, N, A], the legal actions, all ones if every action is; zeros
+                fill up those of agents with fewer actions.
 
         Returns:
             [N] or [G, N] int; an agent without a legal action gets 0.
@@ -129,8 +131,8 @@ class TeamPolicy:
         Raises:
             ValueError: For other shapes, or if the number of games changed since the last `reset`.
         """
-        seen = np.asarray(_given(observations), np.float32)
-        legal = np.asarray(_given(action_mask), bool)
+        seen = _given(observations).astype(np.float32, copy=False)
+        legal = _given(action_mask).astype(bool, copy=False)
         layout = self.network.layout
         n, sizes = layout.n_agents, (layout.observation_size, layout.n_actions)
         games = seen.shape[:-2]
@@ -200,35 +202,59 @@ class AgentPolicy:
         """This agent's next action.
 
         Args:
-            observation: [O] of one game, or [G, O].
-            action_mask: [A] or [G, A].
+            observation: [O] of one game, or [G, O]; or as long as this agent's own are, if others
+                of the team have longer ones.
+            action_mask: [A] or [G, A]; or as long as this agent has actions.
 
         Returns:
             An integer, or [G].
 
         Raises:
-            ValueError: As `TeamPolicy.act`.
+            ValueError: For other shapes, or if the number of games changed since the last `reset`.
         """
-        # The others' rows stay blank: rows of an agent network are independent.
-        return self._team.act(self._alone(observation), self._alone(action_mask))[..., self.place]
+        layout = self._team.network.layout
+        own = _given(observation), _given(action_mask)
+        sizes = layout.observation_size, layout.n_actions
+        if any(
+            array.ndim not in (1, 2) or array.shape[-1] > size
+            for array, size in zip(own, sizes, strict=True)
+        ) or (own[0].shape[:-1] != own[1].shape[:-1]):
+            raise ValueError(
+                f"observation must be [{sizes[0]}] and action_mask [{sizes[1]}] at most, or both "
+                f"with one leading axis of games; got {list(own[0].shape)} and {list(own[1].shape)}"
+            )
+        alone = (self._alone(array, size) for array, size in zip(own, sizes, strict=True))
+        return self._team.act(*alone)[..., self.place]
 
-    def _alone(self, own: ArrayLike) -> np.ndarray:
-        own = np.asarray(_given(own))
-        team = np.zeros((*own.shape[:-1], len(self._team.agents), own.shape[-1]), own.dtype)
-        team[..., self.place, :] = own
+    def _alone(self, own: np.ndarray, size: int) -> np.ndarray:
+        """The team's array: other rows stay blank, as rows of an agent network are independent."""
+        team = np.zeros((*own.shape[:-1], len(self._team.agents), size), own.dtype)
+        team[..., self.place, : own.shape[-1]] = own
         return team
 
 
-def _given(values: Any) -> Any:
-    """Refuses what an env may return, but no network takes.
+def _given(values: Any) -> np.ndarray:
+    """An array of numbers, out of anything but what an env may return and no network takes.
 
     Raises:
-        BadInput: For a dict or None, saying what to pass.
+        BadInput: For dicts, None, and arrays of different lengths, saying what to pass.
     """
-    if isinstance(values, Mapping) or values is None:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # of different lengths
+        array = None
+    if array is None or array.dtype.kind not in "biuf":
         raise BadInput(
-            f"act takes arrays, but got {'None' if values is None else 'a dict'}: the agents' "
-            "observations in their order, each flattened as by gymnasium.spaces.flatten(space, "
-            "observation), and their masks, all ones where every action is legal."
+            f"act takes arrays of numbers, but got {_kind(values)}: the agents' observations in "
+            "their order, each flattened as by gymnasium.spaces.flatten(space, observation), and "
+            "their masks, all ones where every action is legal; zeros fill up the shorter ones."
         )
-    return values
+    return array
+
+
+def _kind(values: Any) -> str:
+    """In words, what is no array of numbers."""
+    if isinstance(values, list | tuple) and values:
+        kinds = {type(value).__name__ for value in values}
+        return f"a {type(values).__name__} of {' and '.join(sorted(kinds))}"
+    return "None" if values is None else f"a {type(values).__name__}"

@@ -65,7 +65,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         seed = config.seed
         if seed is not None:  # as RLlib seeds the process, evaluation apart from training
             seed += (kwargs.get("worker_index") or 0) + 1_000_000 * config.in_evaluation
-        self.games = GamesUnderWay(seed)  # before the base class makes the env
+        # Before the base class makes the env, which may change its settings.
+        self.games = GamesUnderWay(seed, config.env, config.env_config)
         super().__init__(config=config, **kwargs)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
@@ -131,7 +132,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             **self.games.get_state(),
         }
 
-    def set_games(self, state: dict[str, Any] | None, env_steps: int) -> bool:
+    def set_games(self, state: dict[str, Any] | None, env_steps: int) -> str:
         """Continues saved games, or starts new ones if they do not fit.
 
         Args:
@@ -139,18 +140,18 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             env_steps: Steps that were played for training, for a runner that was not there.
 
         Returns:
-            False if the current games are restarted.
+            Why the games start over; empty if they do not.
         """
         self.num_env_steps_sampled_lifetime = state["env_steps"] if state else env_steps
         if state:
             self.games.set_exploration(state)
             global_rng.set_state(state["global_rng"])
         if self.env is None or (state and not state["begun"]):
-            return True
-        if state and self.games.go_on(state["games"]):
-            return True
-        self.games.begin_others(env_steps)
-        return False
+            return ""
+        why = self.games.go_on(state["games"]) if state else "other env runners played there"
+        if why:
+            self.games.begin_others(env_steps)
+        return why
 
     @override(EnvRunner)
     def assert_healthy(self) -> None:

@@ -10,6 +10,7 @@ from ray.rllib.core.columns import Columns
 
 from rllib_qatten.envs.team import TeamStep, TeamVector, TeamView
 from rllib_qatten.rollout.callbacks import EpisodeCallbacks
+from rllib_qatten.rollout.changed_settings import changed
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode
 from rllib_qatten.rollout.exploration import epsilon_greedy, greedy
 
@@ -19,15 +20,19 @@ class GamesUnderWay:
 
     Args:
         seed: Of the games and the exploration; None draws one.
+        env: The env that the run was given.
+        env_config: Its settings in the run. A callback that makes other games later, a curriculum,
+            does not change what the run was given.
 
     Attributes:
         begun: Whether games are under way; else the next call begins them.
         dropped: Games that a fault ended since this was last set to 0.
     """
 
-    def __init__(self, seed: int | None) -> None:
+    def __init__(self, seed: int | None, env: Any, env_config: dict[str, Any]) -> None:
         """See class."""
         self._seed = seed
+        self._given = {"env": _name(env), "env_config": dict(env_config)}
         self._rng = np.random.default_rng(seed)
         self.begun = False
         self.dropped = 0
@@ -104,8 +109,7 @@ class GamesUnderWay:
         games = None
         if teams is not None:
             games = {
-                "num_games": self._env.num_games,
-                "engine": self._env.spec.engine,
+                "settings": self._settings,
                 "teams": teams,
                 "view": {name: array.copy() for name, array in vars(self._view).items()},
                 "hidden": self._hidden.numpy().copy(),
@@ -124,15 +128,31 @@ class GamesUnderWay:
         """Continues the draws of saved games."""
         self._rng.bit_generator.state = state["exploration"]
 
-    def go_on(self, games: dict[str, Any] | None) -> bool:
-        """Takes up saved games, if they are of the same number and engine."""
-        ours = self._env.num_games, self._env.spec.engine
-        if not games or (games["num_games"], games["engine"]) != ours:
-            return False
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What saved games must agree with: an env that is saved whole brings its own settings."""
+        return {
+            "num_envs_per_env_runner": self._env.num_games,
+            "engine": self._env.spec.engine,
+            **self._given,
+        }
+
+    def go_on(self, games: dict[str, Any] | None) -> str:
+        """Takes up saved games, if they were made with the same settings.
+
+        Returns:
+            Why they cannot be taken up; empty if they are.
+        """
+        if not games:
+            return "the env cannot be saved"
+        if "settings" not in games:
+            return "an older version of this package saved them"
+        if differ := list(changed(games["settings"], self._settings)):
+            return "; ".join(f"{key}: {words}" for key, words in differ)
         try:
             self._env.set_state(games["teams"])
-        except Exception:  # envs raise anything; what they half took up, the next reset forgets
-            return False
+        except Exception as error:  # what envs half took up, the next reset forgets
+            return f"{self._env.spec.engine} cannot take up its state: {error!r}"
         self._view = TeamView(**{name: array.copy() for name, array in games["view"].items()})
         self._hidden = torch.from_numpy(games["hidden"].copy())
         self._last_actions = games["last_actions"].copy()
@@ -140,7 +160,7 @@ class GamesUnderWay:
         if self._callbacks:
             self._callbacks.set_state(games.get("callbacks"), self._view)
         self.begun = True
-        return True
+        return ""
 
     def begin_others(self, env_steps: int) -> None:
         """The next games are others than those that this seed has begun with before."""
@@ -149,3 +169,11 @@ class GamesUnderWay:
             fresh = np.random.SeedSequence([self._seed, env_steps])
             self._seed = int(fresh.generate_state(1)[0])
             self._rng = np.random.default_rng(self._seed)
+
+
+def _name(env: Any) -> str:
+    """A name, a path, or the path of a class or function: another process has another object."""
+    if isinstance(env, str):
+        return env
+    made = env if hasattr(env, "__qualname__") else type(env)
+    return f"{made.__module__}:{made.__qualname__}"

@@ -72,6 +72,7 @@ DAMAGES = [
     ("SHA256SUMS", alter, "damaged|incomplete"),
     ("rllib_checkpoint.json", lambda file: file.unlink(), "is not a checkpoint"),
     ("rllib_checkpoint.json", cut, "rllib_checkpoint.json is damaged"),
+    ("class_and_ctor_args.pkl", cut, "class_and_ctor_args.pkl is damaged"),
 ]
 
 
@@ -83,6 +84,8 @@ def test_what_is_damaged_is_named_and_nothing_loaded(saved, algorithm, tmp_path)
         damage(path / file)
         with pytest.raises(CheckpointError, match=says):
             algorithm.restore_from_path(path)
+        with pytest.raises(CheckpointError, match=says):
+            ALGORITHMS["VDN"].from_checkpoint(path)
         assert_equal(before, weights(algorithm))
         assert len(algorithm.replay) == algorithm.iteration == 0
     algorithm.restore_from_path(saved[1])
@@ -95,15 +98,16 @@ def test_another_algorithms_checkpoint_is_refused(saved):
         checkpoint.verify(saved[1], "QMIX")
 
 
-def test_weights_that_do_not_fit_are_named(saved):
-    other = build("VDN", hidden_size=8)
-    with pytest.raises(CheckpointError) as error:
-        other.restore_from_path(saved[1])
-    assert "agent.head.weight has shape (2, 16) in it and (2, 8) here" in str(error.value)
-    assert len(other.replay) == 0
-    other.stop()
-    with pytest.raises(CheckpointError, match=r"a is unknown here; b is missing from it"):
-        checkpoint.assert_same_shapes({"a": [1]}, {"b": [1]})
+def test_tunes_checkpoint_is_taken(saved):
+    again = ALGORITHMS["VDN"].from_checkpoint(tune.Checkpoint.from_directory(saved[1]))
+    assert_equal(weights(saved[0]), weights(again))
+    again.stop()
+
+
+def test_what_no_algorithm_of_this_package_saved(tmp_path):
+    (tmp_path / "rllib_checkpoint.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint of this package\.$"):
+        ALGORITHMS["VDN"].from_checkpoint(tmp_path)
 
 
 def test_another_version_says_so(saved, algorithm, tmp_path, monkeypatch, capsys):
@@ -116,10 +120,13 @@ def test_another_version_says_so(saved, algorithm, tmp_path, monkeypatch, capsys
 
 
 def test_other_numbers_of_games_and_runners_begin_new_games(saved, capfd):
-    for settings in ({"num_envs_per_env_runner": 3}, {"num_env_runners": 1}):
+    for settings, why in (
+        ({"num_envs_per_env_runner": 3}, "num_envs_per_env_runner: 4 in the checkpoint, 3 here."),
+        ({"num_env_runners": 1}, "other env runners played there."),
+    ):
         other = build("VDN", **settings)
         other.restore_from_path(saved[1])
-        assert capfd.readouterr().err.count("Games under way start over") == 1
+        assert capfd.readouterr().err.count(f"Games under way start over: {why}\n") == 1
         before = saved[0].metrics.peek(("env_runners", "num_env_steps_sampled_lifetime"))
         assert other.train()["num_env_steps_sampled_lifetime"] >= before + 60
         other.stop()

@@ -115,3 +115,8 @@ def test_a_missing_package_of_the_extra_is_said_to_be_in_it(folder, monkeypatch)
 def test_a_module_without_submodules_has_no_nearest(folder):
     with pytest.raises(ModuleNotFoundError, match=r"No module 'json\.decoder\.x'"):
         load_module("json.decoder.x")
+
+
+def test_a_name_that_no_process_knows_says_how_it_would():
+    with pytest.raises(ValueError, match=r"or tune.register_env in this process first\): 'friday'"):
+        env_creator("friday")

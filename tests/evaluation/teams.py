@@ -9,9 +9,18 @@ AGENT = {"hidden_size": 8}
 
 
 def write_team(
-    folder, env="scripted_battle", env_config=None, sizes=(3, 4, 2), num_games=3, agent=AGENT
+    folder,
+    env="scripted_battle",
+    env_config=None,
+    sizes=(3, 4, 2),
+    num_games=3,
+    agent=AGENT,
+    lost=(),
 ):
-    """Writes the folder of a team for an env; `sizes` are O, A, N, `agent` settings."""
+    """Writes the folder of a team for an env; `sizes` are O, A, N, `agent` settings.
+
+    `lost` are keys of the env's settings that could not be written.
+    """
     torch.manual_seed(3)
     layout = InputLayout(*sizes, agent_id=AGENTS[agent.get("kind", "recurrent")].agent_id)
     network = ActingNetwork(layout, agent).network
@@ -21,6 +30,7 @@ def write_team(
         "environment": {
             "env": env,
             "env_config": env_config or {},
+            "env_config_lost": list(lost),
             "team_reward": "equal",
             "num_games": num_games,
             "engine": "scripted battle",

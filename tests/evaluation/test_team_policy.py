@@ -100,6 +100,33 @@ def test_agents_alone_do_what_they_do_in_the_team(folder, leading):
         agent.act(observations[0, ..., 0, :], masks[0, ..., 0, :])
 
 
+@pytest.mark.parametrize("leading", [(), (3,)])
+def test_an_agent_alone_takes_its_own_sizes(folder, leading):
+    team, agent = TeamPolicy.from_checkpoint(folder), AgentPolicy.from_checkpoint(folder, 1)
+    observations, masks = games(5, *leading)
+    observations[..., 1, 2:], masks[..., 1, 3:] = 0, False
+    for seen, legal in zip(observations, masks, strict=True):
+        together = team.act(seen, legal)
+        action = agent.act(seen[..., 1, :2], legal[..., 1, :3])
+        np.testing.assert_array_equal(action, together[..., 1])
+
+
+@pytest.mark.parametrize(
+    ("observation", "mask"),
+    [((SIZE + 1,), (A,)), ((SIZE,), (A + 1,)), ((2, SIZE), (A,)), ((), (A,)), ((1, 1, 3), (A,))],
+)
+def test_shapes_that_do_not_fit_an_agent(folder, observation, mask):
+    agent = TeamPolicy.from_checkpoint(folder).agent(0)
+    with pytest.raises(
+        ValueError, match=r"observation must be \[3\] and action_mask \[4\] at most"
+    ):
+        agent.act(np.zeros(observation), np.ones(mask))
+
+
+def test_an_index_may_be_numpys(folder):
+    assert TeamPolicy.from_checkpoint(folder).agent(np.int64(1)).id == "unit_1"
+
+
 @pytest.mark.parametrize("agent", ["unit_2", 2, -1, 0.5])
 def test_an_agent_that_is_not_there(folder, agent):
     with pytest.raises(BadInput, match=r"the team has unit_0, unit_1, or 0 to 1"):
@@ -206,3 +233,18 @@ def test_what_an_env_returns_is_not_taken_unread(folder):
             team.act(observations, mask)
         with pytest.raises(BadInput, match="act takes arrays"):
             team.agent(0).act(observations if isinstance(observations, dict) else np.zeros(3), mask)
+
+
+@pytest.mark.parametrize(
+    ("observations", "kind"),
+    [
+        (({"pos": 1}, {"pos": 2}), "a tuple of dict"),
+        ([np.zeros(3), np.zeros(2)], "a list of ndarray"),
+        ([None, np.zeros(3)], "a list of NoneType and ndarray"),
+        ("up", "a str"),
+        ({"unit_0": np.zeros(3)}, "a dict"),
+    ],
+)
+def test_what_comes_is_named(folder, observations, kind):
+    with pytest.raises(BadInput, match=f"act takes arrays of numbers, but got {kind}: the agents'"):
+        TeamPolicy.from_checkpoint(folder).act(observations, np.ones((N, A)))

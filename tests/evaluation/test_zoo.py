@@ -162,13 +162,15 @@ def test_training_cannot_continue_from_a_team(tmp_path):
 @needs_smax
 def test_a_run_begins_with_a_team_or_says_why_not(tmp_path):
     words = ["train", "-f", "qatten_3m", "--dry-run", "--storage-path", tmp_path]
-    words += ["--set", "env_config.engine=smax", "--set"]
-    fits = rllib(*words, "init_from=zoo:qatten_3m")
+    words += ["--set", "env_config.engine=smax", "--set", "agent=recurrent", "--set"]
+    words += ["layer_norm=true", "--set"]  # as that team's network
+    of_its_size = "init_from=zoo:qatten_3m", "--set", "hidden_size=128"
+    fits = rllib(*words, *of_its_size)
     assert fits.exit_code == 0, fits.output
     for begin, why in (
         (("init_from=zoo:qaten_3m",), "Did you mean 'qatten_3m'"),
-        (("init_from=zoo:qatten_3m", "--set", "hidden_size=64"), "hidden_size is 128 there and 64"),
-        (("init_from=zoo:qatten_3m", "--set", "env_config.map_name=8m"), "it has 3 agents"),
+        (("init_from=zoo:qatten_3m",), "hidden_size is 128 there and 64"),
+        ((*of_its_size, "--set", "env_config.map_name=8m"), "it has 3 agents"),
     ):
         result = rllib(*words, *begin)
         assert result.exit_code == 2

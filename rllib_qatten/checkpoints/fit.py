@@ -1,0 +1,109 @@
+"""Does a checkpoint go into the algorithm that is to load it? Asked before anything is loaded."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray.rllib.core import (
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_OPTIMIZER,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
+from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.utils.checkpoints import Checkpointable
+
+from rllib_qatten.checkpoints.folder import CheckpointError
+
+#: What only one kind of optimizer has among its settings -> its `optimizer_name`.
+OPTIMIZERS = {"alpha": "rmsprop", "betas": "adam"}
+
+
+def assert_learner_fits(folder: Path, learners: LearnerGroup) -> None:
+    """Compares weights and optimizer of a checkpoint with those of the learner.
+
+    Raises:
+        CheckpointError: If they differ in kind or shape.
+    """
+    parts = [f"{COMPONENT_LEARNER}/{part}" for part in (COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER)]
+    here = learners.get_state(components=parts)[COMPONENT_LEARNER]
+    learner = folder / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER
+    weights = _load(learner / COMPONENT_RL_MODULE / DEFAULT_MODULE_ID, "module_state")
+    assert_same_shapes(weights, here[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID])
+    optimizers = _load(learner, "state")[COMPONENT_OPTIMIZER]
+    assert_same_optimizers(optimizers, here[COMPONENT_OPTIMIZER])
+
+
+def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
+    """Compares the weights of a checkpoint with those of the algorithm that is to load it.
+
+    Raises:
+        CheckpointError: If names or shapes differ, naming all that do.
+    """
+    faults = [f"{name} is missing from it" for name in here if name not in saved]
+    faults += [f"{name} is unknown here" for name in saved if name not in here]
+    for name in here.keys() & saved.keys():
+        in_it, current = np.shape(saved[name]), np.shape(here[name])
+        if in_it != current:
+            faults.append(f"{name} has shape {in_it} in it and {current} here")
+    if faults:
+        raise CheckpointError(
+            "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
+            f"changed? {'; '.join(sorted(faults))}."
+        )
+
+
+def assert_same_optimizers(saved: dict[str, Any], here: dict[str, Any]) -> None:
+    """Compares the kinds of optimizers, whose states torch would mix.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    for name in here.keys() & saved.keys():
+        in_it, current = _kind(saved[name]), _kind(here[name])
+        if in_it != current:
+            raise CheckpointError(
+                f"The checkpoint's optimizer does not fit: its optimizer_name is {in_it}, and here "
+                f"it is {current}. Build the algorithm with optimizer_name={in_it!r}; or take only "
+                "the agent network over, init_from, and begin all else anew."
+            )
+
+
+def assert_component(algorithm: Checkpointable, component: str) -> None:
+    """Verifies that an algorithm has a component, which RLlib would skip otherwise.
+
+    Args:
+        algorithm: The algorithm.
+        component: Names of parts within parts, "learner_group/learner/rl_module".
+
+    Raises:
+        CheckpointError: If it has none, with the names of those that are there.
+    """
+    part: Any = algorithm
+    names = component.split("/")
+    for i, name in enumerate(names):
+        if not isinstance(part, Checkpointable):  # remote; its parts are not here
+            return
+        parts = dict(part.get_checkpointable_components())
+        if name not in parts:
+            inside = "/".join(names[:i])
+            there = ", ".join(f"{inside}/{part}" if inside else part for part in parts) or "none"
+            raise CheckpointError(
+                f"component={component!r}: there is no such component that can be restored by "
+                f"itself. {f'Inside {inside}' if inside else 'Here'} are: {there}."
+            )
+        part = parts[name]
+
+
+def _kind(optimizer: dict[str, Any]) -> str:
+    settings = optimizer["state"]["param_groups"][0]
+    return next((kind for mark, kind in OPTIMIZERS.items() if mark in settings), "another one")
+
+
+def _load(folder: Path, name: str) -> Any:
+    with next(folder.glob(f"{name}.*")).open("rb") as file:
+        return pickle.load(file)

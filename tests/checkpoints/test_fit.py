@@ -1,0 +1,62 @@
+"""Checkpoints that do not go into the algorithm that is to load them: it stays as it was."""
+
+import pytest
+
+from rllib_qatten.checkpoints import fit
+from rllib_qatten.checkpoints.folder import CheckpointError
+from tests.algorithms.test_every_algorithm import assert_equal, build, weights
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def saved(algorithm, path):
+    algorithm.train()
+    algorithm.save_to_path(path)
+    algorithm.stop()
+    return path
+
+
+@pytest.fixture(scope="module")
+def path(ray_session, tmp_path_factory):
+    """The checkpoint of a VDN that was trained with RMSprop."""
+    return saved(build("VDN"), tmp_path_factory.mktemp("saved") / "checkpoint")
+
+
+def test_weights_that_do_not_fit_are_named(path):
+    other = build("VDN", hidden_size=8)
+    with pytest.raises(CheckpointError) as error:
+        other.restore_from_path(path)
+    assert "agent.head.weight has shape (2, 16) in it and (2, 8) here" in str(error.value)
+    assert len(other.replay) == 0
+    other.stop()
+    with pytest.raises(CheckpointError, match=r"a is unknown here; b is missing from it"):
+        fit.assert_same_shapes({"a": [1]}, {"b": [1]})
+
+
+def test_another_optimizer_is_named(path, tmp_path):
+    other = build("VDN", optimizer_name="adam", seed=2)
+    before = weights(other)
+    with pytest.raises(CheckpointError, match=r"optimizer_name is rmsprop, and here it is adam"):
+        other.restore_from_path(path)
+    assert_equal(before, weights(other))
+    assert len(other.replay) == other.iteration == 0
+    saved(other, tmp_path / "adam")
+    first = build("VDN")
+    with pytest.raises(CheckpointError, match=r"Build the algorithm with optimizer_name='adam'"):
+        first.restore_from_path(tmp_path / "adam")
+    first.stop()
+
+
+@pytest.mark.parametrize("runners", [0, 1])
+def test_components_that_are_not_there_are_refused(path, runners):
+    algorithm = build("VDN", num_env_runners=runners, seed=2)
+    for component, says in (
+        ("nope", "Here are: learner_group, env_runner, eval_env_runner"),
+        ("replay", "no such component that can be restored by itself"),
+        ("learner_group/learner/optimizer", "Inside learner_group/learner are: .*/rl_module"),
+    ):
+        with pytest.raises(CheckpointError, match=says):
+            algorithm.restore_from_path(path, component=component)
+    module = "learner_group/learner/rl_module/default_policy"
+    algorithm.restore_from_path(path / module, component=module)
+    algorithm.stop()
