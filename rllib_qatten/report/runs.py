@@ -22,14 +22,14 @@ from ray.tune.result import (
 )
 
 from rllib_qatten import keys
-from rllib_qatten.envs.battles.armies import short_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
+from rllib_qatten.report.games import tell_games_apart, title
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
 from rllib_qatten.report.tables import LARGEST, Row, numbers, read_table, too_large
-from rllib_qatten.report.variants import tell_apart
+from rllib_qatten.report.variants import once, tell_apart
 
 #: Takes what is counted, how many there are and their unit; gives what to call with how many more
 #: are done.
@@ -80,6 +80,8 @@ def read_all(paths: Iterable[Path], counting: Counting = uncounted) -> tuple[lis
             on_run(1)
     if not runs:
         raise BadInput("\n".join(["no run can be reported.", *warnings]))
+    tell_games_apart(runs)
+    runs = once(runs, warnings)
     tell_apart(runs)
     runs.sort(key=lambda run: (run.environment, run.task, run.label, str(run.folder)))
     return runs, warnings
@@ -132,7 +134,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         folder=folder,
         label=algorithm if greedy else f"{algorithm}, exploring",
         environment=printable(engine, NAME),
-        task=printable(short_name(_dict(config.get("env_config")).get("map_name", env)), NAME),
+        task=printable(title(config), NAME),
         config=config,
         about=_about(folder, table[-1]),
         steps=steps[measured],

@@ -145,36 +145,11 @@ def test_what_cannot_be_shown_is_a_warning_beside_the_rest(tmp_path, make, messa
     assert str(bad) in warning
 
 
-def test_variants_of_an_algorithm_are_not_pooled(tmp_path):
-    for heads in (1, 4):
-        for seed in (1, 2):
-            write_run(tmp_path / f"h{heads}", seed=seed, config={"n_heads": heads})
-    runs, _ = read_all([tmp_path])
-    assert [run.label for run in runs] == ["Qatten (n_heads 1)"] * 2 + ["Qatten (n_heads 4)"] * 2
-
-
-def test_long_settings_give_way_to_the_experiments_name_and_that_to_a_number(tmp_path):
-    schedule = [[0, 1.0], [50000, 0.05], [250000, 0.01]]
-    write_run(tmp_path / "short", seed=1, config={"epsilon": schedule[:2]})
-    write_run(tmp_path / "long", seed=2, config={"epsilon": schedule})
-    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten (short)", "Qatten (long)"}
-    (tmp_path / "a").mkdir()
-    (tmp_path / "short").rename(tmp_path / "a" / "same")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "long").rename(tmp_path / "b" / "same")
-    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten (#1)", "Qatten (#2)"}
-
-
-def test_other_maps_may_have_other_settings(tmp_path):
-    write_run(tmp_path, task="3s5z", config={"lr": 1})
-    write_run(tmp_path, task="2s3z", config={"lr": 2})
-    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten"}
-
-
 def test_marl_evals_layout(tmp_path):
     for seed, wins in ((1, [0.0, 0.5]), (2, [0.25])):
         write_run(tmp_path / "a", seed=seed, rows=rows(wins))
-    write_run(tmp_path / "b", seed=1, rows=rows([1.0]))
+    for i in (3, 4):  # seeds that look alike
+        write_run(tmp_path / "b", seed=i, rows=rows([1.0]), config={"seed": "x" * 200 + str(i)})
     content = json.loads(json.dumps(marl_eval.layout(read_all([tmp_path])[0])))
     assert content["smac"]["3s5z"]["Qatten"]["seed_1"] == {
         "step_0": {"step_count": 100, "win_rate": [0.0], "mean_episode_return": [0.0]},
@@ -182,4 +157,5 @@ def test_marl_evals_layout(tmp_path):
         "absolute_metrics": {"win_rate": [0.25], "mean_episode_return": [5.0]},
     }
     names = content["smac"]["3s5z"]["Qatten"].keys()
-    assert names == {"seed_1", "seed_2", "seed_1_2"}
+    assert len(names) == 4
+    assert names > {"seed_1", "seed_2"}
