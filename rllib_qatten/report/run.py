@@ -26,7 +26,8 @@ class Run:
             "command".
         steps: Env steps at each evaluation, never falling, [E].
         scores: Name of `SCORES` ("win_rate" in battles only) -> one number per evaluation, [E].
-        greedy: Whether these are greedy games, not exploring ones.
+        games: What was scored: "greedy" games, an "evaluation" that explored or may have, or the
+            "exploring" games of training.
         columns: Every numeric column -> one number per result, NaN if it has none, [R].
         span: When it began and ended, in seconds since 1970; None if that is not known.
         explained: Its task or label, if it can't say all that sets it apart -> these settings.
@@ -40,7 +41,7 @@ class Run:
     about: dict[str, str]
     steps: np.ndarray
     scores: dict[str, np.ndarray]
-    greedy: bool
+    games: str
     columns: dict[str, np.ndarray]
     span: tuple[float, float] | None = None
     explained: dict[str, str] = dataclasses.field(default_factory=dict)

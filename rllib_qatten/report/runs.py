@@ -115,9 +115,9 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     steps = _first(columns, STEPS)
     if steps is None:
         raise BadInput(f"{folder}: no column of env steps: expected {' or '.join(STEPS)}.")
-    scores, greedy = _scores(columns, "greedy"), True
+    scores, evaluated = _scores(columns, "evaluation"), True
     if not scores:
-        scores, greedy = _scores(columns, "exploring"), False
+        scores, evaluated = _scores(columns, "exploring"), False
         if not scores:
             wanted = f"{keys.GREEDY_RETURN} or {keys.RETURN}"
             raise BadInput(f"{folder}: neither win rates nor returns yet: expected {wanted}.")
@@ -127,19 +127,19 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         raise BadInput(f"{folder}: no evaluation that has both its env steps and its scores.")
     config = _json(folder, EXPR_PARAM_FILE) or _dict(table[-1].get("config"))
     env = str(config.get("env", "unknown"))
-    engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), env)
+    engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), None)
     # Tune names a trial's folder so.
     algorithm = printable(folder.name.split(f"_{env}_")[0].split("_")[0], NAME)
     return Run(
         folder=folder,
-        label=algorithm if greedy else f"{algorithm}, exploring",
-        environment=printable(engine, NAME),
+        label=algorithm if evaluated else f"{algorithm}, exploring",
+        environment=printable(engine or env, NAME),
         task=printable(title(config), NAME),
         config=config,
         about=_about(folder, table[-1]),
         steps=steps[measured],
         scores={key: values[measured] for key, values in scores.items()},
-        greedy=greedy,
+        games=_games(config, own=engine is not None) if evaluated else "exploring",
         columns=columns,
         span=_span(folder, columns),
     )
@@ -158,9 +158,18 @@ def _first(columns: dict[str, np.ndarray], names: Iterable[str]) -> np.ndarray |
 
 
 def _scores(columns: dict[str, np.ndarray], games: str) -> dict[str, np.ndarray]:
-    """The scores that were measured in greedy or in exploring games."""
+    """The scores that were measured in evaluations or in exploring games."""
     found = {name: _first(columns, getattr(score, games)) for name, score in SCORES.items()}
     return {score: column for score, column in found.items() if column is not None}
+
+
+def _games(config: dict[str, Any], own: bool) -> str:
+    """What evaluations play: this package's own, which name their engine, greedy games by default.
+
+    RLlib's other algorithms explore by default.
+    """
+    explore = _dict(config.get("evaluation_config")).get("explore")
+    return "greedy" if explore is False or (explore is None and own) else "evaluation"
 
 
 def _dict(value: Any) -> dict[str, Any]:

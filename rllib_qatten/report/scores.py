@@ -13,14 +13,14 @@ class Score(NamedTuple):
     Attributes:
         title: Its name for readers.
         form: The format of its numbers.
-        greedy: Columns of greedy games: this package's key, then those of other RLlib runs.
-        exploring: The same for exploring games.
+        evaluation: Columns of evaluations: this package's key, then those of other RLlib runs.
+        exploring: The same for the exploring games of training.
         marl_eval: Its name in the library marl-eval.
     """
 
     title: str
     form: str
-    greedy: tuple[str, ...]
+    evaluation: tuple[str, ...]
     exploring: tuple[str, ...]
     marl_eval: str
 

@@ -116,9 +116,27 @@ def test_any_run_of_tune(tmp_path):
     columns = {"timesteps_total": 1000, "episode_reward_mean": 3.0, "training_iteration": 1}
     write_run(tmp_path, "PPO", "3m", rows=[columns])
     [run], [warning] = read_all([tmp_path])
-    assert (run.label, run.environment, run.greedy) == ("PPO, exploring", "smac", False)
+    assert (run.label, run.environment, run.games) == ("PPO, exploring", "smac", "exploring")
     assert run.final("return") == 3.0
     assert "no evaluations: its exploring games are shown" in warning
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "games"),
+    [
+        ({}, True, "greedy"),  # this package's algorithms, by default
+        ({"evaluation_config": {"explore": True}}, True, "evaluation"),
+        ({}, False, "evaluation"),  # RLlib's other algorithms explore by default
+        ({"evaluation_config": {"explore": False}}, False, "greedy"),
+    ],
+)
+def test_games_are_called_greedy_only_where_they_are(tmp_path, config, own, games):
+    made = rows([0.5, 0.6])
+    for row in made:
+        row |= {keys.ENGINE: "smax (jaxmarl 0.2.0)"} if own else {}
+    write_run(tmp_path, "Any", rows=made, config=config)
+    [run], _ = read_all([tmp_path])
+    assert run.games == games
 
 
 @pytest.mark.parametrize(

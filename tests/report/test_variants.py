@@ -1,5 +1,7 @@
 """Which runs are repetitions: of one game, one algorithm, its settings, and a seed of their own."""
 
+import pytest
+
 from rllib_qatten.report import statistics
 from rllib_qatten.report.runs import read_all
 from tests.report.reported import rows, write_run
@@ -86,3 +88,71 @@ def test_other_maps_may_have_other_settings(tmp_path):
     write_run(tmp_path, task="3s5z", config={"lr": 1})
     write_run(tmp_path, task="2s3z", config={"lr": 2})
     assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten"}
+
+
+PAYOFFS = [[8, -12], [-12, 0]], [[1, 2], [3, 4]]
+
+
+def play(folder, env, env_config, algorithm="QMIX", seed=1, **config):
+    settings = {"env": env, "env_config": env_config, **config}
+    return write_run(folder, algorithm, seed=seed, rows=rows([0.5]), config=settings)
+
+
+def test_other_payoffs_are_another_game(tmp_path):
+    """Not variants of the algorithm, ranked against each other."""
+    for i, payoff in enumerate(PAYOFFS):
+        for algorithm in ("QMIX", "VDN"):
+            for seed in (1, 2):
+                config = {"payoff": payoff}
+                play(tmp_path / str(i), "matrix_game", config, algorithm, seed)
+    runs, warnings = read_all([tmp_path])
+    assert not warnings
+    assert {run.label for run in runs} == {"QMIX", "VDN"}
+    assert {task: len(of["QMIX"]) for (_, task), of in statistics.by_task(runs).items()} == {
+        "matrix_game (payoff [[8, -12], [-12, 0]])": 2,
+        "matrix_game (payoff [[1, 2], [3, 4]])": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("env", "one", "other", "tasks"),
+    [
+        ("gymnasium", {"id": "a:A-v0"}, {"id": "a:B-v0"}, {"a:A-v0", "a:B-v0"}),
+        ("pettingzoo", {"env": "mpe2.simple_v3"}, {"env": "m.b"}, {"mpe2.simple_v3", "m.b"}),
+        ("smac", {"map_name": "3m"}, {"map_name": "3m", "difficulty": "A"},
+         {"3m", "3m (difficulty A)"}),
+        ("smac", {"map_name": "3m", "replay_dir": "a"}, {"map_name": "3m"}, {"3m"}),
+        ("smac", {"map_name": "3m", "engine": "smax"}, {"map_name": "3m"}, {"3m"}),
+        ("smac", {"map_name": "3m"}, {"map_name": {"allies": {"marine": 3}}}, {"3m"}),
+        ("my:Env", {"size": [0] * 50}, {"size": [1] * 50}, {"my:Env (#1)", "my:Env (#2)"}),
+    ],
+)  # fmt: skip
+def test_a_game_is_its_env_with_what_changes_it(tmp_path, env, one, other, tasks):
+    play(tmp_path / "1", env, one)
+    play(tmp_path / "2", env, other, seed=2)
+    runs, _ = read_all([tmp_path])
+    assert {run.task for run in runs} == tasks
+    numbered = {name for name in tasks if "#" in name}
+    assert {name for run in runs for name in run.explained} == numbered
+
+
+def test_variants_are_named_where_they_vary(tmp_path):
+    """And elsewhere what is the same there, so that it is compared over tasks."""
+    schedules = [[[0, 1.0], [50000, 0.05], [n, 0.01]] for n in (1, 2, 3)]
+    for i, schedule in enumerate(schedules[:2]):
+        play(tmp_path / str(i) / "same", "smac", {"map_name": "3m"}, epsilon=schedule)
+    play(tmp_path / "2" / "same", "smac", {"map_name": "8m"}, epsilon=schedules[1])
+    play(tmp_path / "3" / "same", "smac", {"map_name": "5m"}, epsilon=schedules[2])
+    runs, _ = read_all([tmp_path])
+    assert {(run.task, run.label) for run in runs} == {
+        ("3m", "QMIX (#1)"), ("3m", "QMIX (#2)"), ("8m", "QMIX (#2)"), ("5m", "QMIX"),
+    }  # fmt: skip
+    for run in runs:
+        explained = {run.label: f"epsilon {run.config['epsilon']}"} if "#" in run.label else {}
+        assert run.explained == explained
+
+
+def test_settings_whose_last_names_are_equal_stay_apart(tmp_path):
+    play(tmp_path / "a", "smac", {"map_name": "3m"}, a={"x": 1})
+    play(tmp_path / "b", "smac", {"map_name": "3m"}, b={"x": 1}, seed=2)
+    assert {run.label for run in read_all([tmp_path])[0]} == {"QMIX (a)", "QMIX (b)"}
