@@ -27,7 +27,7 @@ from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
 from rllib_qatten.report.games import tell_games_apart, title
 from rllib_qatten.report.run import Run
-from rllib_qatten.report.scores import SCORES
+from rllib_qatten.report.scores import SCORES, Score
 from rllib_qatten.report.tables import LARGEST, Row, numbers, read_table, too_large
 from rllib_qatten.report.variants import once, tell_apart
 
@@ -122,10 +122,12 @@ def _read(folder: Path, warnings: list[str]) -> Run:
             wanted = f"{keys.GREEDY_RETURN} or {keys.RETURN}"
             raise BadInput(f"{folder}: neither win rates nor returns yet: expected {wanted}.")
         warnings.append(f"{folder}: no evaluations: its exploring games are shown.")
+    for name, values in scores.items():
+        warnings += _impossible(folder, SCORES[name], values)
     measured = _measured(steps, scores)
     if not measured.any():
         raise BadInput(f"{folder}: no evaluation that has both its env steps and its scores.")
-    config = _json(folder, EXPR_PARAM_FILE) or _dict(table[-1].get("config"))
+    config = _settings(folder, table[-1])
     env = str(config.get("env", "unknown"))
     engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), None)
     # Tune names a trial's folder so.
@@ -143,6 +145,18 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         columns=columns,
         span=_span(folder, columns),
     )
+
+
+def _impossible(folder: Path, score: Score, values: np.ndarray) -> list[str]:
+    """Makes numbers NaN that the score cannot have; returns a warning about them."""
+    low, high = score.limits
+    wrong = (values < low) | (values > high)
+    if not wrong.any():
+        return []
+    shown = ", ".join(f"{value:g}" for value in values[wrong][:3])
+    more = f" and {wrong.sum() - 3} more" if wrong.sum() > 3 else ""
+    values[wrong] = np.nan
+    return [f"{folder}: evaluations of a {score.title} beyond {low:g} to {high:g}: {shown}{more}."]
 
 
 def _measured(steps: np.ndarray, scores: dict[str, np.ndarray]) -> np.ndarray:
@@ -174,6 +188,26 @@ def _games(config: dict[str, Any], own: bool) -> str:
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _settings(folder: Path, last: Row) -> dict[str, Any]:
+    """A trial's settings, from their file or its last result.
+
+    Raises:
+        BadInput: If there are none, without which its task and seed are unknown.
+    """
+    try:
+        found = parse_json(read_bounded(folder / EXPR_PARAM_FILE, SMALL, inside=folder))
+        problem = None if isinstance(found, dict) else "it holds no settings"
+    except (OSError, ValueError) as error:
+        found, problem = {}, (isinstance(error, OSError) and error.strerror) or str(error)
+    config = _dict(found) or _dict(last.get("config"))
+    if problem and not config:
+        raise BadInput(
+            f"{folder}: {EXPR_PARAM_FILE} cannot be read: {printable(problem, 200)}; so its task, "
+            "settings and seed are unknown."
+        )
+    return config
 
 
 def _text(folder: Path, name: str) -> str | None:

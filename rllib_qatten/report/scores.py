@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from rllib_qatten import keys
@@ -13,6 +14,7 @@ class Score(NamedTuple):
     Attributes:
         title: Its name for readers.
         form: The format of its numbers.
+        limits: What is possible.
         evaluation: Columns of evaluations: this package's key, then those of other RLlib runs.
         exploring: The same for the exploring games of training.
         marl_eval: Its name in the library marl-eval.
@@ -20,6 +22,7 @@ class Score(NamedTuple):
 
     title: str
     form: str
+    limits: tuple[float, float]
     evaluation: tuple[str, ...]
     exploring: tuple[str, ...]
     marl_eval: str
@@ -29,6 +32,7 @@ SCORES = {
     "win_rate": Score(
         "win rate",
         "{:.3f}",
+        (0.0, 1.0),
         (keys.GREEDY_WINS, "evaluation/win_rate"),
         (keys.WINS, "win_rate"),
         "win_rate",
@@ -36,6 +40,7 @@ SCORES = {
     "return": Score(
         "return",
         "{:.2f}",
+        (-math.inf, math.inf),
         (
             keys.GREEDY_RETURN,
             "evaluation/env_runners/episode_reward_mean",

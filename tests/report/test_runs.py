@@ -81,12 +81,49 @@ def test_broken_lines_cost_only_themselves(tmp_path):
     (trial / "progress.csv").write_text("\n".join([*lines[:2], "1,\0", *lines[3:], ""]))
     [run], [warning] = read_all([tmp_path])
     assert run.scores["win_rate"].tolist() == [0.1, 0.3]
-    assert "progress.csv: 1 broken lines" in warning
+    assert "progress.csv: 1 broken line was skipped" in warning
     # result.json has all columns, so it goes first; here it is no better.
     (trial / "result.json").write_text('not json\n[3]\n{"a"')
     [run], warnings = read_all([tmp_path])
     assert run.scores["win_rate"].tolist() == [0.1, 0.3]
     assert "result.json: 2 broken lines" in " ".join(warnings)
+
+
+def test_a_stray_quote_costs_its_own_line(tmp_path):
+    """For CSV, all up to the next quote is one field: here seven lines and the rest of the file."""
+    wins = [i / 20 for i in range(12)]
+    file = write_run(tmp_path, rows=rows(wins)) / "progress.csv"
+    lines = file.read_text().splitlines()
+    for quotes, read in (([3], wins[:2] + wins[3:]), ([3, 10], wins[:2] + wins[3:9] + wins[10:])):
+        broken = [f'"{line}' if i in quotes else line for i, line in enumerate(lines)]
+        file.write_text("\n".join([*broken, ""]))
+        [run], [warning] = read_all([tmp_path])
+        assert run.scores["win_rate"].tolist() == read
+        many = "1 broken line was" if len(quotes) == 1 else "2 broken lines were"
+        assert warning.endswith(f"progress.csv: {many} skipped.")
+    file.write_text("\n".join([f"{lines[0]},note", *(f'{line},"a\nb"' for line in lines[1:]), ""]))
+    assert len(read_all([tmp_path])[0][0].steps) == len(wins)  # whole fields may hold lines
+
+
+@pytest.mark.parametrize("content", ['{"env": ', "[1]", None])
+def test_a_run_whose_settings_cannot_be_read_is_left_out(tmp_path, content):
+    """It would be a run of no known task, beside those of its own."""
+    bad = write_run(tmp_path, seed=1, rows=rows([0.5])) / "params.json"
+    bad.unlink()
+    if content is not None:
+        bad.write_text(content)
+    write_run(tmp_path, seed=2, rows=rows([0.5]))
+    [run], [warning] = read_all([tmp_path])
+    assert run.name == "seed 2"
+    assert warning.startswith(f"{bad.parent}: params.json cannot be read: ")
+    assert warning.endswith("; so its task, settings and seed are unknown.")
+
+
+def test_win_rates_that_cannot_be_are_left_out(tmp_path):
+    trial = write_run(tmp_path, rows=rows([0.1, 7.5, 0.3, -1, 2, 3], returns=[200.0] * 6))
+    [run], [warning] = read_all([tmp_path])
+    assert run.scores["win_rate"].tolist() == [0.1, 0.3]
+    assert warning == f"{trial}: evaluations of a win rate beyond 0 to 1: 7.5, -1, 2 and 1 more."
 
 
 def test_result_json_has_what_the_first_row_of_progress_csv_lacked(tmp_path):
