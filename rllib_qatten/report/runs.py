@@ -27,7 +27,7 @@ from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
 from rllib_qatten.report.games import tell_games_apart, title
 from rllib_qatten.report.run import Run
-from rllib_qatten.report.scores import SCORES, Score
+from rllib_qatten.report.scores import SCORES, Score, evaluated_games
 from rllib_qatten.report.tables import LARGEST, Row, numbers, read_table, too_large
 from rllib_qatten.report.variants import once, tell_apart
 
@@ -141,7 +141,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         about=_about(folder, table[-1]),
         steps=steps[measured],
         scores={key: values[measured] for key, values in scores.items()},
-        games=_games(config, own=engine is not None) if evaluated else "exploring",
+        games=evaluated_games(config, engine) if evaluated else "exploring",
         columns=columns,
         span=_span(folder, columns),
     )
@@ -175,15 +175,6 @@ def _scores(columns: dict[str, np.ndarray], games: str) -> dict[str, np.ndarray]
     """The scores that were measured in evaluations or in exploring games."""
     found = {name: _first(columns, getattr(score, games)) for name, score in SCORES.items()}
     return {score: column for score, column in found.items() if column is not None}
-
-
-def _games(config: dict[str, Any], own: bool) -> str:
-    """What evaluations play: this package's own, which name their engine, greedy games by default.
-
-    RLlib's other algorithms explore by default.
-    """
-    explore = _dict(config.get("evaluation_config")).get("explore")
-    return "greedy" if explore is False or (explore is None and own) else "evaluation"
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from rllib_qatten import keys
 
@@ -50,3 +51,16 @@ SCORES = {
         "mean_episode_return",
     ),
 }
+
+
+def evaluated_games(config: Mapping[str, Any], engine: object) -> str:
+    """What evaluations are called: "greedy", or "evaluation" if they explore or may do so.
+
+    Args:
+        config: The run's settings.
+        engine: What its results call `keys.ENGINE`; None in those of RLlib's own algorithms, which
+            explore in evaluations unless told otherwise. This package's do not.
+    """
+    given = config.get("evaluation_config")
+    explore = given.get("explore") if isinstance(given, Mapping) else None
+    return "greedy" if explore is False or (explore is None and engine) else "evaluation"
