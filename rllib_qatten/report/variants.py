@@ -32,11 +32,13 @@ def once(runs: list[Run], warnings: list[str]) -> list[Run]:
         longest = kept[key]
         if run.steps[0] < longest.steps[0] and run.scores.keys() == longest.scores.keys():
             kept[key] = _continued(run, longest)
-            why = f"{longest.folder} continues it and is shown as one run with it"
+            why = "and continues it; they are shown as one run"
         else:
             which = "longer" if run.steps[-1] < longest.steps[-1] else "as long"
-            why = f"the same run again is in {longest.folder} and {which}"
-        warnings.append(f"{run.folder}: {why}: equal settings, {longest.name}.")
+            why = f"and is {which}; such runs are not independent"
+        warnings.append(
+            f"{run.folder}: {longest.folder} has the same settings, {longest.name}, {why}."
+        )
     found = {run.folder: run for run in kept.values()}
     return [found[run.folder] for run in runs if run.folder in found]
 

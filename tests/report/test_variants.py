@@ -31,8 +31,8 @@ def test_a_run_made_again_is_no_other_seed(tmp_path):
     assert len(warnings) == 6
     [first] = [w for w in warnings if w.startswith(f"{alone[0].folder}: ")]
     assert first == (
-        f"{alone[0].folder}: the same run again is in {runs[0].folder} and as long: "
-        "equal settings, seed 1."
+        f"{alone[0].folder}: {runs[0].folder} has the same settings, seed 1, and is as long; "
+        "such runs are not independent."
     )
 
 
@@ -41,7 +41,7 @@ def test_the_longest_run_of_a_seed_stays(tmp_path):
     stamped(tmp_path / "short", 1, [0.1, 0.2], 2000)
     [run], [warning] = read_all([tmp_path])
     assert run.steps.tolist() == [100, 200, 300]
-    assert f"the same run again is in {run.folder} and longer" in warning
+    assert f"{run.folder} has the same settings, seed 1, and is longer" in warning
 
 
 def test_a_run_and_what_continues_it_are_one(tmp_path):
@@ -52,7 +52,7 @@ def test_a_run_and_what_continues_it_are_one(tmp_path):
     assert run.steps.tolist() == [100, 200, 300, 400]
     assert run.scores["win_rate"].tolist() == [0.1, 0.2, 0.35, 0.4]
     assert run.scores["return"].tolist() == [20 * win for win in (0.1, 0.2, 0.35, 0.4)]
-    assert warning.endswith("continues it and is shown as one run with it: equal settings, seed 7.")
+    assert warning.endswith("seed 7, and continues it; they are shown as one run.")
     assert str(tmp_path / "a") in warning.split(": ")[0]
 
 
