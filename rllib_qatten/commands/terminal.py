@@ -34,10 +34,10 @@ def table(
         numbers: Whether they are numbers, which stand flush right.
         gap: Spaces between two columns.
     """
-    grid = Table(box=None, padding=(0, gap) if numbers else (0, gap, 0, 0))
+    grid = Table(box=None, padding=(0, gap) if numbers else (0, gap, 0, 0), pad_edge=numbers)
     grid.add_column(head[0], no_wrap=True)
     for title in head[1:]:
-        grid.add_column(title, justify="right" if numbers else "left")
+        grid.add_column(title, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(printable, row))
     _console().print(grid)

@@ -18,7 +18,7 @@ def zoo() -> None:
     if not found:
         line("This installation has no trained teams.")
         return
-    head = ("team", "battle", "run", "agent", "won", "95 %", "steps", "kB")
+    head = ("team", "battle", "run", "agent", "won", "95 %", "steps", "MB")
     rows = []
     for entry in found:
         won, steps = entry.win_rate, entry.training["env_steps"]
@@ -31,7 +31,7 @@ def zoo() -> None:
                 f"{won.mean:.3f}",
                 "-".join(f"{end:.2f}".lstrip("0") for end in (won.low, won.high)),
                 "-" if steps is None else f"{steps / 1e6:.1f}M",
-                f"{entry.size / 1000:.0f}",
+                f"{entry.size / 1e6:.1f}",
             )
         )
     table(head, rows, numbers=False, gap=1)

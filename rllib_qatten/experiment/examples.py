@@ -42,7 +42,7 @@ def example(name: str) -> Path:
 
 
 def description(file: Path) -> str:
-    """What an example is: the first line of its comment."""
+    """What an example is: the first line of its comment, a whole sentence."""
     first, *_ = file.read_text(encoding="utf-8").partition("\n")
     return first.strip('# "')
 

@@ -30,13 +30,14 @@ from rllib_qatten.experiment.rows import (
 )
 from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping
+from rllib_qatten.report.scores import evaluated_games
 
 #: Lines after which the header is repeated.
 PAGE = 25
 #: Seconds between two looks at what trials note, and trials looked at each time.
 GLANCE, MOST = 0.3, 16
 #: Keys by which trials and checkpoints are compared, and what they are called.
-SCORES = {keys.GREEDY_WINS: "greedy win rate", keys.GREEDY_RETURN: "greedy return"}
+SCORES = {keys.GREEDY_WINS: "win rate", keys.GREEDY_RETURN: "return"}
 
 
 class Progress(Callback):
@@ -99,7 +100,7 @@ class Progress(Callback):
             return
         if self._rows.arrange(flat, self._dropped) or self._lines % PAGE == 0:
             self._lines = 0
-            for line in self._rows.header():
+            for line in self._rows.header(evaluated_games(trial.config, flat.get(keys.ENGINE))):
                 self._screen.line(line, bold=True)
         self._lines += 1
         self._screen.line(self._rows.row(label(trial), flat))
@@ -155,7 +156,7 @@ class Progress(Callback):
         self._screen.progress(text, cells, share, left)
 
     def _best(self) -> str:
-        """The best trial so far, by the mean of its last greedy evaluations."""
+        """The best trial so far, by the mean of its last evaluations."""
         scored = []
         for trial in self.trials:
             found = self._evaluations.get(trial.trial_id, {})
@@ -201,11 +202,13 @@ class Progress(Callback):
 
     def _table(self, trials: list[Trial], columns: list[Column]) -> None:
         """One line per trial, best first."""
-        self._screen.line(f"\nMean of the last greedy evaluations, {keys.LAST} at most:")
+        games = _games(trials[0])
+        greedy = "" if games == "evaluation" else f"{games} "
+        self._screen.line(f"\nMean of the last {greedy}evaluations, {keys.LAST} at most:")
         several = self._num_trials > 1
         longest = (self._screen.width or 10**6) - 60
         width = max(min(len(label(trial)), longest) for trial in trials) if several else 0
-        titles = ["env steps", *(SCORES[c.key] for c in columns)]
+        titles = ["env steps", *(f"{games} {SCORES[c.key]}" for c in columns)]
         row = "".join(title.rjust(len(title) + 2) for title in titles)
         self._screen.line(f"{'trial' if several else '':<{width}}{row}", bold=True)
         first = columns[0].key
@@ -246,7 +249,7 @@ class Best(NamedTuple):
 
 
 def best_checkpoint(trial: Trial) -> Best | None:
-    """The kept checkpoint with the best greedy score; None without evaluations."""
+    """The kept checkpoint with the best evaluation; None without evaluations."""
     manager = trial.run_metadata.checkpoint_manager
     kept = manager.best_checkpoint_results if manager else []
     for column in (c for c in COLUMNS if c.key in SCORES):
@@ -255,11 +258,16 @@ def best_checkpoint(trial: Trial) -> Best | None:
         for result in reversed(kept):
             score = flatten_dict(result.metrics).get(column.key)
             if result.checkpoint and is_number(score):
-                shown = f"{SCORES[column.key]} {column.form(score)}"
+                shown = f"{_games(trial)} {SCORES[column.key]} {column.form(score)}"
                 scored.append(Best(score, shown, result.checkpoint.path))
         if scored:
             return max(scored, key=lambda best: best.score)
     return None
+
+
+def _games(trial: Trial) -> str:
+    """What a trial's evaluations are called."""
+    return evaluated_games(trial.config, trial.run_metadata.last_result.get(keys.ENGINE))
 
 
 def label(trial: Trial) -> str:

@@ -21,7 +21,7 @@ class Column(NamedTuple):
     """A column.
 
     Attributes:
-        group: The title above, shared by neighbors: exploring games, greedy games.
+        group: The title above, shared by neighbors: exploring games, evaluations.
         title: Its own title.
         key: Key of the result.
         form: Makes the cell's text.
@@ -45,15 +45,15 @@ def clock(seconds: float) -> str:
 
 
 _share, _number, _count = "{:.1%}".format, "{:.2f}".format, "{:,.0f}".format
-EXPLORING, GREEDY = "exploring", "greedy"
+EXPLORING, EVALUATION = "exploring", "evaluation"
 COLUMNS = (
     Column("", "env steps", keys.STEPS, _count, 11, 0),
     Column("", "steps/s", STEPS_PER_SECOND, _count, 8, 3),
     Column(EXPLORING, "won", keys.WINS, _share, 8, 2),
     Column(EXPLORING, "return", keys.RETURN, _number, 8, 2),
     Column(EXPLORING, "length", f"{keys.ENV_RUNNERS}/{keys.EPISODE_LEN_MEAN}", _number, 8, 8),
-    Column(GREEDY, "won", keys.GREEDY_WINS, _share, 8, 0),
-    Column(GREEDY, "return", keys.GREEDY_RETURN, _number, 8, 1),
+    Column(EVALUATION, "won", keys.GREEDY_WINS, _share, 8, 0),
+    Column(EVALUATION, "return", keys.GREEDY_RETURN, _number, 8, 1),
     Column("", "loss", f"{keys.LEARNER}/{keys.LOSS}", "{:.3g}".format, 8, 5),
     Column("", "epsilon", f"{keys.ENV_RUNNERS}/{keys.EPSILON}", "{:.3f}".format, 8, 6),
     Column("", "left", TIME_LEFT, clock, 8, 2),
@@ -111,10 +111,15 @@ class Rows:
         self.columns = columns
         return changed
 
-    def header(self) -> Iterator[str]:
-        """Two lines: the groups, and the titles."""
+    def header(self, evaluated: str) -> Iterator[str]:
+        """Two lines: the groups, and the titles.
+
+        Args:
+            evaluated: What evaluations are called, "greedy" or "evaluation".
+        """
         groups = ""
-        for group, members in itertools.groupby(self.columns, key=lambda column: column.group):
+        for of_columns, members in itertools.groupby(self.columns, key=lambda c: c.group):
+            group = evaluated if of_columns == EVALUATION else of_columns
             width = sum(column.width for column in members)
             shown = group if len(group) < width else f"{group[: width - 2]}."
             groups += f" {shown:{'─' if group else ' '}^{width - 1}}"

@@ -36,8 +36,8 @@ def learning_curves(
         if estimate:
             _line(axes, label, estimate, look)
     _steps(axes)
-    games = "greedy " if all(run.greedy for of_label in runs.values() for run in of_label) else ""
-    axes.set(title=title, ylabel=games + SCORES[score].title)
+    known = {run.games for of_label in runs.values() for run in of_label} == {"greedy"}
+    axes.set(title=title, ylabel=f"greedy {SCORES[score].title}" if known else SCORES[score].title)
     if score == "win_rate":
         _percents(axes)
     return _with_legend(figure, axes)

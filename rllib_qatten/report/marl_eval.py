@@ -33,7 +33,7 @@ def layout(runs: list[Run]) -> dict[str, Any]:
         }
         seed = run.config.get("seed")
         name = f"run_{len(algorithm)}" if seed is None else printable(f"seed_{seed}", 100)
-        if name in algorithm:  # the same seed again, from another folder
+        if name in algorithm:  # seeds that look alike
             name = f"{name}_{len(algorithm)}"
         algorithm[name] = steps
     return content

@@ -86,6 +86,8 @@ class Report:
                 "final_numbers",
                 final_numbers.by_algorithm(self.groups, self.aggregate, self._title),
             ),
+            "games": " of greedy games" if {r.games for r in self.runs} == {"greedy"} else "",
+            "notes": self._notes(),
             "curves": [(self._title(task), self._curves(task)) for task in self.groups],
             "compared": self._compared(),
             "time": self._time(),
@@ -98,6 +100,19 @@ class Report:
                 for run in self.runs
             ],
         }
+
+    def _notes(self) -> list[str]:
+        """What the names of tasks and algorithms do not say."""
+        explained = {name: text for run in self.runs for name, text in run.explained.items()}
+        notes = [f"{name}: {text}." for name, text in sorted(explained.items())]
+        unsure = {run.label for run in self.runs if run.games == "evaluation"}
+        labels = ", ".join(label for label in self.looks if label in unsure)
+        if labels:
+            notes.append(
+                f"The evaluations of {labels} explored, or may have: the settings do not say "
+                "evaluation_config: {explore: false}."
+            )
+        return notes
 
     def _title(self, task: tuple[str, str]) -> str:
         """The task, with the environment if there are several."""

@@ -20,15 +20,17 @@ class Run:
         folder: Where its files are.
         label: The algorithm, and what distinguishes it from its variants.
         environment: The engine or environment, with its version if known.
-        task: Map, or the environment's own name.
+        task: Map or other game, with what sets it apart from others of that name.
         config: The trial's settings.
         about: What is known of how it was made: "date", "commit", "versions", "machine" and
             "command".
         steps: Env steps at each evaluation, never falling, [E].
         scores: Name of `SCORES` ("win_rate" in battles only) -> one number per evaluation, [E].
-        greedy: Whether these are greedy games, not exploring ones.
+        games: What was scored: "greedy" games, an "evaluation" that explored or may have, or the
+            "exploring" games of training.
         columns: Every numeric column -> one number per result, NaN if it has none, [R].
         span: When it began and ended, in seconds since 1970; None if that is not known.
+        explained: Its task or label, if it can't say all that sets it apart -> these settings.
     """
 
     folder: Path
@@ -39,9 +41,10 @@ class Run:
     about: dict[str, str]
     steps: np.ndarray
     scores: dict[str, np.ndarray]
-    greedy: bool
+    games: str
     columns: dict[str, np.ndarray]
     span: tuple[float, float] | None = None
+    explained: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -22,14 +22,14 @@ from ray.tune.result import (
 )
 
 from rllib_qatten import keys
-from rllib_qatten.envs.battles.armies import short_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
+from rllib_qatten.report.games import tell_games_apart, title
 from rllib_qatten.report.run import Run
-from rllib_qatten.report.scores import SCORES
+from rllib_qatten.report.scores import SCORES, Score, evaluated_games
 from rllib_qatten.report.tables import LARGEST, Row, numbers, read_table, too_large
-from rllib_qatten.report.variants import tell_apart
+from rllib_qatten.report.variants import once, tell_apart
 
 #: Takes what is counted, how many there are and their unit; gives what to call with how many more
 #: are done.
@@ -80,6 +80,8 @@ def read_all(paths: Iterable[Path], counting: Counting = uncounted) -> tuple[lis
             on_run(1)
     if not runs:
         raise BadInput("\n".join(["no run can be reported.", *warnings]))
+    tell_games_apart(runs)
+    runs = once(runs, warnings)
     tell_apart(runs)
     runs.sort(key=lambda run: (run.environment, run.task, run.label, str(run.folder)))
     return runs, warnings
@@ -113,34 +115,48 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     steps = _first(columns, STEPS)
     if steps is None:
         raise BadInput(f"{folder}: no column of env steps: expected {' or '.join(STEPS)}.")
-    scores, greedy = _scores(columns, "greedy"), True
+    scores, evaluated = _scores(columns, "evaluation"), True
     if not scores:
-        scores, greedy = _scores(columns, "exploring"), False
+        scores, evaluated = _scores(columns, "exploring"), False
         if not scores:
             wanted = f"{keys.GREEDY_RETURN} or {keys.RETURN}"
             raise BadInput(f"{folder}: neither win rates nor returns yet: expected {wanted}.")
         warnings.append(f"{folder}: no evaluations: its exploring games are shown.")
+    for name, values in scores.items():
+        warnings += _impossible(folder, SCORES[name], values)
     measured = _measured(steps, scores)
     if not measured.any():
         raise BadInput(f"{folder}: no evaluation that has both its env steps and its scores.")
-    config = _json(folder, EXPR_PARAM_FILE) or _dict(table[-1].get("config"))
+    config = _settings(folder, table[-1])
     env = str(config.get("env", "unknown"))
-    engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), env)
+    engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), None)
     # Tune names a trial's folder so.
     algorithm = printable(folder.name.split(f"_{env}_")[0].split("_")[0], NAME)
     return Run(
         folder=folder,
-        label=algorithm if greedy else f"{algorithm}, exploring",
-        environment=printable(engine, NAME),
-        task=printable(short_name(_dict(config.get("env_config")).get("map_name", env)), NAME),
+        label=algorithm if evaluated else f"{algorithm}, exploring",
+        environment=printable(engine or env, NAME),
+        task=printable(title(config), NAME),
         config=config,
         about=_about(folder, table[-1]),
         steps=steps[measured],
         scores={key: values[measured] for key, values in scores.items()},
-        greedy=greedy,
+        games=evaluated_games(config, engine) if evaluated else "exploring",
         columns=columns,
         span=_span(folder, columns),
     )
+
+
+def _impossible(folder: Path, score: Score, values: np.ndarray) -> list[str]:
+    """Makes numbers NaN that the score cannot have; returns a warning about them."""
+    low, high = score.limits
+    wrong = (values < low) | (values > high)
+    if not wrong.any():
+        return []
+    shown = ", ".join(f"{value:g}" for value in values[wrong][:3])
+    more = f" and {wrong.sum() - 3} more" if wrong.sum() > 3 else ""
+    values[wrong] = np.nan
+    return [f"{folder}: evaluations of a {score.title} beyond {low:g} to {high:g}: {shown}{more}."]
 
 
 def _measured(steps: np.ndarray, scores: dict[str, np.ndarray]) -> np.ndarray:
@@ -156,13 +172,33 @@ def _first(columns: dict[str, np.ndarray], names: Iterable[str]) -> np.ndarray |
 
 
 def _scores(columns: dict[str, np.ndarray], games: str) -> dict[str, np.ndarray]:
-    """The scores that were measured in greedy or in exploring games."""
+    """The scores that were measured in evaluations or in exploring games."""
     found = {name: _first(columns, getattr(score, games)) for name, score in SCORES.items()}
     return {score: column for score, column in found.items() if column is not None}
 
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _settings(folder: Path, last: Row) -> dict[str, Any]:
+    """A trial's settings, from their file or its last result.
+
+    Raises:
+        BadInput: If there are none, without which its task and seed are unknown.
+    """
+    try:
+        found = parse_json(read_bounded(folder / EXPR_PARAM_FILE, SMALL, inside=folder))
+        problem = None if isinstance(found, dict) else "it holds no settings"
+    except (OSError, ValueError) as error:
+        found, problem = {}, (isinstance(error, OSError) and error.strerror) or str(error)
+    config = _dict(found) or _dict(last.get("config"))
+    if problem and not config:
+        raise BadInput(
+            f"{folder}: {EXPR_PARAM_FILE} cannot be read: {printable(problem, 200)}; so its task, "
+            "settings and seed are unknown."
+        )
+    return config
 
 
 def _text(folder: Path, name: str) -> str | None:

@@ -21,6 +21,7 @@ import scipy.stats
 from rllib_qatten import keys
 from rllib_qatten.evaluation.estimate import CONFIDENCE, Estimate, student
 from rllib_qatten.report.run import Run
+from rllib_qatten.report.scores import SCORES
 
 #: Resamples per interval, and how many are drawn at a time.
 REPS = 2000
@@ -39,8 +40,6 @@ AGGREGATES: dict[str, Callable[..., np.ndarray]] = {
     "median": np.median,
 }
 TITLES = {"iqm": "interquartile mean", "median": "median"}
-#: Scores -> what is possible.
-LIMITS = {"win_rate": (0.0, 1.0)}
 #: Points of a curve over several tasks, and thresholds of a profile.
 POINTS = 25
 THRESHOLDS = np.linspace(0, 1, 51)
@@ -104,13 +103,13 @@ def curve(runs: list[Run], score: str, aggregate: str) -> Curve | None:
     if not len(x):
         return None
     values = np.stack([np.interp(x, run.steps, run.scores[score]) for run in runs], axis=-1)
-    return Curve(x, *over_runs(values, aggregate, *LIMITS.get(score, ())))
+    return Curve(x, *over_runs(values, aggregate, *SCORES[score].limits))
 
 
 def final(runs: list[Run], score: str, aggregate: str) -> Estimate:
     """The aggregate of the runs' final numbers, with their range if there is no interval."""
     values = np.array([run.final(score) for run in runs])
-    center, low, high = map(float, over_runs(values, aggregate, *LIMITS.get(score, ())))
+    center, low, high = map(float, over_runs(values, aggregate, *SCORES[score].limits))
     if not np.isfinite(low):
         return Estimate.of_range(center, values)
     return Estimate(center, low, high, "student" if aggregate == "iqm" else "order statistics")

@@ -50,7 +50,8 @@ def read_table(folder: Path) -> tuple[list[Row], list[str]]:
             continue
         broken = len(lines) - (file == EXPR_PROGRESS_FILE and bool(lines)) - len(rows)
         problems += [f"{file}: the last line is cut short and was skipped"] if cut else []
-        problems += [f"{file}: {broken} broken lines were skipped"] if broken > 0 else []
+        many = "1 broken line was" if broken == 1 else f"{broken} broken lines were"
+        problems += [f"{file}: {many} skipped"] if broken > 0 else []
         if rows:
             return _forward(rows), problems
     return [], problems
@@ -92,20 +93,33 @@ def _assert_bounded(rows: list[Row]) -> None:
         raise ValueError(f"it has {len(rows):,} rows of {len(names):,} columns")
 
 
-def _parse_csv(lines: list[str]) -> Iterator[Row]:
-    rows = csv.reader(lines)
+def _parse_csv(lines: list[str]) -> list[Row]:
+    rows = _rows(lines)
+    if len(rows) < len(lines) - 1:
+        # A stray quote takes the lines up to the next quote for one field; by itself, a line costs
+        # no others.
+        rows = max(rows, _rows(*([line] for line in lines)), key=len)
+    return rows
+
+
+def _rows(*tables: list[str]) -> list[Row]:
+    """The rows of tables that share the first one's head and may be broken."""
     head: list[str] | None = None
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error:  # too long a field, unterminated quotes
-            continue
-        if head is None:
-            head = row
-        elif len(row) == len(head):
-            yield dict(zip(head, row, strict=True))
+    found = []
+    for lines in tables:
+        reader = csv.reader(lines)
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                break
+            except csv.Error:  # too long a field, unterminated quotes
+                continue
+            if head is None:
+                head = row
+            elif len(row) == len(head):
+                found.append(dict(zip(head, row, strict=True)))
+    return found
 
 
 def _parse_json(lines: list[str]) -> Iterator[Row]:

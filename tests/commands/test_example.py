@@ -31,6 +31,7 @@ def test_all_are_listed_with_what_they_are():
     assert code == 0
     for file in [*ROOT.glob("tuned_examples/*.yaml"), *ROOT.glob("tuned_examples/*.py")]:
         assert f"{file.stem} " in output
+        assert examples.description(file).endswith("."), file  # a whole sentence
     assert "Qatten on the map 3m: three marines against the same, SMAX's shortest" in output
 
 

@@ -68,6 +68,18 @@ def test_a_failing_trial_says_why_and_where(rllib):
         assert Path(path).exists()
 
 
+def test_evaluations_that_explore_are_not_called_greedy(rllib):
+    text = f"{GAME}    evaluation_config: {{explore: true, epsilon: 1.0}}\n"
+    process = rllib("-f", "exp.yaml", "--storage-path", "out", text=text)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "greedy" not in output
+    assert "─exploring─── evalua." in output.splitlines()[0]
+    assert "\nMean of the last evaluations, 5 at most:\n" in output
+    assert re.search(r"env steps +evaluation return\n", output)
+    assert re.search(r"Best one kept: .+ \(evaluation return -?\d+\.\d+\)", output)
+
+
 def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(ray_session, rllib, tmp_path):
     algorithm = QMIX.get_default_config().environment("two_step_game").build_algo()
     algorithm.save_to_path(tmp_path / "saved")

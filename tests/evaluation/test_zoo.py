@@ -116,10 +116,19 @@ def test_the_table_fits_eighty_columns(other_zoo):
     low, high = (f"{end:.2f}"[1:] for end in (found.win_rate.low, found.win_rate.high))
     assert row.split() == [
         found.name, "smacv2_20_units", "Qatten", "recurrent", f"{share:.3f}",
-        f"{low}-{high}", "0.7M", f"{found.size / 1000:.0f}",
+        f"{low}-{high}", "0.7M", f"{found.size / 1e6:.1f}",
     ]  # fmt: skip
     assert " - " in next(line for line in lines if line.startswith("qmix_3s5z_vs_3s6z"))
     assert "rllib evaluate zoo:q" in result.output
+
+
+def test_the_table_cuts_no_name():
+    result = rllib("zoo")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.output.splitlines()]
+    assert max(map(len, result.output.splitlines())) <= 80
+    for team in entries():
+        assert [team.name, team.battle] in [row[:2] for row in rows]
 
 
 def test_an_installation_without_teams_says_so(tmp_path, monkeypatch):

@@ -45,7 +45,10 @@ def test_rows_fit_the_screen(width, battle, dropped, several):
     rows, flat = Rows(several, width), result(battle)
     assert rows.arrange(flat, dropped)
     assert not rows.arrange(flat, dropped)
-    lines = [*rows.header(), rows.row("#12 lr=0.0001234 weighted_heads=True n_heads=4", flat)]
+    lines = [
+        *rows.header("greedy"),
+        rows.row("#12 lr=0.0001234 weighted_heads=True n_heads=4", flat),
+    ]
     assert max(map(len, lines)) < (width or 130)
     assert len(lines[1]) == len(lines[2])
     assert " 10,050,000" in lines[2]
@@ -64,17 +67,18 @@ def test_a_wide_screen_shows_more_and_a_narrow_one_what_counts():
 
     assert titles(200) == [(c.group, c.title) for c in COLUMNS]
     eighty = titles(80)
-    for title in [("greedy", "won"), ("exploring", "won"), ("", "left"), ("", "loss")]:
+    for title in [("evaluation", "won"), ("exploring", "won"), ("", "left"), ("", "loss")]:
         assert title in eighty
     assert titles(40)[0] == ("", "env steps")
-    assert ("greedy", "won") in titles(40)
+    assert ("evaluation", "won") in titles(40)
 
 
-def test_groups_stand_above_their_columns():
+@pytest.mark.parametrize("games", ["greedy", "evaluation"])
+def test_groups_stand_above_their_columns(games):
     rows = Rows(False, 80)
     rows.arrange(result(), dropped=False)
-    groups, titles = rows.header()
-    for name in ("exploring", "greedy"):
+    groups, titles = rows.header(games)
+    for name in ("exploring", games):
         # From where its first column begins to where its last one ends.
         [span] = re.finditer(rf"─*{name}─*", groups)
         assert titles[span.start() : span.end()].split()[0] == "won"

@@ -203,6 +203,27 @@ def test_it_needs_nothing_but_itself(page):
         assert target in ids
 
 
+def test_games_that_explore_are_not_called_the_best_that_a_team_plays(tmp_path):
+    config = {"evaluation_config": {"explore": True}}
+    write_run(tmp_path / "runs", "Any", rows=rows([0.5, 0.6]), config=config)
+    result = report(tmp_path / "runs", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "greedy" not in page
+    assert "The evaluations of Any explored, or may have" in page
+
+
+def test_numbers_in_names_are_explained(tmp_path):
+    for i in (1, 2):
+        config = {"env": "my:Env", "env_config": {"weights": [i] * 40}}
+        write_run(tmp_path / "runs" / str(i), rows=rows([0.5]), config=config)
+    result = report(tmp_path / "runs", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"my:Env (#1): weights {[1] * 40}." in page
+    assert f"my:Env (#2): weights {[2] * 40}." in page
+
+
 def test_text_takes_the_pages_colors(page):
     assert "prefers-color-scheme: dark" in page
     assert "currentColor" in page

@@ -81,12 +81,49 @@ def test_broken_lines_cost_only_themselves(tmp_path):
     (trial / "progress.csv").write_text("\n".join([*lines[:2], "1,\0", *lines[3:], ""]))
     [run], [warning] = read_all([tmp_path])
     assert run.scores["win_rate"].tolist() == [0.1, 0.3]
-    assert "progress.csv: 1 broken lines" in warning
+    assert "progress.csv: 1 broken line was skipped" in warning
     # result.json has all columns, so it goes first; here it is no better.
     (trial / "result.json").write_text('not json\n[3]\n{"a"')
     [run], warnings = read_all([tmp_path])
     assert run.scores["win_rate"].tolist() == [0.1, 0.3]
     assert "result.json: 2 broken lines" in " ".join(warnings)
+
+
+def test_a_stray_quote_costs_its_own_line(tmp_path):
+    """For CSV, all up to the next quote is one field: here seven lines and the rest of the file."""
+    wins = [i / 20 for i in range(12)]
+    file = write_run(tmp_path, rows=rows(wins)) / "progress.csv"
+    lines = file.read_text().splitlines()
+    for quotes, read in (([3], wins[:2] + wins[3:]), ([3, 10], wins[:2] + wins[3:9] + wins[10:])):
+        broken = [f'"{line}' if i in quotes else line for i, line in enumerate(lines)]
+        file.write_text("\n".join([*broken, ""]))
+        [run], [warning] = read_all([tmp_path])
+        assert run.scores["win_rate"].tolist() == read
+        many = "1 broken line was" if len(quotes) == 1 else "2 broken lines were"
+        assert warning.endswith(f"progress.csv: {many} skipped.")
+    file.write_text("\n".join([f"{lines[0]},note", *(f'{line},"a\nb"' for line in lines[1:]), ""]))
+    assert len(read_all([tmp_path])[0][0].steps) == len(wins)  # whole fields may hold lines
+
+
+@pytest.mark.parametrize("content", ['{"env": ', "[1]", None])
+def test_a_run_whose_settings_cannot_be_read_is_left_out(tmp_path, content):
+    """It would be a run of no known task, beside those of its own."""
+    bad = write_run(tmp_path, seed=1, rows=rows([0.5])) / "params.json"
+    bad.unlink()
+    if content is not None:
+        bad.write_text(content)
+    write_run(tmp_path, seed=2, rows=rows([0.5]))
+    [run], [warning] = read_all([tmp_path])
+    assert run.name == "seed 2"
+    assert warning.startswith(f"{bad.parent}: params.json cannot be read: ")
+    assert warning.endswith("; so its task, settings and seed are unknown.")
+
+
+def test_win_rates_that_cannot_be_are_left_out(tmp_path):
+    trial = write_run(tmp_path, rows=rows([0.1, 7.5, 0.3, -1, 2, 3], returns=[200.0] * 6))
+    [run], [warning] = read_all([tmp_path])
+    assert run.scores["win_rate"].tolist() == [0.1, 0.3]
+    assert warning == f"{trial}: evaluations of a win rate beyond 0 to 1: 7.5, -1, 2 and 1 more."
 
 
 def test_result_json_has_what_the_first_row_of_progress_csv_lacked(tmp_path):
@@ -116,9 +153,27 @@ def test_any_run_of_tune(tmp_path):
     columns = {"timesteps_total": 1000, "episode_reward_mean": 3.0, "training_iteration": 1}
     write_run(tmp_path, "PPO", "3m", rows=[columns])
     [run], [warning] = read_all([tmp_path])
-    assert (run.label, run.environment, run.greedy) == ("PPO, exploring", "smac", False)
+    assert (run.label, run.environment, run.games) == ("PPO, exploring", "smac", "exploring")
     assert run.final("return") == 3.0
     assert "no evaluations: its exploring games are shown" in warning
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "games"),
+    [
+        ({}, True, "greedy"),  # this package's algorithms, by default
+        ({"evaluation_config": {"explore": True}}, True, "evaluation"),
+        ({}, False, "evaluation"),  # RLlib's other algorithms explore by default
+        ({"evaluation_config": {"explore": False}}, False, "greedy"),
+    ],
+)
+def test_games_are_called_greedy_only_where_they_are(tmp_path, config, own, games):
+    made = rows([0.5, 0.6])
+    for row in made:
+        row |= {keys.ENGINE: "smax (jaxmarl 0.2.0)"} if own else {}
+    write_run(tmp_path, "Any", rows=made, config=config)
+    [run], _ = read_all([tmp_path])
+    assert run.games == games
 
 
 @pytest.mark.parametrize(
@@ -145,36 +200,11 @@ def test_what_cannot_be_shown_is_a_warning_beside_the_rest(tmp_path, make, messa
     assert str(bad) in warning
 
 
-def test_variants_of_an_algorithm_are_not_pooled(tmp_path):
-    for heads in (1, 4):
-        for seed in (1, 2):
-            write_run(tmp_path / f"h{heads}", seed=seed, config={"n_heads": heads})
-    runs, _ = read_all([tmp_path])
-    assert [run.label for run in runs] == ["Qatten (n_heads 1)"] * 2 + ["Qatten (n_heads 4)"] * 2
-
-
-def test_long_settings_give_way_to_the_experiments_name_and_that_to_a_number(tmp_path):
-    schedule = [[0, 1.0], [50000, 0.05], [250000, 0.01]]
-    write_run(tmp_path / "short", seed=1, config={"epsilon": schedule[:2]})
-    write_run(tmp_path / "long", seed=2, config={"epsilon": schedule})
-    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten (short)", "Qatten (long)"}
-    (tmp_path / "a").mkdir()
-    (tmp_path / "short").rename(tmp_path / "a" / "same")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "long").rename(tmp_path / "b" / "same")
-    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten (#1)", "Qatten (#2)"}
-
-
-def test_other_maps_may_have_other_settings(tmp_path):
-    write_run(tmp_path, task="3s5z", config={"lr": 1})
-    write_run(tmp_path, task="2s3z", config={"lr": 2})
-    assert {run.label for run in read_all([tmp_path])[0]} == {"Qatten"}
-
-
 def test_marl_evals_layout(tmp_path):
     for seed, wins in ((1, [0.0, 0.5]), (2, [0.25])):
         write_run(tmp_path / "a", seed=seed, rows=rows(wins))
-    write_run(tmp_path / "b", seed=1, rows=rows([1.0]))
+    for i in (3, 4):  # seeds that look alike
+        write_run(tmp_path / "b", seed=i, rows=rows([1.0]), config={"seed": "x" * 200 + str(i)})
     content = json.loads(json.dumps(marl_eval.layout(read_all([tmp_path])[0])))
     assert content["smac"]["3s5z"]["Qatten"]["seed_1"] == {
         "step_0": {"step_count": 100, "win_rate": [0.0], "mean_episode_return": [0.0]},
@@ -182,4 +212,5 @@ def test_marl_evals_layout(tmp_path):
         "absolute_metrics": {"win_rate": [0.25], "mean_episode_return": [5.0]},
     }
     names = content["smac"]["3s5z"]["Qatten"].keys()
-    assert names == {"seed_1", "seed_2", "seed_1_2"}
+    assert len(names) == 4
+    assert names > {"seed_1", "seed_2"}

@@ -278,10 +278,11 @@ def test_runs_beside_which_others_ran_are_known(tmp_path):
     assert timing.alone(runs) == [False, False, True, True]  # a second of forty does not count
     runs[1].about["machine"], runs[0].about["machine"] = "one", "another"
     assert timing.alone(runs)[:2] == [True, True]
-    for name in ("1_2026-11-22_23-42-06", "2_2026-11-22_23-42-36", "3"):
+    for seed, name in enumerate(("1_2026-11-22_23-42-06", "2_2026-11-22_23-42-36", "3")):
         made = rows([0.5])
         made[0]["time_total_s"] = 60
-        write_run(tmp_path / "named", rows=made).rename(tmp_path / "named" / f"Qatten_smac_{name}")
+        trial = write_run(tmp_path / "named", seed=seed, rows=made)
+        trial.rename(tmp_path / "named" / f"Qatten_smac_{name}")
     assert timing.alone(read_all([tmp_path / "named"])[0]) == [False, False, None]
 
 
