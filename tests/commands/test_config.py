@@ -62,13 +62,14 @@ def test_a_value_says_where_it_comes_from():
 
 
 def test_of_a_file_and_the_command_line():
-    rows = found("-f", "qatten_2s3z", "--set", "env_config.map_name=8m", "--set", "n_heads=2")
+    words = "--set", "env_config.map_name=8m", "--set", "n_heads=2", "--set", "lr=0.001"
+    rows = found("-f", "qatten_2s3z", *words)
     assert rows["env_config"]["value"] == {"map_name": "8m", "engine": "auto"}
     assert rows["env_config"]["source"] == rows["n_heads"]["source"] == "command line"
     assert rows["weighted_heads"]["source"] == "file"
-    assert rows["td_lambda"]["source"] == "recipe smax_recurrent"
+    assert rows["td_lambda"]["source"] == "recipe smax"
     # Explicit settings come before a recipe's.
-    assert rows["epsilon"]["source"] == "file"
+    assert rows["lr"]["source"] == "command line"
 
 
 def test_for_people_one_setting_in_full():
