@@ -142,7 +142,7 @@ def train(
         )
     changed = {
         "stop": tuple(key_values(stop or (), "--stop")),
-        "set_": (*key_values([config] if config else (), "--config"), *(set_ or ())),
+        "set_": (*key_values(() if config is None else [config], "--config"), *(set_ or ())),
         "num_samples": num_samples, "storage_path": storage_path, "name": name,
         "run": run, "env": env, "checkpoint_freq": checkpoint_freq, "only": tuple(only or ()),
     }  # fmt: skip

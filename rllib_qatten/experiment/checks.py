@@ -38,6 +38,8 @@ from rllib_qatten.experiment.typed import shown
 
 #: Keys that Tune itself adds to every result, besides those in `KEYS`.
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
+#: Keys of results that begin at 0 and grow.
+COUNTS = re.compile(r"training_iteration|time_\w+|iterations_since_restore|(.*/)?\w+_lifetime")
 #: Population members start from each other's checkpoints: Tune asks for more than two.
 PBT_KEEPS = 3
 #: Limits: each trial has a folder and a row, and each value of a grid is checked.
@@ -63,6 +65,11 @@ def check(experiment: Experiment, continues: bool = False) -> Plan:
         algorithm = algorithm_class(experiment.run)
     if experiment.environment is None:
         raise experiment.error("env", "is missing: name what is played; rllib envs lists it.")
+    if experiment.env not in (None, experiment.environment):
+        raise experiment.error(
+            "config.env", f"is another one than env, {experiment.env}, outside config: keep one."
+        )
+    _check_goals(experiment)
     _check_storage(experiment)
     _check_numbers_of_trials(experiment)
     variants = list(experiment.variants())
@@ -132,6 +139,15 @@ def _check_numbers_of_trials(experiment: Experiment) -> None:
     values = [*searched(experiment.param_space).values()]
     if sum(map(len, values)) > MAX_VARIANTS:
         raise experiment.error("config", f"varies in more than {MAX_VARIANTS:,} values.")
+
+
+def _check_goals(experiment: Experiment) -> None:
+    """Checks that no goal of `stop` is met before anything has run."""
+    for key, goal in experiment.stop.items():
+        if COUNTS.fullmatch(key) and goal <= 0:
+            raise experiment.error(
+                f"stop.{key}", f"is met before the run begins: must be above 0; got {goal:g}."
+            )
 
 
 def _check_result_keys(experiment: Experiment) -> None:
