@@ -44,6 +44,10 @@ PRIVATE = {
         "",
         "Argument of Learner.update; without it every update reduces what the next one overwrites.",
     ),
+    "_resume_config=": (
+        "",
+        "A finished trial goes on to a later stop only so.",
+    ),
     "_return_metrics=": (
         "",
         "Argument of synchronous_parallel_sample on the new API stack.",

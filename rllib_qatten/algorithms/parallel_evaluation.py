@@ -10,6 +10,24 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.annotations import override
 
+from rllib_qatten.envs import TeamSpec
+
+
+def check_same_sizes(trained: TeamSpec, played: TeamSpec) -> None:
+    """Evaluation may play another env, but with the same networks.
+
+    Raises:
+        ValueError: If the env's sizes differ.
+    """
+    [one, other] = (
+        [spec.n_agents, spec.n_actions, spec.observation_size] for spec in (trained, played)
+    )
+    if one != other:
+        raise ValueError(
+            "The env of evaluation_config has [agents, actions, observation length] "
+            f"{other}, that of training has {one}: one network plays both."
+        )
+
 
 class ParallelEvaluation(Algorithm):
     """Evaluates the weights that an iteration begins with, while it trains.
@@ -36,25 +54,15 @@ class ParallelEvaluation(Algorithm):
             self._check_evaluation_env()
 
     def _check_evaluation_env(self) -> None:
-        """Evaluation may play another env, but with the same networks.
-
-        Raises:
-            ValueError: If the env's sizes differ.
-        """
+        """See `check_same_sizes`."""
         if not {"env", "env_config"} & (self.config.evaluation_config or {}).keys():
             return  # asking remote env runners takes a while
-        trained, played = (
-            (spec.n_agents, spec.n_actions, spec.observation_size)
-            for spec in (
+        check_same_sizes(
+            *(
                 group[DEFAULT_MODULE_ID][0].spec
                 for group in (self.spaces, self.eval_env_runner_group.get_spaces())
             )
         )
-        if trained != played:
-            raise ValueError(
-                "The env of evaluation_config has [agents, actions, observation length] "
-                f"{list(played)}, that of training has {list(trained)}: one network plays both."
-            )
 
     @override(Algorithm)
     def _run_one_training_iteration_and_evaluation_in_parallel(self) -> Any:

@@ -42,6 +42,8 @@ LEAST = {
     "n_step": 1,
     "hidden_size": 1,
 }
+#: numpy's generators take 32 bits, and env runners add their number, or a million and it, to it.
+MAX_SEED = 4_000_000_000
 RANGES = {
     "gamma": (0.0, 1.0),
     "td_lambda": (0.0, 1.0),
@@ -71,6 +73,8 @@ def check_settings(config: Any) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             none = ", or None" if name in OPTIONAL else ""
             raise ValueError(f"{name} must be a whole number, {low} or more{none}; got {value!r}.")
+    if config.seed is not None and config.seed > MAX_SEED:
+        raise ValueError(f"seed must be {MAX_SEED:,} or less; got {config.seed}.")
     for name, (bottom, top) in RANGES.items():
         in_range(config, name, bottom, top)
     _check_lr(config.lr)

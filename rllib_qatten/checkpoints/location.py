@@ -86,7 +86,8 @@ def find(checkpoint: Any) -> Path:
         near = nearby(path, Path(TEAM, MARK))
     except (OSError, ValueError) as error:  # a name that no file can have
         raise BadInput(f"{path}: no such folder: {error}.") from error
-    raise BadInput(f"{path}: {fault}.{f' Did you mean {near[0]}?' if near else ''}")
+    hint = near[0] if near else f"{zoo.PREFIX}{path.name}" if path.name in zoo.teams() else None
+    raise BadInput(f"{path}: {fault}.{f' Did you mean {hint}?' if hint else ''}")
 
 
 def nearby(path: Path, mark: Path) -> list[Path]:

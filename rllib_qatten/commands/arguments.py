@@ -18,7 +18,11 @@ Checkpoint = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(metavar="S", min=0, help="Seed of the games: same seed, same games.")
+    int,
+    # As many as the generators of numpy and of the engines tell apart.
+    typer.Option(
+        metavar="S", min=0, max=2**32 - 1, help="Seed of the games: same seed, same games."
+    ),
 ]
 Env = Annotated[
     str | None,

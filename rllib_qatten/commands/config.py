@@ -15,6 +15,7 @@ from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.experiment.examples import file_or_example
 
 if TYPE_CHECKING:
+    from rllib_qatten.experiment.experiment import Experiment
     from rllib_qatten.experiment.explain import Setting
 
 
@@ -51,16 +52,15 @@ def config(
     from rllib_qatten.experiment.process_environment import prepare, silence
 
     prepare()
+    if file and algorithm is not None and not _is_algorithm(algorithm):
+        names = [algorithm, *(names or ())]
+        algorithm = None
     found = _of_file(file, set_ or [], algorithm) if file else _of(str(algorithm), set_ or [])
     silence()
     shown = []
-    for title, settings in found:
-        known = [setting.name for setting in settings]
+    for title, made, settings in found:
         for name in names or ():
-            try:
-                one_of(name, known, "setting")
-            except ValueError as error:
-                raise BadInput(f"{title}: {error}") from error
+            _check_name(name, title, made, settings)
         if names:
             chosen = [setting for setting in settings if setting.name in names]
         else:
@@ -77,9 +77,35 @@ def config(
             line(f"{hidden} more settings are RLlib's own: --all shows them.")
 
 
-def _of(algorithm: str, set_: list[str]) -> list[tuple[str, list[Setting]]]:
+def _is_algorithm(word: str) -> bool:
+    from rllib_qatten.algorithms.resolve import algorithm_class
+
+    try:
+        return bool(":" in word or algorithm_class(word))
+    except ValueError:
+        return False
+
+
+def _check_name(name: str, title: str, algorithm: Any, settings: list[Setting]) -> None:
+    """Refuses what is no setting of an algorithm."""
+    from rllib_qatten.algorithms.layered_config import LayeredConfig
+    from rllib_qatten.algorithms.unknown_setting import of_others
+
+    known = [setting.name for setting in settings]
+    config = algorithm.get_default_config()
+    try:
+        if name not in known and isinstance(config, LayeredConfig):
+            if told := of_others(name, config):
+                raise ValueError(told)
+        one_of(name, known, "setting")
+    except ValueError as error:
+        raise BadInput(f"{title}: {error}") from error
+
+
+def _of(algorithm: str, set_: list[str]) -> list[tuple[str, Any, list[Setting]]]:
     """The settings of an algorithm without an experiment."""
     from rllib_qatten.algorithms.resolve import algorithm_class
+    from rllib_qatten.experiment.experiment import Experiment
     from rllib_qatten.experiment.explain import settings
     from rllib_qatten.experiment.file import assignment, override
 
@@ -89,19 +115,33 @@ def _of(algorithm: str, set_: list[str]) -> list[tuple[str, list[Setting]]]:
         for text in set_:
             key, value = assignment(text, "--set")
             override(given, key, value)
-        # Refuses unknown settings, and values that no setting has.
-        found.get_default_config().update_from_dict(given)
-        return [(algorithm, settings(found, given, frozenset(given)))]
+        file = Path("command line")
+        _check(Experiment(file=file, name=algorithm, run=algorithm, config=given), found)
+        return [(algorithm, found, settings(found, given, frozenset(given)))]
     except (ValueError, ModuleNotFoundError) as error:
         raise BadInput(str(error)) from error
 
 
-def _of_file(file: Path, set_: list[str], algorithm: str | None) -> list[tuple[str, list[Setting]]]:
+def _check(experiment: Experiment, algorithm: Any) -> None:
+    """Refuses unknown settings, and values that no setting has."""
+    from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
+    from rllib_qatten.experiment.settings import check_kinds, validated
+
+    for variant in experiment.variants():
+        if variant["env"] is None:  # of an algorithm alone
+            del variant["env"]
+        check_kinds(experiment, algorithm, variant)
+        if issubclass(algorithm, ValueDecomposition):
+            validated(experiment, algorithm, variant)
+
+
+def _of_file(
+    file: Path, set_: list[str], algorithm: str | None
+) -> list[tuple[str, Any, list[Setting]]]:
     """The settings of a file's experiments."""
     from rllib_qatten.algorithms.resolve import algorithm_class
     from rllib_qatten.experiment.explain import explained
     from rllib_qatten.experiment.file import Changes, read
-    from rllib_qatten.experiment.settings import check_kinds
 
     found = []
     changes = Changes(set_=tuple(set_))
@@ -110,10 +150,9 @@ def _of_file(file: Path, set_: list[str], algorithm: str | None) -> list[tuple[s
             made = algorithm_class(experiment.run)
         if algorithm is not None and algorithm != experiment.run:
             raise experiment.error("run", f"is {experiment.run}, not {algorithm}.")
-        for variant in experiment.variants():
-            check_kinds(experiment, made, variant)
+        _check(experiment, made)
         title = f"{experiment.name}: {experiment.run}"
-        found.append((title, explained(experiment, made, changes.settings)))
+        found.append((title, made, explained(experiment, made, changes.settings)))
     return found
 
 

@@ -65,6 +65,10 @@ def evaluate(
 
     Runs no code from the checkpoint; only an environment that you name with --env does run.
     """
+    if str(json_file) == "-":
+        raise BadInput("--json -: results are written to a file: name it, as in --json games.json.")
+    if json_file and video_file and json_file.resolve() == video_file.resolve():
+        raise BadInput(f"--json and --video both name {json_file}: name two files.")
     with Screen() as screen:
         screen.doing("Loading the team")
         settings = _settings(set_ or [], config, steps, out, render)
@@ -81,7 +85,7 @@ def _settings(
     silence()
     _refuse_old({"--steps": steps, "--out": out, "--render": render or None})
     settings: dict[str, Any] = {"env_config": {}}
-    for text in (*key_values([config] if config else (), "--config"), *set_):
+    for text in (*key_values(() if config is None else [config], "--config"), *set_):
         key, value = assignment(text, "--set")
         if key == "env_config" and isinstance(value, dict):
             settings[key] |= value
@@ -161,7 +165,7 @@ def _evaluate(
             written.close()
         screen.close()
         _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
-        _print_origin(checkpoint, folder, policy, evaluation.spec)
+        _print_origin(checkpoint, folder, policy, evaluation.spec, {"env": name, **config})
         if video_file:
             first = evaluation.episodes[0]
             with Screen() as drawing:
@@ -176,27 +180,40 @@ def _address(checkpoint: Path, team: Path) -> str:
     return str(checkpoint if in_zoo else location.checkpoint_of(team).resolve())
 
 
-def _print_origin(checkpoint: Path, team: Path, policy: TeamPolicy, spec: TeamSpec) -> None:
-    """Prints what else is known of the team: another battle, or how often it should win."""
+def _print_origin(
+    checkpoint: Path, team: Path, policy: TeamPolicy, spec: TeamSpec, played: dict[str, Any]
+) -> None:
+    """Prints what else is known of the team: another battle, or how often it should win.
+
+    Args:
+        checkpoint: As the user named it.
+        team: Its folder.
+        policy: The team.
+        spec: The sizes of the games.
+        played: The environment's name, as `env`, and its settings.
+    """
     from rllib_qatten.checkpoints import zoo
     from rllib_qatten.evaluation.zoo import entry
 
-    if policy.fitted(spec) is not policy:
+    environment = policy.metadata["environment"]
+    trained = {"env": environment["env"], **environment["env_config"]}
+    # An env that was given as Python code has no name.
+    same = trained["env"] is None or _battle(trained) == _battle(played)
+    if not same or policy.fitted(spec) is not policy:
         line(
-            f"Trained with {len(policy.agents)} agents on "
-            f"{_battle(policy.metadata['environment'])}: its agent network plays another battle "
-            "here.",
+            f"Trained with {len(policy.agents)} agents on {_battle(trained)}: its agent network "
+            "plays another battle here.",
             style="yellow",
         )
-    elif zoo.is_address(checkpoint):
+    elif zoo.is_address(checkpoint) and trained | {"engine": None} == played | {"engine": None}:
         line(entry(team).statement())
 
 
-def _battle(trained: dict[str, Any]) -> str:
+def _battle(environment: dict[str, Any]) -> str:
     from rllib_qatten.envs.battles.armies import short_name
 
-    map_name = trained["env_config"].get("map_name")
-    return f"{trained['env']} {short_name(map_name)}" if map_name else str(trained["env"])
+    map_name = environment.get("map_name")
+    return f"{environment['env']} {short_name(map_name)}" if map_name else str(environment["env"])
 
 
 def _print(

@@ -74,5 +74,5 @@ def run(ctx: typer.Context, name: Name) -> None:
         )
     rllib = ctx.find_root()
     train = rllib.command.get_command(rllib, "train")  # type: ignore[attr-defined]
-    with train.make_context("train", ["-f", source.stem, *ctx.args], parent=rllib) as made:
+    with train.make_context("train", ["file", source.stem, *ctx.args], parent=rllib) as made:
         train.invoke(made)

@@ -8,13 +8,19 @@ from typing import Annotated
 import typer
 
 from rllib_qatten.commands.arguments import Checkpoint
+from rllib_qatten.errors import BadInput
 
 
 def export(
     checkpoint: Checkpoint,
     form: Annotated[
-        str, typer.Option("--format", metavar="onnx|torch", help="ONNX, or torch.export's format.")
-    ] = "onnx",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="onnx|torch",
+            help="ONNX, or torch.export's format; by default as FILE ends, else ONNX.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -23,7 +29,13 @@ def export(
     ] = None,
 ) -> None:
     """Write the agent network to a file that runs without this package."""
+    from rllib_qatten.evaluation.export import FORMATS
     from rllib_qatten.evaluation.export import export as write
     from rllib_qatten.evaluation.team_policy import TeamPolicy
 
-    typer.echo(f"Wrote {write(TeamPolicy.from_checkpoint(checkpoint), form, output)}")
+    endings = {ending: name for name, ending in FORMATS.items()}
+    named = endings.get(output.suffix.lower()) if output else None
+    if named and form in FORMATS and form != named:
+        raise BadInput(f"--format {form}: {output} is named as a file of --format {named}.")
+    policy = TeamPolicy.from_checkpoint(checkpoint)
+    typer.echo(f"Wrote {write(policy, form or named or 'onnx', output)}")

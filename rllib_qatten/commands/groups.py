@@ -1,10 +1,13 @@
-"""Commands and groups of commands whose help shows a flag as a flag."""
+"""Commands and groups of commands: what all of them do with their options."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+from rllib_qatten.errors import BadInput
 
 
 class _Flags:
@@ -20,7 +23,16 @@ class _Flags:
 
 
 class Command(_Flags, TyperCommand):
-    """A command."""
+    """A command that refuses an option given twice; click would take the last one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See base class."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for param, times in Counter(order).items():
+            single = not getattr(param, "multiple", True) and not getattr(param, "is_flag", False)
+            if single and times > 1:
+                raise BadInput(f"{' or '.join(param.opts)} is given {times} times: give one.")
+        return super().parse_args(ctx, args)
 
 
 class Group(_Flags, TyperGroup):

@@ -142,7 +142,7 @@ def train(
         )
     changed = {
         "stop": tuple(key_values(stop or (), "--stop")),
-        "set_": (*key_values([config] if config else (), "--config"), *(set_ or ())),
+        "set_": (*key_values(() if config is None else [config], "--config"), *(set_ or ())),
         "num_samples": num_samples, "storage_path": storage_path, "name": name,
         "run": run, "env": env, "checkpoint_freq": checkpoint_freq, "only": tuple(only or ()),
     }  # fmt: skip
@@ -168,7 +168,8 @@ def _train(
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, of_words, read
     from rllib_qatten.experiment.launch import train as launch
-    from rllib_qatten.experiment.resuming import check_state, checkpoint_to_resume, differences
+    from rllib_qatten.experiment.restoring import is_done
+    from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
     silence()  # again: importing Ray sets up its loggers
     changes = Changes(**changed)
@@ -180,9 +181,10 @@ def _train(
     if restore and not any(plan.begun for plan in plans):
         folders = ", ".join(str(plan.experiment.folder) for plan in plans)
         raise BadInput(f"--restore: there is nothing to continue in {folders}.")
-    for plan in plans:
-        if restore and plan.begun:
-            check_state(plan)
+    if restore:
+        plans = [plan for plan in plans if not (plan.begun and is_done(plan))]
+        if not plans:
+            return 0
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:

@@ -20,6 +20,7 @@ from ray.tune.search.sample import Categorical, Float, Integer
 
 from rllib_qatten import keys
 from rllib_qatten.agents import check_entities, sharing_groups
+from rllib_qatten.algorithms.parallel_evaluation import check_same_sizes
 from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints.other_team import initial_weights
@@ -37,6 +38,8 @@ from rllib_qatten.experiment.typed import shown
 
 #: Keys that Tune itself adds to every result, besides those in `KEYS`.
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
+#: Keys of results that begin at 0 and grow.
+COUNTS = re.compile(r"training_iteration|time_\w+|iterations_since_restore|(.*/)?\w+_lifetime")
 #: Population members start from each other's checkpoints: Tune asks for more than two.
 PBT_KEEPS = 3
 #: Limits: each trial has a folder and a row, and each value of a grid is checked.
@@ -62,6 +65,11 @@ def check(experiment: Experiment, continues: bool = False) -> Plan:
         algorithm = algorithm_class(experiment.run)
     if experiment.environment is None:
         raise experiment.error("env", "is missing: name what is played; rllib envs lists it.")
+    if experiment.env not in (None, experiment.environment):
+        raise experiment.error(
+            "config.env", f"is another one than env, {experiment.env}, outside config: keep one."
+        )
+    _check_goals(experiment)
     _check_storage(experiment)
     _check_numbers_of_trials(experiment)
     variants = list(experiment.variants())
@@ -133,9 +141,18 @@ def _check_numbers_of_trials(experiment: Experiment) -> None:
         raise experiment.error("config", f"varies in more than {MAX_VARIANTS:,} values.")
 
 
+def _check_goals(experiment: Experiment) -> None:
+    """Checks that no goal of `stop` is met before anything has run."""
+    for key, goal in experiment.stop.items():
+        if COUNTS.fullmatch(key) and goal <= 0:
+            raise experiment.error(
+                f"stop.{key}", f"is met before the run begins: must be above 0; got {goal:g}."
+            )
+
+
 def _check_result_keys(experiment: Experiment) -> None:
     """Checks that results will have the named keys; known for this package's algorithms only."""
-    named = {f"stop.{key}": key for key in experiment.stop} | _scored(experiment)
+    named = _stops(experiment) | _scored(experiment)
     if isinstance(experiment.scheduler, dict):
         named["scheduler.time_attr"] = experiment.scheduler.get("time_attr")
     for where, key in named.items():
@@ -143,6 +160,10 @@ def _check_result_keys(experiment: Experiment) -> None:
         if key is not None and re.sub(r"\d+", "0", str(key)) not in keys.KEYS:
             with experiment.locating(where):
                 one_of(str(key), [*keys.KEYS, *TUNE_KEYS], "key of a result")
+
+
+def _stops(experiment: Experiment) -> dict[str, str | None]:
+    return {f"stop.{key}": key for key in experiment.stop}
 
 
 def _scored(experiment: Experiment) -> dict[str, str | None]:
@@ -165,17 +186,16 @@ def _check_settings(
     first = None
     specs: dict[str, TeamSpec] = {}
     for config in variants:
-        with experiment.locating("env"):
-            create = env_creator(config["env"])
         settings: Any = validated(experiment, algorithm, config)
-        # Creating a battle takes a moment, and most variants play the same one.
-        shared = settings.team_reward, settings.parameter_sharing
-        played = repr((config["env"], settings.env_config, *shared))
-        if played not in specs:
-            with experiment.locating("config.env_config"):
-                specs[played] = _check_env(experiment, settings, create)
-        spec = specs[played]
-        _check_scores(experiment, settings, config["env"], spec.is_battle)
+        spec = _spec(experiment, settings, specs)
+        evaluated = spec
+        if settings.evaluation_interval:
+            greedy: Any = settings.get_evaluation_config_object()
+            if (greedy.env, greedy.env_config) != (settings.env, settings.env_config):
+                evaluated = _spec(experiment, greedy, specs, "evaluation_config.")
+                with experiment.locating("config.evaluation_config"):
+                    check_same_sizes(spec, evaluated)
+        _check_scores(experiment, settings, spec, evaluated)
         with experiment.locating("config.agent"):
             check_entities(settings.agent, spec.entities)
         if settings.init_from is not None and not continues:
@@ -191,12 +211,15 @@ def _check_settings(
     return all(spec.is_battle for spec in specs.values())
 
 
-def _check_scores(experiment: Experiment, settings: Any, env: str, battle: bool) -> None:
-    """Checks that results of these settings have the keys that they are ranked by."""
-    for where, key in _scored(experiment).items():
-        if str(key).endswith(keys.WIN_RATE) and not battle:
-            raise experiment.error(where, f"no result has {key}: {env} is not a battle.")
-        if str(key).startswith(keys.EVALUATION) and not settings.evaluation_interval:
+def _check_scores(
+    experiment: Experiment, settings: Any, spec: TeamSpec, evaluated: TeamSpec
+) -> None:
+    """Checks that results of these settings have the keys that they are ranked and stopped by."""
+    for where, key in (_stops(experiment) | _scored(experiment)).items():
+        greedy = str(key).startswith(keys.EVALUATION)
+        if str(key).endswith(keys.WIN_RATE) and not (evaluated if greedy else spec).is_battle:
+            raise experiment.error(where, f"no result has {key}: {settings.env} is not a battle.")
+        if greedy and not settings.evaluation_interval:
             raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
 
 
@@ -212,23 +235,41 @@ def _check_init(experiment: Experiment, settings: Any, spec: TeamSpec) -> None:
         initial_weights(settings.init_from, module.layout, module.agent_settings, spec)
 
 
-def _check_env(experiment: Experiment, settings: Any, create: Any) -> TeamSpec:
-    """Plays random games; returns the team's sizes."""
-    with _made_by(experiment, settings.env):
-        env = create(settings.env_config)
-    declared = declare(env)
-    # An engine with its own vector of teams meets the contract by construction.
-    if not vectorizes(env):
-        check_env(env, team_reward=settings.team_reward)
-    env.close()
-    with experiment.locating("config.parameter_sharing"):
-        spec = declared.spec
+def _spec(
+    experiment: Experiment, settings: Any, known: dict[str, TeamSpec], inside: str = ""
+) -> TeamSpec:
+    """Plays random games; returns the team's sizes.
+
+    Args:
+        experiment: For messages.
+        settings: The config that is played with.
+        known: The sizes so far, to which these are added.
+        inside: The setting that holds these, for messages.
+    """
+    # Creating a battle takes a moment, and most variants play the same one.
+    shared = settings.team_reward, settings.parameter_sharing
+    played = repr((settings.env, settings.env_config, *shared))
+    if played not in known:
+        at = f"config.{inside}env" if inside else "env"
+        with experiment.locating(at):
+            create = env_creator(settings.env)
+        with experiment.locating(f"config.{inside}env_config"):
+            with _made_by(experiment, settings.env, inside):
+                env = create(settings.env_config)
+            declared = declare(env)
+            # An engine with its own vector of teams meets the contract by construction.
+            if not vectorizes(env):
+                check_env(env, team_reward=settings.team_reward)
+            env.close()
+        known[played] = declared.spec
+    spec = known[played]
+    with experiment.locating(f"config.{inside}parameter_sharing"):
         sharing_groups(settings.parameter_sharing, spec.n_agents, spec.unit_types)
     return spec
 
 
 @contextlib.contextmanager
-def _made_by(experiment: Experiment, env: Any) -> Iterator[None]:
+def _made_by(experiment: Experiment, env: Any, inside: str) -> Iterator[None]:
     """Attributes errors to the env."""
     try:
         yield
@@ -237,10 +278,11 @@ def _made_by(experiment: Experiment, env: Any) -> Iterator[None]:
     except Exception as error:
         if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
             raise experiment.error(
-                f"config.env_config.{found[1]}", f"{env} takes no such setting."
+                f"config.{inside}env_config.{found[1]}", f"{env} takes no such setting."
             ) from error
         raise experiment.error(
-            "env", f"creating {env} raised {type(error).__name__}: {error}"
+            f"config.{inside}env" if inside else "env",
+            f"creating {env} raised {type(error).__name__}: {error}",
         ) from error
 
 

@@ -59,8 +59,7 @@ class Fields(BaseModel):
     run: str
     """Name of the algorithm, or my_package.my_module:MyAlgorithm."""
     env: str | None = None
-    """Name of the environment, or my_package.my_module:MyEnv; may also be in `config`, which takes
-    precedence."""
+    """Name of the environment, or my_package.my_module:MyEnv; may be in `config` instead."""
     stop: dict[str, float] = {}
     """Result key -> value at which a trial stops."""
     config: dict[str, Any] = {}

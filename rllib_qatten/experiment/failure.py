@@ -53,9 +53,12 @@ def out_of_memory(text: str) -> str | None:
 def _death(error: RayError) -> str:
     """Why a process died."""
     text = str(error)
-    # What it raised while it was built or while it reported an error.
-    if raised := re.search(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE):
-        return raised[1]
+    # What it raised while it was built or while it reported an error: an Error, or a class of a
+    # module with another name, at the end of the traceback.
+    errors = re.findall(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE)
+    others = re.findall(r"^((?:\w+\.)+[A-Z]\w*: .+)$", text, re.MULTILINE)
+    if raised := [*errors[:1], *others[-1:]]:
+        return str(raised[0])
     who = re.search(r"class_name: (\S+)", text)
     return (
         f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "

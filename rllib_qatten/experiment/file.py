@@ -12,12 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from rllib_qatten.errors import BadInput, one_of
-from rllib_qatten.experiment.experiment import Experiment, Fields, check_name
+from rllib_qatten.experiment.experiment import Checkpoints, Experiment, Fields, check_name
 from rllib_qatten.experiment.plain_yaml import MAX_BYTES, UNPRINTABLE, load
 from rllib_qatten.experiment.typed import fault, shown, unknown
 
 #: Examples for the options that take KEY=VALUE.
 EXAMPLES = {"--set": "--set lr=0.001", "--stop": "--stop training_iteration=10"}
+#: Keys of older releases of Tune -> what they are called in `checkpoint_config`.
+OLD_CHECKPOINT_KEYS = {
+    "checkpoint_freq": "checkpoint_frequency",
+    "keep_checkpoints_num": "num_to_keep",
+    "checkpoint_score_attr": "checkpoint_score_attribute",
+}
 #: Levels of keys on the command line, and characters of it that a message shows.
 _DEEPEST, _SHOWN = 16, 80
 
@@ -80,6 +86,8 @@ class Changes:
         for text in self.set_:
             key, value = assignment(text, "--set")
             override(_mapping(fields, "config", f"--set {key}"), key, value)
+            if key == "env":
+                fields.pop("env", None)  # this one is meant instead
         for option in ("run", "env", "num_samples", "storage_path"):
             if (value := getattr(self, option)) is not None:
                 fields[option] = value
@@ -98,6 +106,10 @@ def of_words(changes: Changes) -> Experiment:
     """
     if changes.only:
         raise BadInput("--only chooses among the experiments of a file: give one with -f FILE.")
+    if "env" not in changes.settings:
+        raise BadInput(
+            f"--run {changes.run}: name what is played, too, with --env; rllib envs lists it."
+        )
     name = changes.name or re.sub(r"\W+", "_", f"{changes.run}_{changes.env or 'env'}")
     _check_name(name, "--name")
     return _experiment(Path("command line"), name, {}, changes)
@@ -117,7 +129,8 @@ def read(file: Path, changes: Changes | None = None) -> list[Experiment]:
     changes = changes or Changes()
     content = load(_content(file), str(file))
     if not isinstance(content, dict) or not content or "run" in content:
-        found = ", ".join(content) if isinstance(content, dict) else shown(content)
+        named = isinstance(content, dict) and content
+        found = ", ".join(content) if named else shown(content)
         raise BadInput(
             f"{file}: needs experiments: a name and, indented below, run, env, stop, config; "
             f"got at the top level: {found[:_SHOWN]}."
@@ -164,11 +177,19 @@ def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes)
         changes.apply(fields)
         # `file` and `name` are not keys of the YAML.
         for key in fields.keys() - Fields.model_fields.keys():
-            raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {unknown(key, Fields)}")
+            raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {_unknown(key)}")
         return Experiment(file=file, name=name, **fields)
     except ValidationError as error:
         key, problem = fault(error, Fields, fields)
         raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {problem}") from error
+
+
+def _unknown(key: str) -> str:
+    """The problem with an unknown key of an experiment."""
+    here = OLD_CHECKPOINT_KEYS.get(key, key)
+    if here in Checkpoints.model_fields:
+        return f"is set in checkpoint_config: checkpoint_config: {{{here}: ...}}."
+    return unknown(key, Fields)
 
 
 def _content(file: Path) -> bytes:

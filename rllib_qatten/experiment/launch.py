@@ -20,9 +20,10 @@ from rllib_qatten.experiment.failure import failure, out_of_memory
 from rllib_qatten.experiment.process_environment import cluster_address
 from rllib_qatten.experiment.progress import Progress, label
 from rllib_qatten.experiment.ray_session import ray_session
+from rllib_qatten.experiment.restoring import record_settings, restored_tuner
 from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
-from rllib_qatten.experiment.tuner import Plan, restored_tuner, tuner
+from rllib_qatten.experiment.tuner import Plan, tuner
 
 #: Where Tune writes the traceback, in the trial's folder.
 ERROR_FILE = "error.txt"
@@ -117,6 +118,7 @@ class _Run:
                     made = restored_tuner(self.plan, **parts)
                 else:
                     made = tuner(self.plan, **parts, resume=resume)
+                record_settings(self.experiment)
                 made.fit()
             except BadInput:
                 raise

@@ -26,6 +26,9 @@ MAX_WHOLE = 2**63 - 1
 
 _PREFIX = "tag:yaml.org,2002:"
 _PLAIN = {f"{_PREFIX}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
+_NUMBERS = {f"{_PREFIX}int", f"{_PREFIX}float"}
+#: What YAML 1.1 reads as an octal number, 010, or a sexagesimal one, 1:30.
+_OTHER_BASE = re.compile(r"[-+]?(?:(0[\d_]+)|[\d_]+(?::[\d_]+)+(?:\.[\d_]*)?)")
 _MERGE = f"{_PREFIX}merge"
 #: What no terminal or file name should get: control characters and lone surrogates.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -55,6 +58,9 @@ class _Loader(yaml.SafeLoader):
             if node.tag == f"{_PREFIX}timestamp":
                 raise _error(node, f"{node.value} is read as a date: put it in quotes")
             raise _error(node, f"values of type {node.tag.removeprefix(_PREFIX)} are not allowed")
+        if node.tag in _NUMBERS and (other := _OTHER_BASE.fullmatch(node.value)):
+            kind = "an octal" if other[1] else "a sexagesimal"
+            raise _error(node, f"YAML reads {node.value[:40]} as {kind} number: write it plainly")
         try:
             value = super().construct_object(node, deep)
         except (ValueError, OverflowError, IndexError, KeyError):

@@ -1,16 +1,13 @@
-"""What a run continues from: is it whole, and how do a checkpoint's settings differ?"""
+"""`--resume`: is the checkpoint whole, and how do its settings differ?"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import pickle
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 
@@ -29,8 +26,6 @@ from rllib_qatten.experiment.typed import PLAIN, shown
 FIXED = ("agent", "parameter_sharing", "layer_norm", "hidden_size", "optimizer_name")
 #: How many differences are shown.
 MOST = 20
-#: A run's state as Tune names it, by the time at which a session began; the newest counts.
-STATE = re.compile(r"experiment_state-(.+)\.json")
 #: The file that identifies a checkpoint.
 MARK = Path(Algorithm.METADATA_FILE_NAME)
 
@@ -68,36 +63,6 @@ def checkpoint_to_resume(path: Path, plan: Plan) -> Path:
             raise
         why = getattr(error, "strerror", None) or error  # without the name once more
         raise BadInput(f"--resume {shown(str(path))}: is not a checkpoint: {why}") from error
-
-
-def check_state(plan: Plan) -> None:
-    """Reads the state of an earlier run to its last byte, as Tune will when it restores it.
-
-    Tune itself would begin all trials anew if it cannot read it.
-
-    Raises:
-        BadInput: If it is damaged, naming the newest checkpoint.
-    """
-    folder = plan.experiment.folder
-    files, place = pyarrow.fs.FileSystem.from_uri(str(folder))
-    inside = files.get_file_info(pyarrow.fs.FileSelector(place))
-    found = {entry.base_name: entry.path for entry in inside if entry.is_file}
-    session = max(match[1] for name in found if (match := STATE.fullmatch(name)))
-    for name in sorted(found):
-        if not re.fullmatch(rf"\w.*-{re.escape(session)}\.(json|pkl)", name):
-            continue
-        try:
-            with files.open_input_stream(found[name]) as opened:
-                content = opened.readall()
-            # Tune pickles the others, whatever their names end in.
-            json.loads(content) if STATE.fullmatch(name) else pickle.loads(content)
-        except Exception as error:  # pickles raise anything
-            near = nearby(Path(place), MARK) if isinstance(folder, Path) else []
-            other = f" From its newest checkpoint, as a new run: --resume {near[0]}" if near else ""
-            raise BadInput(
-                f"--restore: {found[name]} is damaged, so that the state of the run's trials is "
-                f"lost ({type(error).__name__}: {error}).{other}"
-            ) from error
 
 
 def differences(checkpoint: Path, plan: Plan) -> list[str]:

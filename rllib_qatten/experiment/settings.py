@@ -21,13 +21,15 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.unknown_setting import of_others
-from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.experiment import Experiment, Fields
 from rllib_qatten.experiment.typed import PLAIN, STRICT, fault, plain_kind, shown
 
 #: Settings whose values are classes and functions although their type does not say so.
 CODE = re.compile(r"callbacks|policies$|\w+_(class|cls|fn|function)(_lookup)?$")
 #: These accept fractions, whatever RLlib's annotations say.
 _FRACTIONS = re.compile(r"num_[cg]pus(_|$)")
+#: Keys next to `config` that are options of the command, too.
+OPTIONS = ("run", "stop", "num_samples", "storage_path")
 #: The widest layer: a network with two of them has 4 billion weights.
 MAX_WIDTH = 2**16
 _RLLIB_HINT = "To suppress all validation errors"
@@ -47,7 +49,7 @@ def settings_model(algorithm: Any) -> type[BaseModel]:
     declared = {name: (kind, text) for name, kind, text in _declared(type(config))}
     declared["env"] = (
         str,
-        "Name of the environment; takes precedence over `env` outside `config`.",
+        "Name of the environment, if it is not outside `config`.",
     )
     defaults = config.to_dict()
     fields: dict[str, Any] = {}
@@ -107,6 +109,9 @@ def _unknown(key: str, algorithm: Any) -> str:
     config = algorithm.get_default_config()
     if isinstance(config, LayeredConfig) and (told := of_others(key, config)):
         return told
+    if key in Fields.model_fields:
+        option = f", or with --{key.replace('_', '-')}" if key in OPTIONS else ""
+        return f"is set next to config, not in it{option}."
     fields = settings_model(algorithm).model_fields
     try:
         known_setting(key, fields, f"config key of {algorithm.__name__}")

@@ -1,4 +1,4 @@
-"""A checked experiment as Tune's `Tuner`, new or restored."""
+"""A checked experiment as Tune's `Tuner`, to run or to continue."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ class Plan:
             return Tuner.can_restore(folder)
         return any(folder.glob("experiment_state-*.json"))
 
+    @property
+    def ends_early(self) -> bool:
+        """Whether trials are judged, so that they may end before their stop criteria."""
+        return bool(self.scheduler or self.search_alg)
+
 
 def tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback], resume: Path | None) -> Tuner:
     """The `Tuner` that runs an experiment; creates the folder for its results.
@@ -64,14 +69,13 @@ def tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback], resume: Path
         resume: Checkpoint that its single trial continues from.
     """
     experiment = plan.experiment
-    searches = plan.scheduler or plan.search_alg
     return Tuner(
         plan.trainable,
         param_space=experiment.param_space,
         tune_config=TuneConfig(
             # Without a search, results may lack it.
-            metric=plan.metric if searches else None,
-            mode=experiment.mode if searches else None,
+            metric=plan.metric if plan.ends_early else None,
+            mode=experiment.mode if plan.ends_early else None,
             num_samples=experiment.num_samples,
             max_concurrent_trials=experiment.max_concurrent_trials,
             scheduler=plan.scheduler,
@@ -82,7 +86,7 @@ def tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback], resume: Path
             name=experiment.name,
             storage_path=str(experiment.folder).removesuffix(f"/{experiment.name}"),
             stop=stop,
-            callbacks=_callbacks(plan, stop, callbacks),
+            callbacks=all_callbacks(plan, stop, callbacks),
             checkpoint_config=CheckpointConfig(**experiment.checkpoint_config.model_dump()),
             failure_config=FailureConfig(max_failures=experiment.max_failures),
             # A trial's output is kept with its results, not mixed into the table.
@@ -95,32 +99,7 @@ def tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback], resume: Path
     )
 
 
-def restored_tuner(plan: Plan, *, stop: Stopping, callbacks: list[Callback]) -> Tuner:
-    """The `Tuner` that continues an earlier run of the same experiment.
-
-    Args:
-        plan: The checked experiment.
-        stop: When its trials end.
-        callbacks: Tune callbacks, in the order of the earlier run.
-
-    Raises:
-        BadInput: If the earlier run had other settings.
-    """
-    experiment = plan.experiment
-    with experiment.locating("config"):
-        tuner = Tuner.restore(
-            str(experiment.folder),
-            plan.trainable,
-            resume_errored=True,
-            param_space=experiment.param_space,
-        )
-    # Tune restored those of the earlier process.
-    run_config = tuner._local_tuner.get_run_config()
-    run_config.stop = stop
-    run_config.callbacks = _callbacks(plan, stop, callbacks)
-    return tuner
-
-
-def _callbacks(plan: Plan, stop: Stopping, callbacks: list[Callback]) -> list[Callback]:
+def all_callbacks(plan: Plan, stop: Stopping, callbacks: list[Callback]) -> list[Callback]:
+    """A run's callbacks, these and those of every run, in the order that `Stopping` needs."""
     # Tune would append TensorBoard, after the last.
     return [*callbacks, CSVCurves(), JSONCurves(), TBXLoggerCallback(), *plan.trackers, stop]

@@ -90,6 +90,10 @@ def test_for_people_one_setting_in_full():
         (("QMIX", "--set", "n_heads=2"), "It is a setting of Qatten"),
         (("QMIX", "-f", "qatten_3m"), "is Qatten, not QMIX"),
         (("-f", "qatten_3m", "--set", "n_heads=two"), "a whole number; got 'two'"),
+        (("QMIX", "n_heads"), "It is a setting of Qatten"),
+        (("Qatten", "lr", "--set", "lr=-3"), "lr must be a positive number"),
+        (("-f", "qatten_3m", "--set", "lr=-3"), "lr must be a positive number"),
+        (("-f", "qatten_3m", "n_head"), "Unknown setting: 'n_head'. Did you mean 'n_heads'"),
         ((), "name an algorithm"),
     ],
 )
@@ -97,6 +101,11 @@ def test_mistakes_get_one_message(words, message):
     output = rllib("config", *words, code=2)
     assert output.startswith("Error: ")
     assert message in output
+
+
+def test_of_a_file_the_first_word_may_be_a_setting():
+    assert found("-f", "qatten_3m", "n_heads").keys() == {"n_heads"}
+    assert found("Qatten", "-f", "qatten_3m", "n_heads").keys() == {"n_heads"}
 
 
 def test_a_dry_run_shows_settings_and_costs_and_writes_nothing(tmp_path):

@@ -76,6 +76,12 @@ def test_run_and_train_take_the_same_options(words):
     assert not list(Path.cwd().iterdir())
 
 
+def test_an_example_and_a_file_are_two_experiments():
+    code, output = rllib("example", "run", "qmix_two_step", "-f", "another.yaml")
+    assert code == 2
+    assert "give one experiment" in output
+
+
 def test_a_file_comes_before_an_example(tmp_path):
     shipped = file_or_example(Path("qatten_3m"))
     assert shipped.parent.name == "tuned_examples"

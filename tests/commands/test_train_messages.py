@@ -30,7 +30,9 @@ def invoke(tmp_path, monkeypatch):
 
     def run(text, *arguments):
         file.write_text(text)
-        words = ["train", "-f", str(file), "--storage-path", str(tmp_path / "results")]
+        words = ["train", "-f", str(file)]
+        if "--storage-path" not in arguments:
+            words += ["--storage-path", str(tmp_path / "results")]
         return CliRunner().invoke(app, [*words, *arguments])
 
     return run
@@ -144,6 +146,27 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
      "game.metric: ", "two_step_game is not a battle"),
     ("metric of evaluations", GAME + "  metric: evaluation/env_runners/episode_return_mean\n",
      ("--set", "evaluation_interval=0"), "game.metric: ", "evaluation_interval is not set"),
+    ("stop of battles", GAME, ("--stop", "evaluation/env_runners/win_rate=0.5"),
+     "game.stop.evaluation/env_runners/win_rate: ", "two_step_game is not a battle"),
+    ("stop of evaluations", GAME, ("--set", "evaluation_interval=0", "--stop",
+     "evaluation/env_runners/episode_return_mean=8"), "game.stop.", "evaluation_interval is not"),
+    ("evaluation env", GAME, ("--set", "evaluation_config.env=nope"),
+     "game.config.evaluation_config.env: ", "'nope'"),
+    ("evaluation env's setting", GAME, ("--set", "evaluation_config.env_config.map_name=3m"),
+     "game.config.evaluation_config.env_config: ", "has no settings; got"),
+    ("evaluation env's sizes", GAME, ("--set", "evaluation_config.env=matrix_game"),
+     "game.config.evaluation_config: ", "that of training has [2, 2, "),
+    ("seed", GAME, ("--set", "seed={grid_search: [1, 4294967296]}"),
+     "game.config: seed must be 4,000,000,000 or less", "got 4294967296"),
+    ("stop before the start", GAME, ("--stop", "training_iteration=-3"),
+     "game.stop.training_iteration: is met before the run begins", "above 0; got -3"),
+    ("a key of the experiment", GAME, ("--set", "num_samples=3"),
+     "game.config.num_samples: is set next to config", "--num-samples"),
+    ("a key of checkpoint_config", GAME + "  checkpoint_freq: 3\n", (),
+     "game.checkpoint_freq: ", "checkpoint_config: {checkpoint_frequency: ...}"),
+    ("two envs", GAME.replace("lr: 0.001", "env: matrix_game"), (),
+     "game.config.env: is another one than env, two_step_game", "keep one"),
+    ("nothing", "{}", (), "needs experiments", "got at the top level: {}."),
     ("mode", GAME + "  mode: maximum\n", (), "game.mode: ", "'max'"),
     ("budget", GAME + "  time_budget_s: soon\n", (), "game.time_budget_s: ", "got 'soon'"),
     ("reuse", GAME + "  reuse_actors: 3\n", (), "game.reuse_actors: ", "got 3"),
@@ -197,6 +220,14 @@ def test_bad_input_gets_one_message(invoke, tmp_path, text, arguments, where, ac
         (("--restore",), "--restore: there is nothing to continue in "),
         (("--restore", "--resume", "x"), "give either --restore or --resume"),
         (("file", "another.yaml"), "give one experiment"),
+        (("-f", "another.yaml"), "--file or -f is given 2 times: give one."),
+        (
+            ("--set", "seed=010"),
+            "--set 'seed=010': the value: line 1, column 1: YAML reads 010 as an o",
+        ),
+        (("--config", ""), "--config '': is not JSON"),
+        (("--config", "{}", "--config", "{}"), "--config is given 2 times"),
+        (("--name", "a", "--experiment-name", "b"), "--name or --experiment-name is given 2"),
     ],
 )
 def test_bad_options_get_one_message(invoke, tmp_path, arguments, message):
@@ -212,6 +243,12 @@ def test_a_missing_file_is_named_with_the_nearest(tmp_path):
     assert result.exit_code == 2
     assert f"{tmp_path / 'qmx.yaml'}: no such file" in result.output
     assert "'qmix.yaml'" in result.output
+
+
+def test_an_algorithm_without_an_env_is_told_to_name_one():
+    result = CliRunner().invoke(app, ["train", "--run", "QMIX"])
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: --run QMIX: name what is played, too, with --env")
 
 
 def test_only_a_plain_file_is_read(tmp_path, monkeypatch):

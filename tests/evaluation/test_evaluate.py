@@ -163,6 +163,9 @@ def test_a_checkpoint_of_another_algorithm(tmp_path):
         (("--set", "env_config"), "--set 'env_config': expected KEY=VALUE"),
         (("--json", "no/such/file"), "no/such/file: cannot be written: No such file"),
         (("--json", "."), ".: cannot be written: it is a folder"),
+        (("--json", "a.gif", "--video", "./a.gif"), "--json and --video both name a.gif"),
+        (("--json", "-"), "--json -: results are written to a file: name it"),
+        (("--config", ""), "--config '': is not JSON"),
         (("--video", "a.gif"), "scripted battle does not say where units stand."),
         (("--video", "a.mp4"), "scripted battle does not say where units stand."),
         (("--video", "a.SC2Replay"), "must end with .gif or .mp4; scripted battle saves no"),
@@ -218,6 +221,22 @@ def test_export_writes_whole_files_or_none(folder, tmp_path, monkeypatch):
     umask = os.umask(0)
     os.umask(umask)
     assert mode == 0o666 & ~umask
+
+
+def test_export_writes_the_format_that_the_file_is_named_for(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = rllib("export", folder, "--format", "onnx", "-o", "team.pt2")
+    assert result.exit_code == 2
+    assert "--format onnx: team.pt2 is named as a file of --format torch." in result.output
+    assert rllib("export", folder, "-o", "team.pt2").output == "Wrote team.pt2\n"
+    torch.export.load("team.pt2")
+
+
+@pytest.mark.parametrize("seed", ["4294967296", "9" * 20])
+def test_a_seed_has_32_bits(folder, seed):
+    result = rllib("evaluate", folder, *OWN, "--seed", seed)
+    assert result.exit_code == 2
+    assert "4294967295" in result.output
 
 
 def test_onnx_that_is_missing(folder, monkeypatch):

@@ -157,6 +157,13 @@ def test_an_unknown_name_gets_the_nearest(command):
         TeamPolicy.from_checkpoint("zoo:qaten_3m")
 
 
+@pytest.mark.parametrize("near", ["qatten_3m", "somewhere/qatten_3m"])
+def test_a_name_without_its_prefix_gets_it(near):
+    result = rllib("evaluate", near)
+    assert result.exit_code == 2
+    assert f"{near}: no such folder. Did you mean zoo:qatten_3m?" in result.output
+
+
 def test_training_cannot_continue_from_a_team(tmp_path):
     for refused in (Qatten.from_checkpoint, QMIX.from_checkpoint):
         with pytest.raises(CheckpointError, match="init_from=zoo:qatten_3m"):
@@ -194,6 +201,10 @@ def test_evaluate_states_what_the_team_promises_and_refuses_other_teams(other_zo
     assert entry(zoo.teams()["small"]).statement() in played.output
     assert "not comparable" not in played.output
     assert json.loads((tmp_path / "games.json").read_text())["checkpoint"] == "zoo:small"
+    # Of the same sizes.
+    other = rllib("evaluate", "zoo:small", "--episodes", 2, "--set", "env_config.map_name=3z")
+    assert "Trained with 3 agents on smac 3m: its agent network plays another" in other.output
+    assert "states" not in other.output
     refused = rllib("evaluate", "zoo:small", "--set", "env_config.map_name=8m")
     assert refused.exit_code == 2
     text = " ".join(refused.output.split())

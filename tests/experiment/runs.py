@@ -44,7 +44,7 @@ class Run:
         self.folder = folder
         pipes = {"stdin": terminal} if terminal else {}
         self.process = subprocess.Popen(
-            [*command, "--storage-path", "out", *words],
+            [*command, *([] if "--storage-path" in words else ["--storage-path", "out"]), *words],
             cwd=folder, text=True, start_new_session=True,
             stdout=terminal or (folder / "stdout").open("w"),
             stderr=terminal or (folder / "stderr").open("w"),

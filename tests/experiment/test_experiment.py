@@ -88,8 +88,8 @@ def test_grids_are_counted_and_every_value_is_tried_once(tmp_path):
     assert experiment.config["lr"] == {"grid_search": [0.1, 0.2, 0.3]}
 
 
-def test_the_environment_in_the_config_goes_first(tmp_path):
-    experiment = written(tmp_path, config={"env": "matrix_game"})
+def test_the_environment_may_be_in_the_config(tmp_path):
+    experiment = written(tmp_path, env=None, config={"env": "matrix_game"})
     assert experiment.param_space["env"] == "matrix_game"
 
 
@@ -98,7 +98,7 @@ def test_the_environment_in_the_config_goes_first(tmp_path):
     [
         "training_iteration",
         "time_since_restore",
-        "evaluation/env_runners/win_rate",
+        "evaluation/env_runners/episode_return_mean",
         "learners/default_policy/head_3_entropy",
     ],
 )

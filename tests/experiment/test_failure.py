@@ -1,8 +1,9 @@
 """What a user reads when Ray killed a trial for lack of memory."""
 
 import pytest
+from ray.exceptions import RayError
 
-from rllib_qatten.experiment.failure import out_of_memory
+from rllib_qatten.experiment.failure import _death, out_of_memory
 from tests.experiment.runs import GAME, Run
 
 
@@ -22,6 +23,16 @@ def test_rays_message_in_both_forms(said):
 def test_other_messages_are_not_taken_for_it():
     assert out_of_memory("ValueError: memory was full of 3 games / 4") is None
     assert out_of_memory("None") is None
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["ValueError: 3", "gymnasium.error.NameNotFound: Environment `nope` doesn't exist. So."],
+)
+def test_a_process_that_could_not_be_built_says_what_it_raised(last):
+    text = f"The actor died because of an error\n  File 'a.py', line 3: __init__\n{last}"
+    assert _death(RayError(text)) == last
+    assert "no reason is known" in _death(RayError("The actor died. class_name: PPO\n"))
 
 
 @pytest.mark.slow

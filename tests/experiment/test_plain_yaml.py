@@ -15,6 +15,7 @@ def test_plain_data_is_read():
     a = {"lr": 0.0005, "big": 1e6, "none": None, "yes2": True, "map": "3m"}
     assert load(text.encode(), "x") == {"a": a, "b": {**a, "lr": 1}}
     assert load("", "x") is None
+    assert load("[0, -0, 0.5, 1_000, 0x10, '010', a:1]", "x") == [0, 0, 0.5, 1000, 16, "010", "a:1"]
     deep = "[" * MAX_DEPTH + "]" * MAX_DEPTH
     assert load(deep, "x") is not None
     assert len(load("- 1\n" * (MAX_VALUES - 1), "x")) == MAX_VALUES - 1
@@ -40,6 +41,10 @@ def test_plain_data_is_read():
         ("a: 1e999", "not a finite number"),
         (f"a: {10**30}", "too large a number"),
         (f"a: {'9' * 5000}", "is not what it is declared to be"),
+        ("a: 010", "line 1, column 4: YAML reads 010 as an octal number: write it plainly"),
+        ("a: -0_7", "as an octal number"),
+        ("a: 1:30", "YAML reads 1:30 as a sexagesimal number"),
+        ("a: 1:30.5", "YAML reads 1:30.5 as a sexagesimal number"),
         ("a: 2001-01-01", "is read as a date: put it in quotes"),
         ("a: !!binary aGk=", "values of type binary are not allowed"),
         ("a: !!python/object/apply:os.system [id]", "are not allowed"),

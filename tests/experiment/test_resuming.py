@@ -1,8 +1,5 @@
 """What is said of a checkpoint before a run begins with it."""
 
-import pickle
-import re
-
 import pytest
 import yaml
 from ray.rllib.algorithms.registry import ALGORITHMS as RLLIB
@@ -12,7 +9,7 @@ from rllib_qatten.algorithms import ALGORITHMS, registry
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
-from rllib_qatten.experiment.resuming import check_state, checkpoint_to_resume, differences
+from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
 SETTINGS = {"hidden_size": 8, "seed": 3, "lr": 0.001, "evaluation_config": {"explore": False}}
 
@@ -100,40 +97,3 @@ def test_an_algorithm_of_a_users_own_is_named_by_its_module(
         plan(run="own_algorithm:OTHER")
     with pytest.raises(BadInput, match="'Mine'"):
         plan(run="own_algorithm:Min")
-
-
-STATES = {
-    "experiment_state-2026-01-01_00-00-00.json": b"{ from an earlier session",
-    "experiment_state-2026-01-01_00-00-09.json": b'{"trial_data": []}',
-    "callback-states-2026-01-01_00-00-09.pkl": pickle.dumps({0: None}),
-    "basic-variant-state-2026-01-01_00-00-09.json": pickle.dumps({}),  # so Tune calls it
-    "tuner.pkl": b"",
-}
-
-
-@pytest.fixture
-def begun(plan, tmp_path):
-    """A plan whose run has begun, with a checkpoint, and its folder."""
-    folder = tmp_path / "game"
-    trial = folder / "QMIX_2026-01-01_00-00-09.json"  # a folder with the time in its name, too
-    (trial / "checkpoint_000003").mkdir(parents=True)
-    (trial / "checkpoint_000003" / "rllib_checkpoint.json").write_text("{}")
-    for name, content in STATES.items():
-        (folder / name).write_bytes(content)
-    return plan(), folder
-
-
-def test_the_state_of_a_run_is_that_of_its_newest_session(begun):
-    check_state(begun[0])
-
-
-@pytest.mark.parametrize("name", list(STATES)[1:4])
-@pytest.mark.parametrize("left", [0, 3])
-def test_a_damaged_state_is_refused_with_the_newest_checkpoint(begun, name, left):
-    """Tune would begin all trials anew without a word."""
-    plan, folder = begun
-    (folder / name).write_bytes(STATES[name][:left])
-    with pytest.raises(BadInput) as refused:
-        check_state(plan)
-    assert str(refused.value).startswith(f"--restore: {folder / name} is damaged")
-    assert re.search(r"--resume \S+/checkpoint_000003$", str(refused.value))

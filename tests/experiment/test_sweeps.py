@@ -15,7 +15,7 @@ import yaml
 from rllib_qatten import QMIXConfig
 from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
-from rllib_qatten.experiment.resuming import check_state
+from rllib_qatten.experiment.restoring import read_state
 from rllib_qatten.experiment.stopping import Stopping
 from rllib_qatten.experiment.tuner import tuner
 
@@ -207,7 +207,7 @@ def short(tmp_path, monkeypatch):
         plan, stop = check(experiment), Stopping({"training_iteration": 2})
         [result] = tuner(plan, stop=stop, callbacks=[], resume=None).fit()
         assert not result.error
-        check_state(plan)  # --restore could read all that Tune wrote
+        read_state(plan)  # --restore could read all that Tune wrote
         return Path(result.path)
 
     return run
