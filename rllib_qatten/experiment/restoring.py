@@ -10,7 +10,6 @@ import dataclasses
 import json
 import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from rllib_qatten.experiment.experiment import Experiment, Fields
 from rllib_qatten.experiment.resuming import MARK, MOST
 from rllib_qatten.experiment.stopping import Stopping
 from rllib_qatten.experiment.tuner import Plan, all_callbacks
-from rllib_qatten.experiment.typed import shown
 from rllib_qatten.messages import say
+from rllib_qatten.rollout.changed_settings import changed
 
 #: A run's state as Tune names it, by the time at which a session began; the newest counts.
 STATE = re.compile(r"experiment_state-(.+)\.json")
@@ -33,8 +32,6 @@ STATE = re.compile(r"experiment_state-(.+)\.json")
 SETTINGS_FILE = "experiment.json"
 #: Keys of an experiment that may be others when it goes on.
 FREE = {"stop", "storage_path", "time_budget_s", "wandb", "mlflow"}
-#: In the place of a setting that is not set.
-_NOT_SET = object()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +79,12 @@ def is_done(plan: Plan) -> bool:
             f"--restore: {experiment.name} was begun by a release that did not record settings: "
             "its trials keep theirs, whatever is said here."
         )
-    elif changed := list(_changed(before.settings, _settings(experiment))):
-        more = f"; and {len(changed) - MOST} more" if len(changed) > MOST else ""
+    elif differ := list(changed(before.settings, _settings(experiment))):
+        more = f"; and {len(differ) - MOST} more" if len(differ) > MOST else ""
+        lines = (f"{key} {old} -> {new}" for key, old, new in differ[:MOST])
         raise BadInput(
             f"--restore: {experiment.name} goes on with the settings that it began with; changed: "
-            f"{'; '.join(changed[:MOST])}{more}. For other settings, as a new run: "
+            f"{'; '.join(lines)}{more}. For other settings, as a new run: "
             f"{_resume(experiment)}, or from the beginning with another --name."
         )
     extends = _extends(plan, before)
@@ -207,14 +205,3 @@ def _resume(experiment: Experiment) -> str:
     folder = experiment.folder
     near = nearby(folder, MARK) if isinstance(folder, Path) else []
     return f"--resume {near[0] if near else 'CHECKPOINT'}"
-
-
-def _changed(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    """One line for each setting that differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in old | new:
-            inner = old.get(name, _NOT_SET), new.get(name, _NOT_SET)
-            yield from _changed(*inner, f"{key}.{name}" if key else name)
-    elif old != new:
-        texts = ("not set" if value is _NOT_SET else shown(value) for value in (old, new))
-        yield f"{key} {' -> '.join(texts)}"

@@ -15,14 +15,14 @@ class _Absent:
     """The value of a key that is not there."""
 
     def __repr__(self) -> str:
-        return "absent"
+        return "not set"
 
 
-def changed(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key, and old and new value in words, of all settings that differ.
+def changed(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """Dotted key, old value and new value in words, of all settings that differ.
 
     Args:
-        before: Settings in a checkpoint, by name.
+        before: Settings of a checkpoint or of an earlier run, by name.
         now: Those here.
         key: Where these are, if they are part of others.
     """
@@ -32,7 +32,7 @@ def changed(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from changed(old, new, f"{key}.{name}" if key else str(name))
     elif not _same(before, now):
         old, new = (printable(repr(value), 60) for value in (before, now))
-        yield key, f"{old} in the checkpoint, {new} here"
+        yield key, old, new
 
 
 def _same(ours: Any, theirs: Any) -> bool:

@@ -148,7 +148,7 @@ class GamesUnderWay:
         if "settings" not in games:
             return "an older version of this package saved them"
         if differ := list(changed(games["settings"], self._settings)):
-            return "; ".join(f"{key}: {words}" for key, words in differ)
+            return "; ".join(f"{key}: {x} in the checkpoint, {y} here" for key, x, y in differ)
         try:
             self._env.set_state(games["teams"])
         except Exception as error:  # what envs half took up, the next reset forgets
