@@ -21,7 +21,7 @@ RESULTS_LIMIT = 2**28
 
 
 class _Scored(NamedTuple):
-    """A checkpoint and the scores of its last greedy games; the larger is better, or later."""
+    """A checkpoint and the scores of its last evaluation; the larger is better, or later."""
 
     win_rate: float
     episode_return: float
@@ -70,7 +70,7 @@ def find(checkpoint: Any) -> Path:
 
     Args:
         checkpoint: As for `local`. For the folder of a trial, or of a run of trials, the checkpoint
-            with the best greedy games is used, else the newest, and a message says which.
+            with the best evaluation is used, else the newest, and a message says which.
 
     Raises:
         BadInput: If there is none.
@@ -131,9 +131,9 @@ def _best(path: Path) -> Path | None:
     best = max(found)
     what = "the only one" if len(found) == 1 else "the newest"
     if math.isfinite(best.win_rate):
-        what = f"greedy win rate {best.win_rate:.3g}, the best"
+        what = f"win rate {best.win_rate:.3g} in evaluation, the best"
     elif math.isfinite(best.episode_return):
-        what = f"greedy return {best.episode_return:.4g}, the best"
+        what = f"return {best.episode_return:.4g} in evaluation, the best"
     held = "one checkpoint" if len(found) == 1 else f"{len(found)} checkpoints"
     say(f"{path} holds {held}; using {best.folder}: {what}.")
     return best.folder
@@ -157,8 +157,9 @@ def _scored(trial: Path, saved: list[Path]) -> list[_Scored]:
             row = parse_json(line)
         except ValueError:
             continue
-        greedy = _dict(_dict(_dict(row).get(keys.EVALUATION)).get(keys.ENV_RUNNERS))
-        now = _number(greedy.get(keys.WIN_RATE)), _number(greedy.get(keys.EPISODE_RETURN_MEAN))
+        evaluated = _dict(_dict(_dict(row).get(keys.EVALUATION)).get(keys.ENV_RUNNERS))
+        won, gained = evaluated.get(keys.WIN_RATE), evaluated.get(keys.EPISODE_RETURN_MEAN)
+        now = _number(won), _number(gained)
         last = now if max(now) > -math.inf else last
         name = _dict(row).get(SAVED)
         if isinstance(name, str):

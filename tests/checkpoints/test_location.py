@@ -77,11 +77,11 @@ def test_the_best_of_a_trial_and_of_a_run(tmp_path, capsys):
     assert find(run / "a") == run / "a" / "checkpoint_000002" / "team_policy"
     said = capsys.readouterr().err
     assert "holds 4 checkpoints; using" in said
-    assert "checkpoint_000002: greedy win rate 0.7, the best." in said
+    assert "checkpoint_000002: win rate 0.7 in evaluation, the best." in said
     # Without winners the return counts, and an iteration without an evaluation has the last one.
     write_trial(run / "b", [(float("nan"), 3), None], ["[1", "[]", '{"evaluation": 3}', "{}"])
     assert find(run / "b").parent.name == "checkpoint_000001"
-    assert "greedy return 3, the best" in capsys.readouterr().err
+    assert "return 3 in evaluation, the best" in capsys.readouterr().err
     assert find(run).parts[-3:-1] == ("a", "checkpoint_000002")
     assert find(write_trial(tmp_path / "c", [None, None])).parent.name == "checkpoint_000001"
     assert "the newest" in capsys.readouterr().err
@@ -102,4 +102,4 @@ def test_a_checkpoint_at_the_end_has_the_last_score(tmp_path, capsys):
     with (trial / "result.json").open("a") as results:
         results.write("\n" + json.dumps(row))
     assert find(trial).parent.name == "checkpoint_000001"
-    assert "greedy win rate 0.7, the best" in capsys.readouterr().err
+    assert "win rate 0.7 in evaluation, the best" in capsys.readouterr().err
