@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import io
+import importlib.util
 import sys
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -21,10 +20,12 @@ from rllib_qatten.files import cache_folder
 
 #: SMAX pays 1 for all enemy health and 1 for the win; SMAC's scale is 20 in all.
 REWARD_SCALE = 10.0
+#: The packages that SMAX is in, the outer one first.
+PACKAGES = ("jaxmarl", "jaxmarl.environments")
 
 
 def _import_jax() -> tuple[Any, Any]:
-    """JAX and jaxmarl's SMAX, imported silently, on the CPU, with a compile cache per user."""
+    """JAX, on the CPU, with a compile cache per user, and of jaxmarl nothing but SMAX."""
     import jax
 
     # A JAX that sees a GPU would reserve most of it in every env runner.
@@ -35,11 +36,32 @@ def _import_jax() -> tuple[Any, Any]:
         settings.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         settings.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # jaxmarl prints while it is imported, and one of its modules resets sys.stdout and sys.stderr.
-    quiet, errors = io.StringIO(), sys.stderr
-    with mock.patch.multiple(sys, stdout=quiet, __stdout__=quiet, stderr=errors, __stderr__=errors):
-        from jaxmarl.environments import smax
-    return jax, smax
+    for name in PACKAGES:
+        _import_later(name)
+    return jax, importlib.import_module(f"{PACKAGES[-1]}.smax")
+
+
+def _import_later(name: str) -> None:
+    """Imports a package whose own code runs at the first use of any of its names.
+
+    jaxmarl's would import a dozen other environments, print, and reset sys.stdout: nine tenths of
+    the processor's time for SMAX.
+    """
+    found = None if name in sys.modules else importlib.util.find_spec(name)
+    if found is None or found.loader is None:
+        return
+    package, loader = importlib.util.module_from_spec(found), found.loader
+
+    def load(attribute: str) -> Any:
+        del package.__getattr__
+        loader.exec_module(package)
+        return getattr(package, attribute)
+
+    package.__getattr__ = load  # type: ignore[method-assign]
+    sys.modules[name] = package
+    outer, _, own = name.rpartition(".")
+    if outer:
+        setattr(sys.modules[outer], own, package)
 
 
 class Engine:

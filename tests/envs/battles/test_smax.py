@@ -240,6 +240,20 @@ def test_import_is_lazy_and_silent():
     assert run.stderr.count("engine: auto plays SMAX") == 1
 
 
+def test_of_jaxmarl_only_smax_is_imported_until_more_is_wanted():
+    code = (
+        "import sys; from rllib_qatten.envs import make_smac; make_smac({'map_name': '3m'});"
+        "loaded = sorted(name.split('.')[2] for name in sys.modules if name.count('.') == 2"
+        " and name.startswith('jaxmarl.environments.'));"
+        "assert loaded == ['multi_agent_env', 'smax', 'spaces'], loaded;"
+        "ours = sys.modules['jaxmarl.environments.smax'];"
+        "import jaxmarl; from jaxmarl.environments import SMAX, SimpleMPE;"
+        "assert jaxmarl.environments.smax is ours and SMAX is ours.SMAX;"
+        "assert isinstance(jaxmarl.make('HeuristicEnemySMAX'), ours.HeuristicEnemySMAX)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_saved_battles_go_on_elsewhere(teams):
     view = play(teams, shoot_or_advance, 7)[-1][2].view
     saved = teams.get_state()
