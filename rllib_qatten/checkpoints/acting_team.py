@@ -45,6 +45,7 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
         "algorithm": config.name,
         "environment": environment,
         "agents": module.spec.agents,
+        "own_sizes": module.spec.own_sizes,
     }
     mixer = _mixer(module, learned)
     return team_files.files(weights, module.layout, module.agent_settings, about, mixer)

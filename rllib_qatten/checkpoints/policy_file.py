@@ -10,6 +10,7 @@ Agents = Annotated[int, Field(ge=1, le=4096)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 #: An entity agent's weights do not bound its actions.
 MOST_ACTIONS = 2**16
+Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 Games = Annotated[int, Field(ge=1, le=2**16)]
 
 
@@ -55,7 +56,7 @@ class MixerAbout(_Strict):
 
     options: dict[str, bool | Annotated[int, Field(ge=-4096, le=4096)] | float | Name | None]
     state_size: Annotated[int, Field(ge=0, le=2**24)]
-    unit_features: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    unit_features: Pair | None
     sha256: Name
 
 
@@ -67,6 +68,7 @@ class PolicyFile(_Strict):
     algorithm: Name
     environment: Environment
     agents: Annotated[list[Name | int | list[Any]], Field(min_length=1, max_length=4096)]
+    own_sizes: Annotated[list[Pair], Field(max_length=4096)] | None = None
     inputs: Inputs
     agent: AgentSettings
     mixer: MixerAbout | None = None
@@ -82,6 +84,8 @@ def faults(metadata: dict[str, Any]) -> str:
     n = found.inputs.n_agents
     if len(found.agents) != n:
         return f"agents: {len(found.agents)} of them, but inputs.n_agents is {n}"
+    if found.own_sizes is not None and len(found.own_sizes) != n:
+        return f"own_sizes: {len(found.own_sizes)}, but inputs.n_agents is {n}"
     if found.agent.entities is not None and found.inputs.n_actions > MOST_ACTIONS:
         return f"inputs.n_actions: at most {MOST_ACTIONS} with agent.entities"
     if found.agent.unit_types is not None and len(found.agent.unit_types) != n:

@@ -76,6 +76,7 @@ def declare(env: MultiAgentEnv) -> Declared:
     if faults:
         raise TeamContractError.of(env, *faults)
     by_row = len(agents) * max(lengths)
+    own = tuple(zip(lengths, n_actions, strict=True))
     types, limit = attribute(env, "unit_types"), attribute(env, "episode_limit")
     features = attribute(env, "unit_features")
     spec = TeamSpec(
@@ -90,6 +91,7 @@ def declare(env: MultiAgentEnv) -> Declared:
         engine=engine_name_of(env),
         episode_limit=int(float(limit)) if _is_finite(limit) else None,
         entities=entities,
+        own_sizes=own if len(set(own)) > 1 else None,
     )
     return Declared(spec, tuple(spaces.values()), n_actions, state_space)
 

@@ -75,6 +75,8 @@ class TeamSpec:
         episode_limit: Longest game in steps, if known.
         entities: How an observation is made of units, for an agent that sees them as a set; None if
             the env declares nothing.
+        own_sizes: [N] each agent's own observation length and number of actions; None if they are
+            O and A for all.
     """
 
     agents: tuple[AgentID, ...]
@@ -88,6 +90,7 @@ class TeamSpec:
     engine: str = "python"
     episode_limit: int | None = None
     entities: Entities | None = None
+    own_sizes: tuple[tuple[int, int], ...] | None = None
 
     @property
     def n_agents(self) -> int:

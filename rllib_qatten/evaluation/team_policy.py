@@ -15,6 +15,7 @@ from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.checkpoints.other_team import fitted
 from rllib_qatten.checkpoints.team_files import agent_ids, read
 from rllib_qatten.errors import BadInput
+from rllib_qatten.evaluation import given
 from rllib_qatten.rollout.exploration import greedy
 
 if TYPE_CHECKING:  # a team acts without gymnasium and Ray
@@ -34,7 +35,8 @@ class TeamPolicy:
         network: The agent network.
         metadata: The content of the checkpoint's `policy.json`.
         agents: The agents' ids, in the order of axis N.
-        utilities: [N, A] or [G, N, A], those of the last step, for all actions, legal or not.
+        utilities: [N, A] or [G, N, A], those of the last step, for all actions, legal or not; NaN
+            before the first step.
     """
 
     def __init__(self, network: ActingNetwork, metadata: dict[str, Any]) -> None:
@@ -100,13 +102,16 @@ class TeamPolicy:
             games: [G] bool, which of the games begin anew; None means all of them.
 
         Raises:
-            ValueError: If the mask does not fit the games being played.
+            ValueError: If the mask is none, or does not fit the games being played.
         """
         if games is None:
+            layout = self.network.layout
             self._last_actions: np.ndarray | None = None
-            self.utilities = np.empty(0, np.float32)
+            self.utilities = np.full((layout.n_agents, layout.n_actions), np.nan, np.float32)
             return
-        begun = np.asarray(games, bool)
+        begun = np.asarray(games)
+        if begun.dtype != bool:  # 0 and 1 might be indices as well
+            raise ValueError(f"games must be [G] of False and True, got {games!r}")
         if self._last_actions is None:
             return  # no game has a history yet
         if begun.shape != self._last_actions.shape[:1]:
@@ -129,10 +134,10 @@ class TeamPolicy:
             [N] or [G, N] int; an agent without a legal action gets 0.
 
         Raises:
-            ValueError: For other shapes, or if the number of games changed since the last `reset`.
+            ValueError: For other shapes, observations that are not finite, masks of anything but 0
+                and 1, or if the number of games changed since the last `reset`.
         """
-        seen = _given(observations).astype(np.float32, copy=False)
-        legal = _given(action_mask).astype(bool, copy=False)
+        seen, legal = given.observations(observations), given.action_mask(action_mask)
         layout = self.network.layout
         n, sizes = layout.n_agents, (layout.observation_size, layout.n_actions)
         games = seen.shape[:-2]
@@ -179,6 +184,9 @@ class AgentPolicy:
         self._team = team
         self.place = place
         self.id = team.agents[place]
+        layout, sizes = team.network.layout, team.metadata.get("own_sizes")
+        self._padded = layout.observation_size, layout.n_actions
+        self._own = tuple(sizes[place]) if sizes else self._padded
 
     @classmethod
     def from_checkpoint(cls, path: Any, agent: Hashable) -> AgentPolicy:
@@ -210,20 +218,18 @@ class AgentPolicy:
             An integer, or [G].
 
         Raises:
-            ValueError: For other shapes, or if the number of games changed since the last `reset`.
+            ValueError: As `TeamPolicy.act`.
         """
-        layout = self._team.network.layout
-        own = _given(observation), _given(action_mask)
-        sizes = layout.observation_size, layout.n_actions
+        own = given.observations(observation), given.action_mask(action_mask)
         if any(
-            array.ndim not in (1, 2) or array.shape[-1] > size
-            for array, size in zip(own, sizes, strict=True)
+            array.ndim not in (1, 2) or array.shape[-1] not in lengths
+            for array, lengths in zip(own, zip(self._own, self._padded, strict=True), strict=True)
         ) or (own[0].shape[:-1] != own[1].shape[:-1]):
             raise ValueError(
-                f"observation must be [{sizes[0]}] and action_mask [{sizes[1]}] at most, or both "
+                f"observation must be [{self._own[0]}] and action_mask [{self._own[1]}], or both "
                 f"with one leading axis of games; got {list(own[0].shape)} and {list(own[1].shape)}"
             )
-        alone = (self._alone(array, size) for array, size in zip(own, sizes, strict=True))
+        alone = (self._alone(array, size) for array, size in zip(own, self._padded, strict=True))
         return self._team.act(*alone)[..., self.place]
 
     def _alone(self, own: np.ndarray, size: int) -> np.ndarray:
@@ -231,30 +237,3 @@ class AgentPolicy:
         team = np.zeros((*own.shape[:-1], len(self._team.agents), size), own.dtype)
         team[..., self.place, : own.shape[-1]] = own
         return team
-
-
-def _given(values: Any) -> np.ndarray:
-    """An array of numbers, out of anything but what an env may return and no network takes.
-
-    Raises:
-        BadInput: For dicts, None, and arrays of different lengths, saying what to pass.
-    """
-    try:
-        array = np.asarray(values)
-    except ValueError:  # of different lengths
-        array = None
-    if array is None or array.dtype.kind not in "biuf":
-        raise BadInput(
-            f"act takes arrays of numbers, but got {_kind(values)}: the agents' observations in "
-            "their order, each flattened as by gymnasium.spaces.flatten(space, observation), and "
-            "their masks, all ones where every action is legal; zeros fill up the shorter ones."
-        )
-    return array
-
-
-def _kind(values: Any) -> str:
-    """In words, what is no array of numbers."""
-    if isinstance(values, list | tuple) and values:
-        kinds = {type(value).__name__ for value in values}
-        return f"a {type(values).__name__} of {' and '.join(sorted(kinds))}"
-    return "None" if values is None else f"a {type(values).__name__}"

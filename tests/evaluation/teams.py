@@ -16,10 +16,12 @@ def write_team(
     num_games=3,
     agent=AGENT,
     lost=(),
+    own_sizes=None,
 ):
     """Writes the folder of a team for an env; `sizes` are O, A, N, `agent` settings.
 
-    `lost` are keys of the env's settings that could not be written.
+    `lost` are keys of the env's settings that could not be written, `own_sizes` O and A of each
+    agent if they differ.
     """
     torch.manual_seed(3)
     layout = InputLayout(*sizes, agent_id=AGENTS[agent.get("kind", "recurrent")].agent_id)
@@ -36,6 +38,7 @@ def write_team(
             "engine": "scripted battle",
         },
         "agents": [f"unit_{i}" for i in range(sizes[2])],
+        "own_sizes": own_sizes,
     }
     target = folder / stored.FOLDER
     target.mkdir(parents=True)

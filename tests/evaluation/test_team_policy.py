@@ -101,7 +101,8 @@ def test_agents_alone_do_what_they_do_in_the_team(folder, leading):
 
 
 @pytest.mark.parametrize("leading", [(), (3,)])
-def test_an_agent_alone_takes_its_own_sizes(folder, leading):
+def test_an_agent_alone_takes_its_own_sizes(tmp_path, leading):
+    folder = write_team(tmp_path, own_sizes=[[SIZE, A], [2, 3]])
     team, agent = TeamPolicy.from_checkpoint(folder), AgentPolicy.from_checkpoint(folder, 1)
     observations, masks = games(5, *leading)
     observations[..., 1, 2:], masks[..., 1, 3:] = 0, False
@@ -109,17 +110,25 @@ def test_an_agent_alone_takes_its_own_sizes(folder, leading):
         together = team.act(seen, legal)
         action = agent.act(seen[..., 1, :2], legal[..., 1, :3])
         np.testing.assert_array_equal(action, together[..., 1])
+    with pytest.raises(ValueError, match=r"observation must be \[2\] and action_mask \[3\], or"):
+        agent.act(seen[..., 1, :1], legal[..., 1, :3])
 
 
 @pytest.mark.parametrize(
     ("observation", "mask"),
-    [((SIZE + 1,), (A,)), ((SIZE,), (A + 1,)), ((2, SIZE), (A,)), ((), (A,)), ((1, 1, 3), (A,))],
+    [
+        ((SIZE + 1,), (A,)),
+        ((SIZE - 1,), (A,)),
+        ((SIZE,), (A + 1,)),
+        ((2, SIZE), (A,)),
+        ((), (A,)),
+        ((0,), (0,)),
+        ((1, 1, 3), (A,)),
+    ],
 )
 def test_shapes_that_do_not_fit_an_agent(folder, observation, mask):
     agent = TeamPolicy.from_checkpoint(folder).agent(0)
-    with pytest.raises(
-        ValueError, match=r"observation must be \[3\] and action_mask \[4\] at most"
-    ):
+    with pytest.raises(ValueError, match=r"observation must be \[3\] and action_mask \[4\], or"):
         agent.act(np.zeros(observation), np.ones(mask))
 
 
@@ -155,6 +164,8 @@ def test_the_number_of_games_stays_until_the_reset(folder):
         team.act(observations[0, :2], masks[0, :2])
     with pytest.raises(ValueError, match=r"games must be \[G=3\], got \[2\]"):
         team.reset(games=[True, False])
+    with pytest.raises(ValueError, match=r"games must be \[G\] of False and True, got \[0, 1, 2\]"):
+        team.reset(games=[0, 1, 2])
     team.reset()
     assert team.act(observations[0, :2], masks[0, :2]).shape == (2, N)
 
@@ -226,6 +237,40 @@ def test_the_metadata_say_what_plays(folder):
     assert metadata["format"] == 1
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e39])
+def test_observations_that_would_spoil_a_history_are_refused(folder, value):
+    team, expected = TeamPolicy.from_checkpoint(folder), TeamPolicy.from_checkpoint(folder)
+    observations, masks = games(2)
+    spoiled = observations[0].astype(float)
+    spoiled[1, 2] = value
+    with pytest.raises(BadInput, match=r"finite numbers of float32; at index \[1, 2\] came"):
+        team.act(spoiled, masks[0])
+    with pytest.raises(BadInput, match=r"at index \[2\] came .* in that agent's history"):
+        team.agent(1).act(spoiled[1], masks[0, 1])
+    for seen, legal in zip(observations, masks, strict=True):
+        np.testing.assert_array_equal(team.act(seen, legal), expected.act(seen, legal))
+
+
+@pytest.mark.parametrize("illegal", [-np.inf, -1, np.nan, 0.5])
+def test_masks_of_anything_else_are_refused(folder, illegal):
+    mask = np.ones((N, A))
+    mask[0, 1] = illegal
+    with pytest.raises(BadInput, match=f"1 for legal actions and 0 for all others; got {illegal}"):
+        TeamPolicy.from_checkpoint(folder).act(np.zeros((N, SIZE)), mask)
+
+
+def test_tensors_are_taken_and_utilities_are_nan_before_the_first_step(folder):
+    team, agent = TeamPolicy.from_checkpoint(folder), AgentPolicy.from_checkpoint(folder, 0)
+    assert team.utilities.shape == (N, A)
+    assert np.isnan(agent.utilities).all()
+    observations, masks = games(1)
+    seen = torch.tensor(observations[0], requires_grad=True)
+    actions = team.act(seen, torch.tensor(masks[0]))
+    np.testing.assert_array_equal(
+        actions, TeamPolicy.from_checkpoint(folder).act(observations[0], masks[0])
+    )
+
+
 def test_what_an_env_returns_is_not_taken_unread(folder):
     team = TeamPolicy.from_checkpoint(folder)
     for observations, mask in (({"a": np.zeros(3)}, np.ones(2)), (np.zeros((3, 3)), None)):
@@ -242,6 +287,7 @@ def test_what_an_env_returns_is_not_taken_unread(folder):
         ([np.zeros(3), np.zeros(2)], "a list of ndarray"),
         ([None, np.zeros(3)], "a list of NoneType and ndarray"),
         ("up", "a str"),
+        (np.array(["1", "2"]), "one of <U1"),
         ({"unit_0": np.zeros(3)}, "a dict"),
     ],
 )

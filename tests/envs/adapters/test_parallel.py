@@ -214,6 +214,7 @@ def test_simple_spread_is_the_env_itself(mpe2):
 def test_unequal_agents_of_mpe_are_padded(mpe2):
     teams = make_teams("pettingzoo", {"env": "mpe2.simple_speaker_listener_v4"}, 1)
     assert (teams.spec.observation_size, teams.spec.n_actions) == (11, 5)
+    assert teams.spec.own_sizes == ((3, 3), (11, 5))
     view = teams.reset(0)
     np.testing.assert_array_equal(view.legal_actions[0].sum(-1), [3, 5])
     assert not view.observations[0, 0, 3:].any()
