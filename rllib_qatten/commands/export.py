@@ -18,7 +18,8 @@ def export(
         typer.Option(
             "--format",
             metavar="onnx|torch",
-            help="ONNX, or torch.export's format; by default as FILE ends, else ONNX.",
+            help="ONNX, or torch.export's format; by default as FILE ends, and ONNX without an "
+            "ending.",
         ),
     ] = None,
     output: Annotated[
@@ -37,5 +38,8 @@ def export(
     named = endings.get(output.suffix.lower()) if output else None
     if named and form in FORMATS and form != named:
         raise BadInput(f"--format {form}: {output} is named as a file of --format {named}.")
+    if output and output.suffix and not (form or named):
+        known = ", or ".join(f"{ending} for --format {name}" for ending, name in endings.items())
+        raise BadInput(f"-o {output} ends in {output.suffix}: expected {known}, or say --format.")
     policy = TeamPolicy.from_checkpoint(checkpoint)
     typer.echo(f"Wrote {write(policy, form or named or 'onnx', output)}")

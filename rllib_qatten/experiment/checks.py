@@ -105,6 +105,12 @@ def _check_storage(experiment: Experiment) -> None:
     """Checks that results can be written to their folder; leaves nothing there."""
     if experiment.storage_path is not None and not experiment.storage_path.strip():
         raise experiment.error("storage_path", "is empty: name a folder.")
+    if variable := re.search(r"\$\{?\w+\}?", str(experiment.storage_path)):
+        raise experiment.error(
+            "storage_path",
+            f"holds {variable[0]}, which nothing here replaces: write the folder's name, or let "
+            "the shell do it, with double quotes or none around --storage-path's.",
+        )
     there: Any = shown(str(experiment.storage_path))
     try:
         folder = experiment.folder

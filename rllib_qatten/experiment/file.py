@@ -110,7 +110,9 @@ def of_words(changes: Changes) -> Experiment:
         raise BadInput(
             f"--run {changes.run}: name what is played, too, with --env; rllib envs lists it."
         )
-    name = changes.name or re.sub(r"\W+", "_", f"{changes.run}_{changes.env or 'env'}")
+    name = changes.name
+    if name is None:
+        name = re.sub(r"\W+", "_", f"{changes.run}_{changes.env or 'env'}")
     _check_name(name, "--name")
     return _experiment(Path("command line"), name, {}, changes)
 

@@ -77,6 +77,8 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("range in a grid", GAME, ("--set", "gamma={grid_search: [0.9, 2]}"), "gamma", "[0, 1]; got 2"),
     ("kind", GAME, ("--set", "num_env_runners=two"),
      "config.num_env_runners: ", "a whole number; got 'two'"),
+    ("a variable in a path", GAME, ("--storage-path", "${HOME}/runs"),
+     "game.storage_path: holds ${HOME}, which nothing here replaces", "with double quotes"),
     ("mapping", GAME, ("--set", "env_config=3"), "config.env_config: ", "a mapping; got 3"),
     ("unit types", GAME, ("--set", "parameter_sharing=unit_type"),
      "game.config.parameter_sharing: ", "use 'all' or 'none'"),

@@ -230,6 +230,10 @@ def test_export_writes_the_format_that_the_file_is_named_for(folder, tmp_path, m
     assert "--format onnx: team.pt2 is named as a file of --format torch." in result.output
     assert rllib("export", folder, "-o", "team.pt2").output == "Wrote team.pt2\n"
     torch.export.load("team.pt2")
+    result = rllib("export", folder, "-o", "team.pt")
+    assert result.exit_code == 2
+    assert "team.pt ends in .pt: expected .onnx for --format onnx, or .pt2" in result.output
+    assert not Path("team.pt").exists()
 
 
 @pytest.mark.parametrize("seed", ["4294967296", "9" * 20])
