@@ -162,6 +162,7 @@ def test_run_and_env_replace_a_files():
         ((*OLD, "--config", "[1]"), "--config '[1]': must be a JSON object"),
         ((*OLD, "--stop", '{"x"}'), "--stop '{\"x\"}': is not JSON: "),
         ((*OLD, "--config", '{"lrr": 1}'), "QMIX_two_step_game.config.lrr: "),
+        ((*OLD, "--name", ""), "--name: '' is not a valid name"),
         (("train", "--env", "smac"), "give one experiment"),
         (("evaluate", "x", "--steps", "100"), "--steps: whole games are played"),
         (("evaluate", "x", "--out", "y"), "--out: results are written as JSON: --json FILE"),
