@@ -17,6 +17,7 @@ from ray.util.debug import log_once
 
 from rllib_qatten.algorithms.documented import documented
 from rllib_qatten.algorithms.layered_config import LayeredConfig
+from rllib_qatten.algorithms.own_options import own_options
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.refusals import (
     check_env,
@@ -68,7 +69,7 @@ class ValueDecompositionConfig(LayeredConfig):
                 f"{cls.__name__}.learner_class would hide RLlib's setting of that name: call it "
                 "default_learner_class."
             )
-        cls.options = cls.rl_module_class.mixer_options() | options_of(*cls.option_sources)
+        cls.options = own_options(cls, vars(ValueDecompositionConfig()))
         if "training" not in vars(cls):
             method = documented(cls, ValueDecompositionConfig.training, cls.options)
             cls.training = method  # type: ignore[method-assign]
