@@ -125,7 +125,7 @@ class ValueDecompositionConfig(LayeredConfig):
         self.layer_norm = False
         self.orthogonal_init = False
         for option in self.options.values():
-            setattr(self, option.name, option.default)
+            setattr(self, option.name, copy.deepcopy(option.default))
 
     @override(AlgorithmConfig)
     def environment(

@@ -28,7 +28,8 @@ class Option:
     Attributes:
         name: Its name.
         default: Its default.
-        kind: Its annotation: bool, int, float, str or a `Literal`; `None` may be a part of it.
+        kind: Its annotation. Values are checked if it is bool, int, float, str or a `Literal`, or
+            one of these or None; `Any` if there is none.
         meaning: Its description in the docstring.
         owner: Name of the class or function that declares it.
     """
@@ -49,7 +50,9 @@ class Option:
         if get_origin(kind) in (Union, UnionType):
             if value is None:
                 return
-            [kind] = [part for part in get_args(kind) if part is not NoneType]
+            kind, *others = [part for part in get_args(kind) if part is not NoneType]
+            if others:
+                return
         if get_origin(kind) is Literal:
             choices = get_args(kind)
             if all(isinstance(choice, str) for choice in choices):

@@ -1,5 +1,7 @@
 """The options of somebody's own mixer and loss: names, shared ones, defaults."""
 
+from typing import Literal
+
 import pytest
 
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
@@ -88,3 +90,37 @@ def test_mixer_and_loss_share_an_option_only_with_one_default():
         TypeError, match=r"Scaled and other both have an option alpha.*1.0 in one and 0.1 in the o"
     ):
         config_of(Scaled, other)
+
+
+def test_every_config_has_defaults_of_its_own():
+    def layered(*, layers: list = [8, 8]):  # noqa: B006 - what is tested
+        pass
+
+    own = config_of(Scaled, layered)
+    first, second = own(), own()
+    first.layers.append(1)
+    assert second.layers == own().layers == [8, 8]
+
+
+def test_which_annotations_are_checked():
+    """As the page says: docs/algorithms.md."""
+
+    def annotated(
+        *,
+        count: int = 1,
+        share: float | None = None,
+        kind: Literal["a", "b"] | None = None,
+        either: float | str | None = None,
+        layers: list[int] | None = None,
+        free=1,
+    ):
+        pass
+
+    options = config_of(Scaled, annotated).options
+    for name in options:
+        options[name].check(options[name].default)
+    for name, wrong in (("count", 1.5), ("count", None), ("share", "x"), ("kind", "c")):
+        with pytest.raises(ValueError, match=name):
+            options[name].check(wrong)
+    for name, any_value in (("either", [1]), ("layers", "x"), ("free", None)):
+        options[name].check(any_value)
