@@ -36,6 +36,7 @@ from rllib_qatten.rollout.pooled_mean import PooledMean
 from rllib_qatten.rollout.prioritized_replay import PrioritizedReplay
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.training.batch import PackEpisodes
+from rllib_qatten.training.checked_batch import CheckBatch
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
@@ -317,9 +318,11 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
-        """Episodes become a batch in one connector; the user's own connectors come after it."""
+        """Episodes become a batch in one connector; the user's own come after it, and a check."""
         pipeline = super().build_learner_connector(*args, **kwargs)
         check_learner_connectors(pipeline.connectors)
+        if own := [type(connector).__name__ for connector in pipeline.connectors]:
+            pipeline.append(CheckBatch(after=own))
         pipeline.prepend(PackEpisodes(pad=self.counts_padding))
         return pipeline
 
