@@ -17,6 +17,7 @@ from ray.util.debug import log_once
 
 from rllib_qatten.algorithms.documented import documented
 from rllib_qatten.algorithms.layered_config import LayeredConfig
+from rllib_qatten.algorithms.own_options import own_options
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.refusals import (
     check_env,
@@ -35,6 +36,7 @@ from rllib_qatten.rollout.pooled_mean import PooledMean
 from rllib_qatten.rollout.prioritized_replay import PrioritizedReplay
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.training.batch import PackEpisodes
+from rllib_qatten.training.checked_batch import CheckBatch
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
@@ -68,7 +70,7 @@ class ValueDecompositionConfig(LayeredConfig):
                 f"{cls.__name__}.learner_class would hide RLlib's setting of that name: call it "
                 "default_learner_class."
             )
-        cls.options = cls.rl_module_class.mixer_options() | options_of(*cls.option_sources)
+        cls.options = own_options(cls, vars(ValueDecompositionConfig()))
         if "training" not in vars(cls):
             method = documented(cls, ValueDecompositionConfig.training, cls.options)
             cls.training = method  # type: ignore[method-assign]
@@ -124,7 +126,7 @@ class ValueDecompositionConfig(LayeredConfig):
         self.layer_norm = False
         self.orthogonal_init = False
         for option in self.options.values():
-            setattr(self, option.name, option.default)
+            setattr(self, option.name, copy.deepcopy(option.default))
 
     @override(AlgorithmConfig)
     def environment(
@@ -316,9 +318,11 @@ class ValueDecompositionConfig(LayeredConfig):
 
     @override(AlgorithmConfig)
     def build_learner_connector(self, *args: Any, **kwargs: Any) -> ConnectorV2:
-        """Episodes become a batch in one connector; the user's own connectors come after it."""
+        """Episodes become a batch in one connector; the user's own come after it, and a check."""
         pipeline = super().build_learner_connector(*args, **kwargs)
         check_learner_connectors(pipeline.connectors)
+        if own := [type(connector).__name__ for connector in pipeline.connectors]:
+            pipeline.append(CheckBatch(after=own))
         pipeline.prepend(PackEpisodes(pad=self.counts_padding))
         return pipeline
 

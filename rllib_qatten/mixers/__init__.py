@@ -4,8 +4,9 @@ A new mixer is a subclass of `Mixer` in a file of its own and a line in `MIXERS`
 are here too: they value joint actions without utilities.
 """
 
-from rllib_qatten.mixers.base import Mixed, Mixer, Rows, attention_entropy
+from rllib_qatten.mixers.base import Mixer, Rows, attention_entropy
 from rllib_qatten.mixers.central import CentralMixer
+from rllib_qatten.mixers.mixed import Mixed
 from rllib_qatten.mixers.presets import PRESETS, QPLEX_PRESETS
 from rllib_qatten.mixers.qatten import QattenMixer
 from rllib_qatten.mixers.qlinear import QLinearMixer

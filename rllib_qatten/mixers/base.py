@@ -1,4 +1,4 @@
-"""What every mixer shares: the entry point that checks shapes, and the result type.
+"""What every mixer shares: the entry point, which checks shapes.
 
 Letters: N agents, S state length, U unit-feature length, A actions, H heads, E embedding length.
 `*B` stands for any leading axes, none and empty ones included; inside a mixer they are one axis of
@@ -7,46 +7,13 @@ M rows.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True, slots=True)
-class Mixed:
-    """A mixer's result for one batch.
-
-    All but `q_tot` and `regularizer` are for analysis: views, still part of the autograd graph.
-    """
-
-    q_tot: Tensor
-    """[*B] value of the joint action."""
-    regularizer: Tensor = field(default_factory=lambda: torch.zeros(()))
-    """Scalar to add to the loss, already multiplied by its coefficient."""
-    attention: Tensor | None = None
-    """[*B, H, N] weights that sum to 1 over agents."""
-    logits: Tensor | None = None
-    """[*B, H, N] query-key products before scaling and masking."""
-    head_values: Tensor | None = None
-    """[*B, H] utilities averaged by each head's attention."""
-    head_weights: Tensor | None = None
-    """[*B, H] non-negative weights of the heads; None if the heads are simply added."""
-    state_value: Tensor | None = None
-    """[*B] the part of Q_tot that depends on the state alone."""
-    agent_weights: Tensor | None = None
-    """[*B, N] non-negative weights of the utilities (QLinear) or of the advantages (QPLEX)."""
-
-    def unflatten(self, batch: Sequence[int]) -> "Mixed":
-        """The same with its single axis of rows split into the axes `batch`."""
-        parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
-        for name, rows in parts.items():
-            if rows is not None and name != "regularizer":
-                parts[name] = rows.view((*batch, *rows.shape[1:]))
-        return Mixed(**parts)
+from rllib_qatten.mixers.mixed import Mixed, check_mixed
 
 
 class Rows(NamedTuple):
@@ -113,7 +80,7 @@ class Mixer(nn.Module, ABC):
         actions: Tensor | None = None,
         best_utilities: Tensor | None = None,
     ) -> Mixed:
-        """Check every shape once, then mix.
+        """Check every shape once, mix, and check the result.
 
         Args:
             utilities: [*B, N] value Q_i of each agent's action.
@@ -131,7 +98,8 @@ class Mixer(nn.Module, ABC):
             `Mixed` with the leading axes *B. Under `torch.no_grad` its regularizer is zero.
 
         Raises:
-            ValueError: a shape or dtype is not as above, or a tensor this mixer needs is missing.
+            ValueError: a shape or dtype is not as above, or a tensor this mixer needs is missing;
+                or `mix` returned something else, or a q_tot that the utilities have no part in.
         """
         batch, n = utilities.shape[:-1], self.n_agents
         wanted_state = self.state_dim if self.uses_state else state.shape[-1:].numel()
@@ -164,13 +132,18 @@ class Mixer(nn.Module, ABC):
             check_input(self, "mask", mask, tuple(batch), "[*B]", torch.bool)
         optional = unit_features, alive, mask, actions, best_utilities
         if len(batch) == 1:
-            return self.mix(Rows(utilities, state, *optional))
+            return self._mixed(Rows(utilities, state, *optional))
 
         def rows(x: Tensor) -> Tensor:
             return x.reshape(math.prod(batch), *x.shape[len(batch) :])
 
         flat = (None if x is None else rows(x) for x in optional)
-        return self.mix(Rows(rows(utilities), rows(state), *flat)).unflatten(batch)
+        return self._mixed(Rows(rows(utilities), rows(state), *flat)).unflatten(batch)
+
+    def _mixed(self, rows: Rows) -> Mixed:
+        mixed = self.mix(rows)
+        check_mixed(type(self).__name__, mixed, rows.utilities)
+        return mixed
 
     @abstractmethod
     def mix(self, rows: Rows) -> Mixed:

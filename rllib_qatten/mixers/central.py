@@ -2,8 +2,9 @@
 
 import torch
 
-from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least
+from rllib_qatten.mixers.base import Mixer, Rows, at_least
 from rllib_qatten.mixers.layers import Hypernet, mlp
+from rllib_qatten.mixers.mixed import Mixed
 
 
 class CentralMixer(Mixer):

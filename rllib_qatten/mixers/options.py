@@ -28,14 +28,17 @@ class Option:
     Attributes:
         name: Its name.
         default: Its default.
-        kind: Its annotation: bool, int, float, str or a `Literal`; `None` may be a part of it.
+        kind: Its annotation. Values are checked if it is bool, int, float, str or a `Literal`, or
+            one of these or None; `Any` if there is none.
         meaning: Its description in the docstring.
+        owner: Name of the class or function that declares it.
     """
 
     name: str
     default: Any
     kind: Any
     meaning: str
+    owner: str
 
     def check(self, value: Any) -> None:
         """Makes sure that a value is of the option's kind; ranges are the owner's business.
@@ -47,7 +50,9 @@ class Option:
         if get_origin(kind) in (Union, UnionType):
             if value is None:
                 return
-            [kind] = [part for part in get_args(kind) if part is not NoneType]
+            kind, *others = [part for part in get_args(kind) if part is not NoneType]
+            if others:
+                return
         if get_origin(kind) is Literal:
             choices = get_args(kind)
             if all(isinstance(choice, str) for choice in choices):
@@ -62,18 +67,43 @@ class Option:
 
 
 def options_of(*sources: Callable[..., Any]) -> dict[str, Option]:
-    """The options of classes and functions, by name; the first of two with one name wins."""
+    """The options of classes and functions, by name; see `union` for those of the same name."""
+    return union(*map(_declared, sources))
+
+
+def union(*groups: dict[str, Option]) -> dict[str, Option]:
+    """Groups of options as one; what several declare alike is one option, described by the first.
+
+    Raises:
+        TypeError: If two of the same name have different defaults.
+    """
     found: dict[str, Option] = {}
-    for source in sources:
-        function = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]
-        kinds = get_type_hints(function)
-        meanings = _arguments(function.__doc__ or "")
-        for name, parameter in inspect.signature(source).parameters.items():
-            keyword_only = parameter.kind is parameter.KEYWORD_ONLY
-            if keyword_only and parameter.default is not parameter.empty and name not in found:
-                kind, meaning = kinds.get(name, Any), meanings.get(name, "")
-                found[name] = Option(name, parameter.default, kind, meaning)
+    for option in (option for group in groups for option in group.values()):
+        first = found.setdefault(option.name, option)
+        if first.default != option.default:
+            raise TypeError(
+                f"{first.owner} and {option.owner} both have an option {option.name}, whose "
+                f"default is {first.default!r} in one and {option.default!r} in the other, but it "
+                "would be one setting: rename one of them, or give both the same default."
+            )
     return found
+
+
+def _declared(source: Callable[..., Any]) -> dict[str, Option]:
+    """The options of one class or function."""
+    function = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]
+    kinds, meanings = get_type_hints(function), _arguments(function.__doc__ or "")
+    return {
+        name: Option(
+            name,
+            parameter.default,
+            kinds.get(name, Any),
+            meanings.get(name, ""),
+            source.__name__,
+        )
+        for name, parameter in inspect.signature(source).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+    }
 
 
 def _arguments(docstring: str) -> dict[str, str]:

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rllib_qatten.mixers import compiled
-from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least, one_or_two_layers
+from rllib_qatten.mixers.base import Mixer, Rows, at_least, one_or_two_layers
 from rllib_qatten.mixers.compiled_qmix import QMIXing
 from rllib_qatten.mixers.layers import Hypernet, fused_linear
+from rllib_qatten.mixers.mixed import Mixed
 
 
 class QMixer(Mixer):

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rllib_qatten.mixers.base import Mixed, Mixer, Rows, at_least
+from rllib_qatten.mixers.base import Mixer, Rows, at_least
 from rllib_qatten.mixers.layers import HeadNetwork, Hypernet, fused_linear
+from rllib_qatten.mixers.mixed import Mixed
 from rllib_qatten.mixers.qatten import QattenMixer
 
 TINY = 1e-10

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from rllib_qatten.mixers.base import Mixed, Mixer, Rows
+from rllib_qatten.mixers.base import Mixer, Rows
+from rllib_qatten.mixers.mixed import Mixed
 
 
 class VDNMixer(Mixer):

@@ -19,7 +19,7 @@ from torch import Tensor
 from rllib_qatten import columns, keys
 from rllib_qatten.compiled.compiler import tell
 from rllib_qatten.training.across_learners import from_all_learners
-from rllib_qatten.training.losses import td_loss
+from rllib_qatten.training.losses import check_loss, td_loss
 
 LAST_TARGET_UPDATE = "last_target_update_episodes"
 
@@ -106,7 +106,10 @@ class ValueDecompositionTorchLearner(TorchLearner):
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and what is logged: see `td_loss`. A subclass may override it."""
+        """A scalar loss and what is logged, scalars by name: see `td_loss`.
+
+        A subclass may override it.
+        """
         return td_loss(forward, batch, config)
 
     @override(TorchLearner)
@@ -118,7 +121,9 @@ class ValueDecompositionTorchLearner(TorchLearner):
             standardize = self.module[module_id].unwrapped().standardize_rewards
             rewards = standardize(batch[Columns.REWARDS], batch[columns.MASK])
             batch = {**batch, Columns.REWARDS: rewards}
-        loss, stats = self.loss(fwd_out, batch, config)
+        result = self.loss(fwd_out, batch, config)
+        check_loss(type(self).__name__, result, config)
+        loss, stats = result
         errors = stats.pop(TD_ERROR_KEY, None)
         steps = batch[columns.MASK].sum().to(loss.dtype)
         everywhere = from_all_learners(torch.stack([steps, loss]))

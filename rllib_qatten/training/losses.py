@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import TD_ERROR_KEY
@@ -91,3 +92,54 @@ def td_loss(
         if config.replay == "prioritized":
             stats[TD_ERROR_KEY] = episode_errors(error, batch)
     return loss, stats
+
+
+def check_loss(owner: str, result: Any, config: Any) -> None:
+    """Refuses what is not a loss and its statistics; without reading a number, which a GPU delays.
+
+    Args:
+        owner: The Learner's name.
+        result: What its `loss` returned.
+        config: The algorithm's settings.
+
+    Raises:
+        ValueError: With what was returned, and what is expected.
+    """
+    expected = f"{owner}.loss must return (loss, statistics), as td_loss does"
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError(f"{expected}; got {_kind(result)}.")
+    loss, stats = result
+    if not isinstance(loss, Tensor) or loss.shape != ():
+        raise ValueError(
+            f"{expected}, the loss a scalar tensor; got {_kind(loss)}. weighted_mean(errors, batch)"
+            " makes one of errors [M]."
+        )
+    if loss.grad_fn is None:
+        raise ValueError(
+            f"{expected}, but nothing would learn from this loss: it does not depend on the "
+            "networks. Compute it from what forward holds by torch, without detach() or no_grad()."
+        )
+    if not isinstance(stats, dict):
+        raise ValueError(f"{expected}, the statistics a dict; got {_kind(stats)}.")
+    for name, value in stats.items():
+        if name == TD_ERROR_KEY:
+            continue
+        scalar = value.shape == () if isinstance(value, Tensor) else np.isscalar(value)
+        if not scalar or isinstance(value, str | bytes):
+            raise ValueError(
+                f"{expected}, the statistics numbers or scalar tensors; {name} is {_kind(value)}. "
+                "masked_mean(values, batch['mask']) makes one of values [M]."
+            )
+    if config.replay == "prioritized" and TD_ERROR_KEY not in stats:
+        raise ValueError(
+            f"{expected}; with replay: prioritized the statistics need '{TD_ERROR_KEY}', the "
+            "episodes' errors: episode_errors(error, batch)."
+        )
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in a message."""
+    if isinstance(value, Tensor):
+        return f"a tensor {list(value.shape)}"
+    size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+    return f"{type(value).__name__}{size}"

@@ -47,7 +47,11 @@ def lambda_returns(
 
     Returns:
         Targets in the shape of next_values.
+
+    Raises:
+        ValueError: A shape is not as above.
     """
+    _check(rewards, terminated, next_values, mask, batch_sizes)
     tensors = rewards, next_values
     usual = all(t.dtype == torch.float32 for t in tensors)
     if usual and not any(t.requires_grad for t in tensors) and kernels("selection") is not None:
@@ -117,6 +121,7 @@ def n_step_returns(
 
     Arguments and result are those of `lambda_returns`, with n_step (n, 1 or more) for td_lambda.
     """
+    _check(rewards, terminated, next_values, mask, batch_sizes)
     sizes = torch.as_tensor(batch_sizes)
     place = torch.arange(len(rewards))
     begins = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
@@ -130,6 +135,27 @@ def n_step_returns(
     for _ in range(n_step - 1):
         returns = rewards + discount * torch.where(has_next, returns[later], next_values)
     return returns
+
+
+def _check(
+    rewards: Tensor,
+    terminated: Tensor,
+    next_values: Tensor,
+    mask: Tensor,
+    batch_sizes: Sequence[int],
+) -> None:
+    """Makes sure of the shapes: compiled functions would read and write beyond a tensor's end."""
+    given = (rewards, terminated, next_values, mask)
+    shapes = rewarded, ended, values, real = [tuple(x.shape) for x in given]
+    rows = (int(sum(batch_sizes)),)
+    if values[:1] == rows == ended == real and rewarded in (rows, values) and len(values) <= 2:
+        return
+    names = ("rewards", "terminated", "next_values", "mask")
+    got = ", ".join(f"{n} {list(shape)}" for n, shape in zip(names, shapes, strict=True))
+    raise ValueError(
+        f"Targets of M = {rows[0]} transitions (the sum of batch_sizes) need rewards, terminated "
+        f"and mask [M], and next_values [M] or [M, N]; got {got}."
+    )
 
 
 def _like(x: Tensor, values: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from rllib_qatten.mixers import (
     PRESETS,
     QPLEX_PRESETS,
     CentralMixer,
+    Mixed,
     Mixer,
     QattenMixer,
     QLinearMixer,
@@ -142,6 +143,51 @@ def test_missing_inputs_are_refused_in_words():
             build("qplex", {})(**inputs | {name: None})
     with pytest.raises(ValueError, match=r"expected alive \[\*B, N\], got None: pass"):
         build("qatten", {"mask_dead": True})(**inputs | {"alive": None})
+
+
+class Own(Mixer):
+    """A user's mixer, as right or wrong as `made` is."""
+
+    def __init__(self, made):
+        super().__init__(N, S)
+        self.value, self.made = torch.nn.Linear(S, 1).double(), made
+
+    def mix(self, rows):
+        return self.made(rows.utilities, self.value(rows.state))
+
+
+ONE_A_ROW = "one value a row, so reduce the agents' axis"
+WRONG_RESULTS = [
+    (lambda q, v: Mixed(q.sum(-1) + v), f"q_tot [4, 4], expected [M] = [4]: {ONE_A_ROW}"),
+    (lambda q, v: Mixed(q + v), f"q_tot [4, 3], expected [M] = [4]: {ONE_A_ROW}"),
+    (lambda q, v: Mixed(q.sum(-1)[None]), f"q_tot [1, 4], expected [M] = [4]: {ONE_A_ROW}"),
+    (lambda q, v: Mixed(q.sum()), f"q_tot [], expected [M] = [4]: {ONE_A_ROW}"),
+    (lambda q, v: Mixed(None), "q_tot of type NoneType, expected [M] = [4]"),
+    (lambda q, v: q.sum(-1), "a Tensor, expected a Mixed: return Mixed(q_tot)"),
+    (lambda q, v: None, "a NoneType, expected a Mixed"),
+    (lambda q, v: Mixed(q.sum(-1), q[:, 0]), "regularizer [4], expected []: a scalar tensor"),
+    (lambda q, v: Mixed(q.sum(-1), attention=q), "[4, 3], expected [M, H, N] = [4, H, 3]: or"),
+    (lambda q, v: Mixed(q.sum(-1), state_value=v), "state_value [4, 1], expected [M] = [4]: or"),
+    (lambda q, v: Mixed(q.detach().sum(-1)), "a q_tot that does not depend on the utilities"),
+    (lambda q, v: Mixed(q.detach().sum(-1) + v.squeeze(-1)), "does not depend on the utilities"),
+]
+
+
+@pytest.mark.parametrize(("made", "message"), WRONG_RESULTS)
+@pytest.mark.parametrize("shape", [(4,), (2, 2)])
+def test_wrong_results_are_refused_in_words(made, message, shape):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is checked below
+        Own(made)(**batch(shape))
+    assert str(caught.value).startswith("Own.mix returned ")
+    assert message in str(caught.value)
+
+
+def test_results_need_not_depend_on_utilities_without_gradients():
+    mixer, inputs = Own(lambda q, v: Mixed(v.squeeze(-1))), batch((4,))
+    frozen = inputs | {"utilities": inputs["utilities"].detach()}
+    with torch.no_grad():
+        assert_close(mixer(**inputs).q_tot, mixer(**frozen).q_tot)
+    assert mixer(**frozen).q_tot.requires_grad
 
 
 def test_mixers_ignore_what_they_do_not_use():

@@ -81,3 +81,24 @@ def test_padding_ends_an_episode():
     mask = torch.tensor([True, True, True, True, False, False])  # two of two episodes' three steps
     got = n_step_returns(rewards, torch.zeros(6), values, mask, [2, 2, 2], 0.5, 3)
     assert got[:4].tolist() == [1 + 0.5 * 6.0] * 2 + [6.0] * 2
+
+
+@pytest.mark.parametrize("returns", [lambda_returns, n_step_returns])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("rewards", (5,)),
+        ("rewards", (6, 1)),
+        ("terminated", (7,)),
+        ("next_values", (1, 6)),
+        ("next_values", ()),
+        ("mask", (1,)),
+    ],
+)
+def test_tensors_of_other_shapes_are_refused_in_words(returns, name, shape):
+    """The compiled function would write beyond their ends."""
+    given = {"rewards": torch.ones(6), "terminated": torch.zeros(6, dtype=torch.bool)}
+    given |= {"next_values": torch.ones(6), "mask": torch.ones(6, dtype=torch.bool)}
+    given[name] = given[name].new_zeros(shape)
+    with pytest.raises(ValueError, match=rf"M = 6 .*{name} \[{', '.join(map(str, shape))}\]"):
+        returns(*given.values(), [2, 2, 2], 0.9, 1)

@@ -2,7 +2,7 @@
 
 import torch
 
-from rllib_qatten.mixers.base import Mixed, Mixer, Rows
+from rllib_qatten.mixers import Mixed, Mixer, Rows
 from rllib_qatten.mixers.layers import mlp
 
 
