@@ -35,9 +35,9 @@ from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
 from rllib_qatten.algorithms.init_from import InitFrom
 from rllib_qatten.algorithms.live import COMPILING, LEARNING, PLAYING, LiveAlgorithm
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
+from rllib_qatten.algorithms.own_env_runner import OwnEnvRunner
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
-from rllib_qatten.checkpoints.resume import ResumableAlgorithm
 from rllib_qatten.machine import available_memory, gigabytes
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
@@ -57,7 +57,7 @@ PLAY = "play"
 
 
 class ValueDecomposition(
-    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, ResumableAlgorithm
+    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, OwnEnvRunner
 ):
     """Plays whole episodes, stores them, and learns from batches of them.
 
@@ -134,10 +134,11 @@ class ValueDecomposition(
             # Once per iteration: it costs a third of an update. Learners have the same weights.
             weights, *_ = self.learner_group.foreach_learner(report, episodes=self._last_batch)
             result[LEARNER_RESULTS][DEFAULT_MODULE_ID] |= weights.get()
-        if every and self._evaluated == evaluated:
-            # RLlib repeats the last evaluation, even if this one's env runners died; the keys must
-            # stay, or CSV files lose the columns.
-            result[keys.EVALUATION] = self._no_evaluation()
+        if self._evaluated == evaluated:
+            # RLlib repeats the last evaluation, even if this one's env runners died.
+            result.pop(keys.EVALUATION, None)
+            if every:  # the keys must stay, or CSV files lose the columns
+                result[keys.EVALUATION] = self._no_evaluation()
         seconds = time.perf_counter() - started
         played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         result[keys.ENGINE] = self.spec.engine
