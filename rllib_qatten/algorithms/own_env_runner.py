@@ -8,9 +8,12 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import NUM_EPISODES
 
+from rllib_qatten import keys
 from rllib_qatten.checkpoints.resume import ResumableAlgorithm
 from rllib_qatten.envs import TeamSpec
+from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
 
 
@@ -36,9 +39,14 @@ class OwnEnvRunner(ResumableAlgorithm):
     Without an interval and remote env runners, RLlib plays evaluations in the training's env
     runner: with exploration, in the midst of its games, and its steps move the exploration's
     schedule. Here the first evaluation makes one, so that whoever never evaluates has no other env.
+
+    RLlib tells only remote ones whether to begin anew; here a local one, too, follows
+    `evaluation_force_reset_envs_before_iteration`.
     """
 
     eval_env_runner_group: Any  # or None, as RLlib has it
+    #: Whether the user knows that evaluations may end without a score.
+    _told = False
 
     @override(Algorithm)
     def setup(self, config: Any) -> None:
@@ -54,7 +62,26 @@ class OwnEnvRunner(ResumableAlgorithm):
             self.eval_env_runner_group = self._made()
             self._check_agents()
             self._check_evaluation_env()
-        return super().evaluate(*args, **kwargs)
+        if self.eval_env_runner is not None:
+            anew = self.config.evaluation_force_reset_envs_before_iteration
+            self.eval_env_runner.begins_anew = anew
+        result = super().evaluate(*args, **kwargs)
+        self._tell_if_too_short(result.get(keys.ENV_RUNNERS, {}))
+        return result
+
+    def _tell_if_too_short(self, found: dict[str, Any]) -> None:
+        """Says once that an evaluation has no score."""
+        config = self.config
+        ended = config.custom_evaluation_function or found.get(NUM_EPISODES) != 0
+        if self._told or ended:
+            return
+        self._told = True
+        say(
+            "An evaluation ended before any of its games did, so that it has no score: "
+            f"evaluation_duration is {config.evaluation_duration} "
+            f"{config.evaluation_duration_unit} of all games together. Raise it, or set "
+            "evaluation_duration_unit: episodes."
+        )
 
     def _made(self) -> EnvRunnerGroup:
         """A local env runner for evaluation."""

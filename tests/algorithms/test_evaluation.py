@@ -102,6 +102,20 @@ def test_timesteps_are_a_unit_of_duration():
     algorithm.stop()
 
 
+@pytest.mark.parametrize("anew", [True, False])
+def test_timesteps_begin_anew_unless_the_setting_says_otherwise(anew, capfd):
+    algorithm = build(
+        "QMIX", evaluation_duration=4, evaluation_duration_unit="timesteps",
+        evaluation_force_reset_envs_before_iteration=anew, num_envs_per_env_runner=4,
+    )  # fmt: skip
+    found = [algorithm.train()["evaluation"]["env_runners"] for _ in range(4)]
+    games = [0 if np.isnan(each["num_episodes"]) else each["num_episodes"] for each in found]
+    assert games == ([0, 0, 0, 0] if anew else [0, 4, 0, 4])  # games of two steps
+    algorithm.stop()
+    said = capfd.readouterr().err.count("has no score: evaluation_duration is 4 timesteps")
+    assert said == 1
+
+
 def test_as_long_as_training_takes():
     algorithm = build(
         "QMIX",
