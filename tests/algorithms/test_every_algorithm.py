@@ -344,6 +344,17 @@ def test_evaluations_are_never_reported_twice():
     algorithm.stop()
 
 
+def test_a_built_algorithms_settings_build_another():
+    algorithm = build("VDN", recipe="smax", agent="recurrent", lr=0.01)
+    settings = algorithm.config.to_dict()
+    algorithm.stop()
+    other = ALGORITHMS["VDN"](config=settings)
+    other.stop()
+    assert (other.config.recipe, other.config.lr) == ("smax", 0.01)
+    for given in ({"framework_str": "torch"}, {"framework": "torch"}):
+        ALGORITHMS["VDN"](config={"env": "two_step_game", **given}).stop()
+
+
 def test_the_step_count_survives_its_state():
     algorithm = build("VDN")
     algorithm.train()
