@@ -35,6 +35,7 @@ OPT_LOSS = "opt_loss"
 NOPT_LOSS = "nopt_loss"
 CENTRAL_LOSS = "central_loss"
 WEIGHT_MEAN = "weight_mean"
+HEAD_ENTROPY = "head_{}_entropy"
 EFFECTIVE_WEIGHT_MEAN = "effective_weight_mean"
 EFFECTIVE_WEIGHT_STD = "effective_weight_std"
 AGENT_EFFECTIVE_WEIGHT = "agent_{}_effective_weight"
@@ -64,7 +65,7 @@ KEYS = {
     "env_runners/episode_return_mean": "mean return of this iteration's exploring games",
     "env_runners/episode_len_mean": "mean length of this iteration's exploring games, in steps",
     "env_runners/win_rate": "share of this iteration's exploring games that were won (battles)",
-    "env_runners/epsilon": "exploration at the end of the iteration",
+    "env_runners/epsilon": "exploration at an iteration's end, the least that env runners estimate",
     "env_runners/game_restarts": "faults of engines or envs after which a game was restarted",
     "env_runners/games_dropped": "exploring games that a fault ended; in no other number here",
     "evaluation/env_runners/win_rate": "share of this evaluation's greedy games that were won",

@@ -16,6 +16,7 @@ from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
 from ray.util.debug import log_once
 
 from rllib_qatten.algorithms.documented import documented
+from rllib_qatten.algorithms.kinds import check_kinds
 from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.own_options import own_options
 from rllib_qatten.algorithms.recipes import RECIPES
@@ -259,6 +260,7 @@ class ValueDecompositionConfig(LayeredConfig):
     @override(AlgorithmConfig)
     def validate(self) -> None:
         """Checks every range; errors name the key, the value and what is accepted."""
+        check_kinds(self)
         check_rllib_settings(self)
         if self.env is not None:  # which settings alone may lack
             check_env(self.env)

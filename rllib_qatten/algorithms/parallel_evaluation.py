@@ -7,26 +7,7 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.annotations import override
-
-from rllib_qatten.envs import TeamSpec
-
-
-def check_same_sizes(trained: TeamSpec, played: TeamSpec) -> None:
-    """Evaluation may play another env, but with the same networks.
-
-    Raises:
-        ValueError: If the env's sizes differ.
-    """
-    [one, other] = (
-        [spec.n_agents, spec.n_actions, spec.observation_size] for spec in (trained, played)
-    )
-    if one != other:
-        raise ValueError(
-            "The env of evaluation_config has [agents, actions, observation length] "
-            f"{other}, that of training has {one}: one network plays both."
-        )
 
 
 class ParallelEvaluation(Algorithm):
@@ -50,19 +31,6 @@ class ParallelEvaluation(Algorithm):
         self.metrics._threading_lock = threading.RLock()
         super().setup(config)
         self.callbacks.append(_WeightsCopied())
-        if self.eval_env_runner_group is not None:
-            self._check_evaluation_env()
-
-    def _check_evaluation_env(self) -> None:
-        """See `check_same_sizes`."""
-        if not {"env", "env_config"} & (self.config.evaluation_config or {}).keys():
-            return  # asking remote env runners takes a while
-        check_same_sizes(
-            *(
-                group[DEFAULT_MODULE_ID][0].spec
-                for group in (self.spaces, self.eval_env_runner_group.get_spaces())
-            )
-        )
 
     @override(Algorithm)
     def _run_one_training_iteration_and_evaluation_in_parallel(self) -> Any:

@@ -168,6 +168,8 @@ def qtran_loss(
 class QTRANTorchLearner(ValueDecompositionTorchLearner):
     """Adds the two conditions on the utilities to the joint critic's TD loss."""
 
+    logged = (*ValueDecompositionTorchLearner.logged, keys.OPT_LOSS, keys.NOPT_LOSS)
+
     @staticmethod
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any

@@ -101,7 +101,7 @@ WORKS: dict[str, str] = {
     "callbacks_on_sample_end": "gets whole episodes of the team",
     "callbacks_on_train_result": "",
     # Evaluation.
-    "evaluation_interval": "default 1",
+    "evaluation_interval": "default 1; none: only evaluate() evaluates, also in games of its own",
     "evaluation_duration": "default 32; a number of episodes is played exactly",
     "evaluation_duration_unit": "default episodes",
     "evaluation_sample_timeout_s": "default 600",

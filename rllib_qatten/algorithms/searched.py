@@ -19,6 +19,14 @@ def is_searched(value: Any) -> bool:
     return grid or isinstance(value, Domain)
 
 
+def holds_search(value: Any) -> bool:
+    """Whether Tune will put another value in the place of this one, or of a part of it."""
+    if is_searched(value):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list | tuple) and any(map(holds_search, parts))
+
+
 def searchable(name: str) -> Callable[..., Any]:
     """RLlib's method of this name, which takes search spaces for all of its arguments."""
     method = getattr(AlgorithmConfig, name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_qatten.agents import AGENTS, SHARING
+from rllib_qatten.algorithms.kinds import is_number, whole
 from rllib_qatten.errors import one_of
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.prioritized_replay import check_priority_exponent
@@ -24,23 +25,8 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     # RLlib takes any other unit for timesteps.
     "evaluation_duration_unit": ("episodes", "timesteps"),
-}
-#: Whole numbers that may also be None.
-OPTIONAL = ("seed", "evaluation_interval", "max_episode_steps")
-#: Minimum values of whole numbers.
-LEAST = {
-    "seed": 0,
-    "num_env_runners": 0,
-    "num_learners": 0,
-    "min_sample_timesteps_per_iteration": 0,
-    "evaluation_interval": 0,
-    "max_episode_steps": 1,
-    "train_batch_size_episodes": 1,
-    "replay_capacity_episodes": 1,
-    "target_update_episodes": 1,
-    "num_envs_per_env_runner": 1,
-    "n_step": 1,
-    "hidden_size": 1,
+    "grad_clip_by": ("value", "norm", "global_norm"),
+    "placement_strategy": ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"),
 }
 #: numpy's generators take 32 bits, and env runners add their number, or a million and it, to it.
 MAX_SEED = 4_000_000_000
@@ -50,43 +36,32 @@ RANGES = {
     "tau": (1e-6, 1.0),
     "updates_per_episode": (1e-6, 1e6),
 }
-SWITCHES = (
-    "double_q",
-    "standardize_rewards",
-    "layer_norm",
-    "orthogonal_init",
-    "checkpoint_replay_buffer",
-)
 
 
 def check_settings(config: Any) -> None:
-    """Checks the settings that all algorithms of the family share.
+    """Checks the settings that all algorithms of the family share; their kinds are known.
 
     Raises:
         ValueError: For the first fault, with key, value and what is accepted.
     """
-    least = LEAST | {"replay_capacity_episodes": config.train_batch_size_episodes}
-    for name, low in least.items():
-        value = getattr(config, name)
-        if value is None and name in OPTIONAL:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            none = ", or None" if name in OPTIONAL else ""
-            raise ValueError(f"{name} must be a whole number, {low} or more{none}; got {value!r}.")
+    if config.replay_capacity_episodes < config.train_batch_size_episodes:
+        raise ValueError(
+            "replay_capacity_episodes must be enough for a batch (train_batch_size_episodes): "
+            f"{config.train_batch_size_episodes} or more; got {config.replay_capacity_episodes}."
+        )
     if config.seed is not None and config.seed > MAX_SEED:
         raise ValueError(f"seed must be {MAX_SEED:,} or less; got {config.seed}.")
     for name, (bottom, top) in RANGES.items():
         in_range(config, name, bottom, top)
     _check_lr(config.lr)
-    if config.grad_clip is not None and not (_is_number(config.grad_clip) and config.grad_clip > 0):
-        raise ValueError(f"grad_clip must be positive, or None; got {config.grad_clip!r}.")
+    if config.grad_clip is not None and not (is_number(config.grad_clip) and config.grad_clip > 0):
+        raise ValueError(
+            f"grad_clip must be positive and finite, or None; got {config.grad_clip!r}."
+        )
     for name, choices in CHOICES.items():
         one_of(getattr(config, name), choices, name)
-    if isinstance(config.log_level, str):
+    if config.log_level is not None and not whole(0).fits(config.log_level):
         one_of(config.log_level, logging.getLevelNamesMapping(), "log_level")
-    for name in SWITCHES:
-        if not isinstance(getattr(config, name), bool):
-            raise ValueError(f"{name} must be true or false; got {getattr(config, name)!r}.")
     if config.init_from is not None and not isinstance(config.init_from, str | Path):
         raise ValueError(f"init_from must be the folder of a checkpoint; got {config.init_from!r}.")
     EpsilonSchedule(config.epsilon)
@@ -110,21 +85,17 @@ def in_range(config: Any, name: str, low: float, high: float) -> None:
         ValueError: If it is not a number or out of range.
     """
     value = getattr(config, name)
-    if not _is_number(value) or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high:
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}]; got {value!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_lr(lr: Any) -> None:
     """Refuses what is neither a learning rate nor a schedule of them."""
     try:
-        points = [[0, lr], [1, lr]] if _is_number(lr) else [[t, rate] for t, rate in lr]
+        points = [[0, lr], [1, lr]] if is_number(lr) else [[t, rate] for t, rate in lr]
         times, rates = zip(*points, strict=True)
         good = len(points) > 1 and times[0] == 0 and list(times) == sorted(set(times))
-        good = good and all(_is_number(rate) and rate > 0 for rate in rates)
+        good = good and all(is_number(rate) and rate > 0 for rate in rates)
     except (TypeError, ValueError):
         good = False
     if not good:

@@ -35,9 +35,9 @@ from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
 from rllib_qatten.algorithms.init_from import InitFrom
 from rllib_qatten.algorithms.live import COMPILING, LEARNING, PLAYING, LiveAlgorithm
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
+from rllib_qatten.algorithms.own_env_runner import OwnEnvRunner
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
-from rllib_qatten.checkpoints.resume import ResumableAlgorithm
 from rllib_qatten.machine import available_memory, gigabytes
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
@@ -50,14 +50,14 @@ from rllib_qatten.rollout.failure import (
     group_of,
 )
 from rllib_qatten.rollout.replay import Drawn, predicted_bytes
-from rllib_qatten.training.effective_weights import report
+from rllib_qatten.training.effective_weights import report, unlearned
 
 #: Requests to env runners for a round of games.
 PLAY = "play"
 
 
 class ValueDecomposition(
-    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, ResumableAlgorithm
+    LiveAlgorithm, ParallelEvaluation, CustomEvaluation, OldAPIStack, InitFrom, OwnEnvRunner
 ):
     """Plays whole episodes, stores them, and learns from batches of them.
 
@@ -130,14 +130,21 @@ class ValueDecomposition(
         every = self.config.evaluation_interval
         started, updates, evaluated = time.perf_counter(), self._updates_done, self._evaluated
         result = super().step()
+        # The keys must be in every result, or CSV files lose the columns.
+        result.setdefault(keys.NUM_UPDATES, 0)
+        learned = result.setdefault(LEARNER_RESULTS, {}).setdefault(DEFAULT_MODULE_ID, {})
+        # Learners have the same weights.
         if self._updates_done > updates:
-            # Once per iteration: it costs a third of an update. Learners have the same weights.
-            weights, *_ = self.learner_group.foreach_learner(report, episodes=self._last_batch)
-            result[LEARNER_RESULTS][DEFAULT_MODULE_ID] |= weights.get()
-        if every and self._evaluated == evaluated:
-            # RLlib repeats the last evaluation, even if this one's env runners died; the keys must
-            # stay, or CSV files lose the columns.
-            result[keys.EVALUATION] = self._no_evaluation()
+            # Once per iteration: it costs a third of an update.
+            more, *_ = self.learner_group.foreach_learner(report, episodes=self._last_batch)
+        else:
+            more, *_ = self.learner_group.foreach_learner(unlearned)
+        result[LEARNER_RESULTS][DEFAULT_MODULE_ID] = more.get() | learned
+        if self._evaluated == evaluated:
+            # RLlib repeats the last evaluation, even if this one's env runners died.
+            result.pop(keys.EVALUATION, None)
+            if every:  # else no result has the keys
+                result[keys.EVALUATION] = self._no_evaluation()
         seconds = time.perf_counter() - started
         played = result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         result[keys.ENGINE] = self.spec.engine

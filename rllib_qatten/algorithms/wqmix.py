@@ -140,6 +140,8 @@ def weighted_td_loss(
 class WQMIXTorchLearner(ValueDecompositionTorchLearner):
     """Weighs QMIX's squared errors, and fits the central Q* to the same targets."""
 
+    logged = (*ValueDecompositionTorchLearner.logged, keys.CENTRAL_LOSS, keys.WEIGHT_MEAN)
+
     @staticmethod
     def loss(
         forward: dict[str, Any], batch: dict[str, Any], config: Any

@@ -37,6 +37,8 @@ from rllib_qatten.version import __version__
 
 #: The key of this package's part of an algorithm's state.
 LOOP = "loop"
+#: Keys of a config in a checkpoint; `to_dict` spells the second differently.
+_SAVED = {"class", "framework_str"}
 
 
 class ResumableAlgorithm(Algorithm):
@@ -63,7 +65,10 @@ class ResumableAlgorithm(Algorithm):
                 "still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, "
                 "build the algorithm from the same settings and call restore_from_path(path)."
             )
-        if isinstance(config, dict) and "class" in config and config["num_gpus_per_learner"]:
+        if isinstance(config, dict) and not _SAVED <= config.keys():
+            # RLlib would take any dict with a class for a saved one, which has other keys.
+            config = {key: value for key, value in config.items() if key != "class"}
+        elif isinstance(config, dict) and config["num_gpus_per_learner"]:
             # A remote learner runs wherever the cluster has a GPU.
             remote = config["num_learners"] and ray.is_initialized()
             if not (ray.cluster_resources().get("GPU") if remote else torch.cuda.device_count()):

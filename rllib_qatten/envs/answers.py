@@ -11,7 +11,15 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from rllib_qatten.envs.agent_ids import AgentID
 from rllib_qatten.envs.declared import Declared, attribute
 from rllib_qatten.envs.flags import ALL, away_after_reset, away_after_step, is_flag, lacks_all
-from rllib_qatten.envs.spaces import is_numeric, kind_of, mask_key, misfits, plain_space, strays
+from rllib_qatten.envs.spaces import (
+    FLOAT32,
+    is_numeric,
+    kind_of,
+    mask_key,
+    misfits,
+    plain_space,
+    strays,
+)
 from rllib_qatten.envs.team import ACTION_MASK, ALIVE, BATTLE_WON, COMMON, OBSERVATION_KEYS
 
 #: Other libraries' names for what the contract calls action_mask.
@@ -314,6 +322,12 @@ def _reward_faults(
         if not np.isfinite(values[agent]):
             yield (
                 f"agent {agent!r} got the reward {rewards[agent]!r} {where}: return a finite number"
+            )
+            return
+        if abs(values[agent]) > float(FLOAT32.max):
+            yield (
+                f"agent {agent!r} got the reward {rewards[agent]!r} {where}: too large for "
+                "float32; scale rewards"
             )
             return
     values = {agent: values[agent] for agent in played}

@@ -20,7 +20,7 @@ from ray.tune.search.sample import Categorical, Float, Integer
 
 from rllib_qatten import keys
 from rllib_qatten.agents import check_entities, sharing_groups
-from rllib_qatten.algorithms.parallel_evaluation import check_same_sizes
+from rllib_qatten.algorithms.own_env_runner import check_same_sizes
 from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints.other_team import initial_weights

@@ -49,6 +49,8 @@ class Mixer(nn.Module, ABC):
     """Whether `unit_features` must be given; otherwise they are ignored. Options may decide it."""
     uses_actions: ClassVar[bool] = False
     """Whether `actions` and `best_utilities` must be given; otherwise they are ignored."""
+    n_heads: int = 0
+    """Heads H of its attention, if it has any. Options may decide it."""
 
     def __init__(
         self, n_agents: int, state_dim: int = 0, unit_dim: int = 0, n_actions: int = 0

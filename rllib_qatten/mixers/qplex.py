@@ -105,6 +105,7 @@ class QPLEXMixer(Mixer):
         self.attention: QattenMixer | None = None
         if transformation == "attention":
             self.uses_unit_features = True
+            self.n_heads = n_heads
             self.attention = QattenMixer(
                 n,
                 state_dim,

@@ -70,6 +70,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         super().__init__(config=config, **kwargs)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
+        #: Whether the next call begins all games anew, as with `force_reset`.
+        self.begins_anew = False
         #: Why the last evaluation failed, for `StopsForEvaluation`.
         self.failure: Failure | None = None
 
@@ -214,7 +216,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         force_reset: bool = False,
     ) -> Sequence[TeamEpisode]:
         exact = self.config.in_evaluation and num_episodes is not None
-        if force_reset or exact or not self.games.begun:
+        if force_reset or exact or self.begins_anew or not self.games.begun:
+            self.begins_anew = False
             slots = num_episodes if exact else None
             self.games.begin(self.module.get_initial_state()["hidden"], slots)
         explored = 1.0 if random_actions else None if explore else 0.0

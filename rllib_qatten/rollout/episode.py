@@ -111,8 +111,8 @@ def assert_finite(episode: TeamEpisode, engine: str) -> None:
     """
     if where := not_finite(episode):
         raise FloatingPointError(
-            f"The environment {engine} gave NaN or infinity {where}. Training stops before it is "
-            "learned from; the last checkpoint is intact."
+            f"The environment {engine} gave NaN or infinity {where}, or a number too large for "
+            "float32. Training stops before it is learned from; the last checkpoint is intact."
         )
 
 

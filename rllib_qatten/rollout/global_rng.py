@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,3 +25,13 @@ def set_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])  # noqa: NPY002 - as above
     torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """A context after which their draws go on as if it had not been."""
+    state = get_state()
+    try:
+        yield
+    finally:
+        set_state(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -58,6 +59,17 @@ def report(learner: Any, episodes: list[TeamEpisode]) -> dict[str, float]:
     batch = pack(rl_module=learner.module, batch={}, episodes=episodes)[DEFAULT_MODULE_ID]
     _, _, weights = effective_weights(module, batch)
     return summary(weights, batch[columns.ALIVE][batch[columns.NOW]])
+
+
+def unlearned(learner: Any) -> dict[str, float]:
+    """NaN under the keys of what a learner and `report` say once something was learned."""
+    names = list(learner.logged)
+    module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+    if isinstance(module.mixer, Mixer):
+        names += map(keys.HEAD_ENTROPY.format, range(module.mixer.n_heads))
+        # A team of any weights has the keys.
+        names += summary(*torch.ones(2, 1, module.spec.n_agents))
+    return dict.fromkeys(names, math.nan)
 
 
 def summary(weights: Tensor, alive: Tensor) -> dict[str, float]:

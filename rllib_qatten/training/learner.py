@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -56,6 +56,12 @@ def make_optimizer(
 
 class ValueDecompositionTorchLearner(TorchLearner):
     """One update: live and target forward, loss, backward, clipping, optimizer step."""
+
+    #: Keys of what is logged about every update, the policy's own aside.
+    logged: ClassVar[tuple[str, ...]] = (
+        *(keys.LOSS, keys.GRAD_NORM),
+        *(keys.TD_ERROR_ABS, keys.Q_TOT_MEAN, keys.TARGET_MEAN),
+    )
 
     @override(TorchLearner)
     def build(self) -> None:

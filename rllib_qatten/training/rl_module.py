@@ -13,7 +13,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
-from rllib_qatten import columns
+from rllib_qatten import columns, keys
 from rllib_qatten.agents import AGENTS, Agent, EpisodeInputs, InputLayout, make_agent, unroll
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
@@ -207,7 +207,9 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
                 forward[columns.TARGET_GREEDY_Q_TOT] = target(now)
             if mixed.attention is not None:
                 entropies = attention_entropy(mixed.attention, mask).unbind()
-                forward[columns.STATS] = {f"head_{h}_entropy": e for h, e in enumerate(entropies)}
+                forward[columns.STATS] = {
+                    keys.HEAD_ENTROPY.format(h): e for h, e in enumerate(entropies)
+                }
         return forward
 
     def live_value(

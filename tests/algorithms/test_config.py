@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.search.variant_generator import generate_variants
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
+from rllib_qatten.algorithms.kinds import KINDS
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.refusals import PLAYING
+from rllib_qatten.algorithms.rllib_settings import WORKS, public
 from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.envs.small_games import TwoStepGame
 from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
@@ -38,9 +42,12 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
         ({"lr": [[0, 1e-3], [9, 0]]}, "lr must be a positive number"),
         ({"lr": [[5, 1e-3], [9, 1e-4]]}, "lr must be a positive number"),
         ({"lr": [[0, 1e-3]]}, "two or more"),
+        ({"lr": math.inf}, "lr must be a positive number"),
         ({"lr": "1e-3"}, "lr must be a positive number.*got '1e-3'"),
         ({"max_episode_steps": 0}, "max_episode_steps must be a whole number, 1 or more, or None"),
         ({"evaluation_duration_unit": "games"}, "evaluation_duration_unit: 'games'.*timesteps"),
+        ({"grad_clip_by": "nrm"}, "grad_clip_by: 'nrm'.*'norm'"),
+        ({"placement_strategy": "PAKC"}, "placement_strategy: 'PAKC'.*'PACK'"),
         ({"log_level": "LOUD"}, "log_level: 'LOUD'.*DEBUG"),
         ({"env_config": None}, "env_config must be a dict of the env's settings.*got None"),
         ({"custom_evaluation_function": "mine"}, "custom_evaluation_function must be a function"),
@@ -82,6 +89,41 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 def test_refuses(settings, says):
     with pytest.raises(ValueError, match=says):
         QattenConfig().environment("two_step_game").update_from_dict(settings).validate()
+
+
+#: Settings of which a value that nothing accepts is not to be looked for.
+OWN = {name for name, what in WORKS.items() if what == "RLlib's own"}
+
+
+@pytest.mark.parametrize("name", [name for name in WORKS if name not in OWN])
+def test_a_value_of_another_kind_is_refused_by_name(name):
+    config = QMIXConfig().environment("two_step_game")
+    setattr(config, name, object())
+    said = public(name).removesuffix("_class")
+    with pytest.raises(ValueError, match=rf"{said}\b.*object"):
+        config.validate()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_number_out_of_range_is_refused_by_name(name):
+    for value in (-1, math.inf, "2"):
+        config = QMIXConfig().environment("two_step_game")
+        setattr(config, name, value)
+        with pytest.raises(ValueError, match=rf"^{public(name)} must be .*; got {value!r}\.$"):
+            config.validate()
+    if name in PLAYING:
+        config = QMIXConfig().evaluation(evaluation_config={name: "no"})
+        with pytest.raises(ValueError, match=rf"^evaluation_config.{name} must be .*got 'no'"):
+            config.validate()
+
+
+@pytest.mark.parametrize("name", [name for name in WORKS if name not in OWN])
+def test_a_search_space_is_refused_where_a_value_is_needed(name):
+    for value in (tune.choice([1, 2]), {"grid_search": [1, 2]}, {"a": [tune.uniform(0, 1)]}):
+        config = QMIXConfig()
+        setattr(config, name, value)
+        with pytest.raises(ValueError, match=rf"^{public(name)} is a search space, .*a Tuner"):
+            config.validate()
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,20 @@ def test_timesteps_are_a_unit_of_duration():
     algorithm.stop()
 
 
+@pytest.mark.parametrize("anew", [True, False])
+def test_timesteps_begin_anew_unless_the_setting_says_otherwise(anew, capfd):
+    algorithm = build(
+        "QMIX", evaluation_duration=4, evaluation_duration_unit="timesteps",
+        evaluation_force_reset_envs_before_iteration=anew, num_envs_per_env_runner=4,
+    )  # fmt: skip
+    found = [algorithm.train()["evaluation"]["env_runners"] for _ in range(4)]
+    games = [0 if np.isnan(each["num_episodes"]) else each["num_episodes"] for each in found]
+    assert games == ([0, 0, 0, 0] if anew else [0, 4, 0, 4])  # games of two steps
+    algorithm.stop()
+    said = capfd.readouterr().err.count("has no score: evaluation_duration is 4 timesteps")
+    assert said == 1
+
+
 def test_as_long_as_training_takes():
     algorithm = build(
         "QMIX",
@@ -120,4 +134,52 @@ def test_as_long_as_training_takes():
     assert found["num_env_steps_sampled"] >= 40
     assert found["num_env_steps_sampled"] % 40 == 0  # whole samples of 40 steps
     assert found["episode_len_mean"] == 2
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("interval", [None, 0, 3])
+def test_an_evaluation_by_hand_leaves_training_alone(interval):
+    def trained(evaluates):
+        algorithm = build("VDN", epsilon=[[0, 1.0], [300, 0.0]], evaluation_interval=interval)
+        for _ in range(2):
+            if evaluates:
+                assert algorithm.evaluate()["env_runners"]["num_episodes"] == 5
+            result = algorithm.train()
+        found = result.get("evaluation", {}).get("env_runners", {})
+        assert ("evaluation" in result) == bool(interval)
+        assert np.isnan(list(found.values())).all()  # it had none of its own
+        numbers = {k: v for k, v in result["env_runners"].items() if not hasattr(v, "keys")}
+        games = algorithm.env_runner.get_games()
+        weights = algorithm.get_weights()["default_policy"]
+        algorithm.stop()
+        compared = ("episode_return_mean", "epsilon", "num_episodes", "num_env_steps_sampled")
+        return {name: numbers[name] for name in compared}, weights, games["games"]["view"]
+
+    for alone, beside in zip(trained(False), trained(True), strict=True):
+        np.testing.assert_equal(beside, alone)
+
+
+@pytest.mark.parametrize("interval", [None, 0])
+def test_an_evaluation_by_hand_is_greedy(interval, tmp_path):
+    algorithm = build(
+        "VDN", "matrix_game", env_config={"payoff": [[1.0, 2.0], [4.0, 8.0]]}, epsilon=1.0,
+        evaluation_interval=interval, evaluation_duration=20,
+    )  # fmt: skip
+    assert algorithm.eval_env_runner_group is None  # who never evaluates has no other env
+    before = algorithm.save_to_path(tmp_path / "before")
+    for _ in range(2):
+        assert algorithm.evaluate()["env_runners"]["episode_return_mean"] in (1, 2, 4, 8)
+        algorithm.restore_from_path(before)
+    after = algorithm.save_to_path(tmp_path / "after")
+    algorithm.stop()
+    other = type(algorithm).from_checkpoint(after)
+    assert other.evaluate()["env_runners"]["num_episodes"] == 20
+    other.stop()
+
+
+def test_an_evaluation_by_hand_may_not_play_teams_of_another_size():
+    other = {"env": "two_step_game"}
+    algorithm = build("QMIX", "matrix_game", evaluation_config=other, evaluation_interval=None)
+    with pytest.raises(ValueError, match=r"evaluation_config has .*\[2, 2, 3\].*\[2, 3, 1\]"):
+        algorithm.evaluate()
     algorithm.stop()

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,20 @@ def build(name, env="two_step_game", **settings):
     config = ALGORITHMS[name].get_default_config()
     tiny = those_of(name, TINY)
     return config.update_from_dict({"env": env, **tiny, **settings}).build_algo()
+
+
+@every_form
+def test_before_anything_is_learned_results_have_the_learners_keys(name, options):
+    algorithm = build(name, **options, train_batch_size_episodes=40, evaluation_interval=None)
+    first, second = (flatten_dict(algorithm.train()) for _ in range(2))
+    algorithm.stop()
+    assert first["num_updates_lifetime"] == 0 < second["num_updates_lifetime"]
+    promised = [key for key in second if re.sub(r"\d+", "0", key) in keys.KEYS]
+    assert [key for key in promised if key not in first] == []
+    learned = [key for key in first if key.startswith(keys.LEARNER)]
+    assert len(learned) > 4
+    assert np.isnan([first[key] for key in learned]).all()
+    assert np.isfinite([second[key] for key in learned]).all()
 
 
 def weights(algorithm):
@@ -327,6 +342,17 @@ def test_evaluations_are_never_reported_twice():
     assert [np.isnan(r["episode_return_mean"]) for r in returns] == [True, False, True, False]
     assert [r["num_episodes"] == 5 for r in returns] == [False, True, False, True]
     algorithm.stop()
+
+
+def test_a_built_algorithms_settings_build_another():
+    algorithm = build("VDN", recipe="smax", agent="recurrent", lr=0.01)
+    settings = algorithm.config.to_dict()
+    algorithm.stop()
+    other = ALGORITHMS["VDN"](config=settings)
+    other.stop()
+    assert (other.config.recipe, other.config.lr) == ("smax", 0.01)
+    for given in ({"framework_str": "torch"}, {"framework": "torch"}):
+        ALGORITHMS["VDN"](config={"env": "two_step_game", **given}).stop()
 
 
 def test_the_step_count_survives_its_state():

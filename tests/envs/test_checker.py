@@ -106,6 +106,12 @@ class Maskless(ScriptedBattle):
         return seen, infos
 
 
+class HugeRewards(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, *rest = super().step(action_dict)
+        return seen, dict.fromkeys(rewards, 1e39), *rest
+
+
 class UnlikeRewards(ScriptedBattle):
     def step(self, action_dict):
         seen, rewards, *rest = super().step(action_dict)
@@ -297,6 +303,8 @@ BROKEN = {
     "reward",
     NoneRewarded: "agent 'unit_1' got the reward None after step 1: return a finite number",
     nan_rewards: "agent 'unit_0' got the reward nan after step 2: return a finite number",
+    HugeRewards: "agent 'unit_0' got the reward 1e+39 after step 1: too large for float32; scale "
+    "rewards",
     UnlikeRewards: "the agents got different rewards after step 1, {'unit_0': 1.0, 'unit_1': 3.0}, "
     "but a team has one: give all the same, or set team_reward: sum or mean in the config",
     NoEnd: "step()'s terminateds lack '__all__' after step 1: return a dict that has it, set "
