@@ -18,6 +18,7 @@ from rllib_qatten.algorithms.callback_checks import check_callbacks, check_evalu
 from rllib_qatten.algorithms.old_names import known_setting
 from rllib_qatten.algorithms.rllib_settings import ALIASED, CANNOT, NOT_USED, attribute, public
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
+from rllib_qatten.rollout.exploration import EpsilonSchedule
 
 #: Attributes that RLlib and Tune add to a config internally.
 _ADDED = {"class", "worker_index", "num_workers", TRIAL_INFO, STDOUT_FILE, STDERR_FILE}
@@ -210,6 +211,13 @@ def _check_evaluation(config: Any) -> None:
                 f"evaluation_config sets {key} to {reprlib.repr(value)}, but evaluation only plays "
                 f"with what was learned: {key} would have no effect. It may set "
                 f"{', '.join(sorted(PLAYING))}, and callbacks."
+            )
+    if "epsilon" in given:
+        EpsilonSchedule(given["epsilon"], "evaluation_config.epsilon")
+        if given.get("explore") is False and given["epsilon"] != 0:
+            raise ValueError(
+                f"evaluation_config sets epsilon to {given['epsilon']}, but has explore: false, as "
+                "by default, so that evaluation is greedy: set explore: true with it."
             )
 
 

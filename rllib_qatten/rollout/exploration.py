@@ -28,7 +28,9 @@ class EpsilonSchedule:
             points = [[0, schedule]] if isinstance(schedule, int | float) else schedule
             self._steps, self._values = np.array(points, float).T
             good = (
-                self._steps[0] == 0
+                not isinstance(schedule, bool)
+                and np.isfinite(self._steps).all()
+                and self._steps[0] == 0
                 and (np.diff(self._steps) > 0).all()
                 and ((self._values >= 0) & (self._values <= 1)).all()
             )

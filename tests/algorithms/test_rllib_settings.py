@@ -146,6 +146,11 @@ def test_defaults_stand_for_evaluation_dicts_and_states_too(name):
         # Evaluation.
         (lambda c: c.evaluation(evaluation_config={"lr": 1.0}), "evaluation only plays"),
         (lambda c: c.evaluation(evaluation_config={"hidden_size": 7}), "evaluation only plays"),
+        (lambda c: c.evaluation(evaluation_config={"epsilon": 0.5}), "set explore: true with it"),
+        (
+            lambda c: c.evaluation(evaluation_config={"explore": True, "epsilon": 2}),
+            r"evaluation_config.epsilon must be a number in \[0, 1\]",
+        ),
         (
             lambda c: c.evaluation(evaluation_config={"num_env_runners": 2}),
             "evaluation_num_env_runners",

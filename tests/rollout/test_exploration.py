@@ -43,7 +43,18 @@ def test_schedule_has_corners():
 
 
 @pytest.mark.parametrize(
-    "wrong", [1.1, [[0, 1], [5, -0.1]], [[1, 1.0]], [[0, 1], [0, 0.5]], [], [0, 1], [[0, 1, 2]]]
+    "wrong",
+    [
+        1.1,
+        True,
+        [[0, 1], [5, -0.1]],
+        [[1, 1.0]],
+        [[0, 1], [0, 0.5]],
+        [[0, 1], [float("inf"), 0]],
+        [],
+        [0, 1],
+        [[0, 1, 2]],
+    ],
 )
 def test_refuses(wrong):
     with pytest.raises(ValueError, match="epsilon must be"):
