@@ -65,19 +65,18 @@ def _keep(run: Run, results: Path) -> Path:
     whole = rows[-1].get("config") or {}
     agents = [chosen["agent"] for chosen in (whole, run.config, recipe) if "agent" in chosen]
     settings = {**run.config, "agent": [*agents, "recurrent"][0]}
-    algorithm = run.folder.name.split("_")[0]
     seed = settings.get("seed")
-    # Reports take the algorithm from a trial's name, which Tune begins with it and the env.
-    name = f"{algorithm}_{settings['env']}_{settings['agent']}_seed={seed}"
+    name = f"{run.algorithm}_{settings['env']}_{settings['agent']}_seed={seed}"
     folder = results / run.task / name
     earlier = trial.settings(folder)
     if earlier is not None and earlier != json.loads(json.dumps(settings)):
         raise BadInput(
-            f"{run.folder}: another run of {algorithm} on {run.task} with seed {seed} and other "
-            f"settings is kept in {folder}: remove that one first, or choose another seed."
+            f"{run.folder}: another run of {run.algorithm} on {run.task} with seed {seed} and "
+            f"other settings is kept in {folder}: remove that one first, or choose another seed."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder, rows, settings, trial.record(run.folder))
+    known = {"algorithm": run.algorithm, **trial.record(run.folder)}
+    write(folder, rows, settings, known)
     return folder
 
 
@@ -87,10 +86,10 @@ def write(
     """Writes a run's files into a folder that exists.
 
     Args:
-        folder: Its name begins with the algorithm and the env, as Tune names a trial's.
+        folder: The run's.
         rows: Its results by the names of `COLUMNS`; `engine` in the first one is enough.
         settings: Its part of the experiment's config.
-        record: Date, commit, versions, machine and command, as far as they are known.
+        record: Algorithm, date, commit, versions, machine and command, as far as they are known.
     """
     engine = next((row[keys.ENGINE] for row in rows if row.get(keys.ENGINE)), "")
     columns = [name for name in COLUMNS if any(name in row for row in rows)]

@@ -114,6 +114,14 @@ def test_a_run_is_kept_in_small_and_reported_as_before(tmp_path):
         assert len(list(csv.DictReader(text))) == len(kept("QMIX", "3s5z", 2))
 
 
+def test_a_kept_run_keeps_its_algorithms_whole_name(tmp_path):
+    run = write_run(tmp_path / "runs", "My_QMIX", "3s5z", 1, kept("QMIX", "3s5z"))
+    [folder], _ = keep.keep([run], tmp_path / "results")
+    assert folder.name == "My_QMIX_smac_recurrent_seed=1"
+    assert json.loads((folder / keys.RECORD_FILE).read_text()) == {"algorithm": "My_QMIX"}
+    assert read_all([folder])[0][0].algorithm == "My_QMIX"
+
+
 def test_other_settings_do_not_take_the_place_of_a_kept_run(tmp_path):
     results = tmp_path / "results"
     first = write_run(tmp_path / "a", "QMIX", seed=1)
@@ -279,6 +287,7 @@ def test_a_run_of_jaxmarls_is_kept_beside_ours(checkout, tmp_path):
     settings = json.loads((folder / "params.json").read_text())["jaxmarl"]
     changed = {"TOTAL_TIMESTEPS": 800, "MAP_NAME": "3m", "REW_SCALE": 10, "WANDB_MODE": "offline"}
     assert settings == SETTINGS | changed
+    assert json.loads((folder / keys.RECORD_FILE).read_text())["algorithm"] == "JaxMARL-QMIX"
     assert "jaxmarl_baselines" in run.about["versions"]
 
 

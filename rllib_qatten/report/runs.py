@@ -43,6 +43,8 @@ STEPS = (
     "num_env_steps_sampled",
     "timesteps_total",
 )
+#: Characters for which Tune writes an underscore in a trial's folder.
+NO_FOLDER = re.compile(r'[/()<>:"\\|?*]')
 #: At most this many bytes of a trial's small files are read.
 SMALL = 2**20
 #: At most this many characters of a name are shown, in legends and file names.
@@ -130,15 +132,16 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     config = _settings(folder, table[-1])
     env = str(config.get("env", "unknown"))
     engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), None)
-    # Tune names a trial's folder so.
-    algorithm = printable(folder.name.split(f"_{env}_")[0].split("_")[0], NAME)
+    record = _json(folder, keys.RECORD_FILE)
+    algorithm = printable(record.get("algorithm") or _named_algorithm(folder, env), NAME)
     return Run(
         folder=folder,
+        algorithm=algorithm,
         label=algorithm if evaluated else f"{algorithm}, exploring",
         environment=printable(engine or env, NAME),
         task=printable(title(config), NAME),
         config=config,
-        about=_about(folder, table[-1]),
+        about=_about(folder, record, table[-1]),
         steps=steps[measured],
         scores={key: values[measured] for key, values in scores.items()},
         games=evaluated_games(config, engine) if evaluated else "exploring",
@@ -220,14 +223,21 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def _about(folder: Path, last: Row) -> dict[str, str]:
+def _named_algorithm(folder: Path, env: str) -> str:
+    """The algorithm of a trial without a record: Tune begins its folder with it and the env."""
+    named, found, _ = folder.name.partition(f"_{NO_FOLDER.sub('_', env)}_")
+    # Of an env that was given as a class, the settings have another name than the folder.
+    return named if found else named.split("_")[0]
+
+
+def _about(folder: Path, record: dict[str, Any], last: Row) -> dict[str, str]:
     """How a run was made: from its record, or what else is known of one that has none.
 
     Args:
         folder: The trial's.
+        record: Its record.
         last: Its last result.
     """
-    record = _json(folder, keys.RECORD_FILE)
     versions = _dict(record.get("versions")) or _versions(folder)
     known = {
         "date": record.get("date") or last.get("date") or _named_date(folder),

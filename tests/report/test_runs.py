@@ -50,6 +50,38 @@ def test_a_runs_record_says_how_it_was_made(tmp_path):
     assert "logical cores" in run.about["machine"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "env", "recorded", "algorithm"),
+    [
+        ("My_QMIX_smac_0_1", "smac", None, "My_QMIX"),
+        ("My_QMIX_my_pkg_MyEnv_0_1", "my_pkg:MyEnv", None, "My_QMIX"),
+        ("My_QMIX_MyEnv_0_1", "<class 'my.MyEnv'>", None, "My"),
+        ("My_QMIX_MyEnv_0_1", "<class 'my.MyEnv'>", "My_QMIX", "My_QMIX"),
+        ("smac_0_1", "smac", "My_QMIX", "My_QMIX"),
+    ],
+)
+def test_an_algorithm_is_known_by_its_whole_name(tmp_path, folder, env, recorded, algorithm):
+    """From the record, or from the name that Tune gave the folder."""
+    trial = write_run(tmp_path, rows=rows([0.5]), config={"env": env})
+    trial = trial.rename(tmp_path / folder)
+    if recorded:
+        (trial / keys.RECORD_FILE).write_text(json.dumps({"algorithm": recorded}))
+    [run], _ = read_all([tmp_path])
+    assert run.label == run.algorithm == algorithm
+
+
+def test_runs_of_two_algorithms_are_never_one(tmp_path):
+    """As a continued run, and as a copy."""
+    write_run(tmp_path, "My_QMIX", rows=rows([0.1, 0.2], [100, 200]))
+    write_run(tmp_path, "My_VDN", rows=rows([0.3, 0.4], [200, 300]))
+    write_run(tmp_path, "My_VDN2", rows=rows([0.3, 0.4], [200, 300]))
+    runs, warnings = read_all([tmp_path])
+    assert not warnings
+    assert [(run.label, run.steps.tolist()) for run in runs] == [
+        ("My_QMIX", [100, 200]), ("My_VDN", [200, 300]), ("My_VDN2", [200, 300]),
+    ]  # fmt: skip
+
+
 def test_a_commit_is_that_of_the_folder_and_its_changes(tmp_path):
     assert commit(tmp_path) is None
     author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
