@@ -18,6 +18,7 @@ from ray.tune.result import (
 
 from rllib_qatten import keys
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 from rllib_qatten.report import runs
@@ -69,7 +70,8 @@ def _keep(run: Run, results: Path) -> Path:
     name = f"{run.algorithm}_{settings['env']}_{settings['agent']}_seed={seed}"
     folder = results / run.task / name
     earlier = trial.settings(folder)
-    if earlier is not None and earlier != json.loads(json.dumps(settings)):
+    alike = map(with_one_name, (earlier or settings, settings))
+    if len({json.dumps(of_run, sort_keys=True) for of_run in alike}) > 1:
         raise BadInput(
             f"{run.folder}: another run of {run.algorithm} on {run.task} with seed {seed} and "
             f"other settings is kept in {folder}: remove that one first, or choose another seed."
