@@ -19,7 +19,7 @@ from rllib_qatten.experiment.file import read
 from rllib_qatten.report.runs import read_all
 from study import keep, tables, trial
 from study.__main__ import app
-from tests.report.reported import kept, write_run
+from tests.report.reported import kept, rows, write_run
 
 ROOT = Path(__file__).parents[1]
 KEPT = sorted([*tables.RESULTS.rglob("progress.csv"), *tables.EARLIER.rglob("progress.csv")])
@@ -134,6 +134,33 @@ def test_other_settings_do_not_take_the_place_of_a_kept_run(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("config", "wins", "exploring", "why"),
+    [
+        ({"env": "two_step_game"}, False, False, "this run of two_step_game has return: leave"),
+        ({"env": "my:Env"}, True, False, "this run of my:Env has win_rate and return: leave it"),
+        ({}, False, False, "this run of smac has return: leave it out"),
+        ({}, True, True, "has not been evaluated yet"),
+        ({"lr": 0.1}, True, False, "with seed 1 and other settings"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_anything_is_written(
+    tmp_path, config, wins, exploring, why
+):
+    made = rows([0.5, 0.6])
+    for row in made:
+        if exploring:
+            row[keys.WINS] = row.pop(keys.GREEDY_WINS)
+            row[keys.RETURN] = row.pop(keys.GREEDY_RETURN)
+        if not wins:
+            del row[keys.GREEDY_WINS]
+    good = write_run(tmp_path / "a", "QMIX", rows=rows([0.5, 0.6]))
+    bad = write_run(tmp_path / "b", "QMIX", rows=made, config=config)
+    with pytest.raises(BadInput, match=re.escape(why)):
+        keep.keep([good, bad], tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
     ("settings", "agent"),
     [({}, "recurrent"), ({"recipe": "smax"}, "entity"), ({"agent": "ff", "recipe": "smax"}, "ff")],
 )
@@ -197,6 +224,14 @@ def test_a_checkpoint_becomes_a_team_of_the_zoo(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "FOLDERS", (tmp_path / "zoo",))
     metadata = TeamPolicy.from_checkpoint("zoo:mine").metadata
     assert metadata["environment"]["env_config"] == {"map_name": "3m", "engine": "smax"}
+
+
+def test_a_team_has_one_name_in_the_zoo(tmp_path):
+    from study import team
+
+    copy(zoo.teams()["qatten_3m"], tmp_path / "there")
+    with pytest.raises(BadInput, match=r"is in the zoo already, as zoo:there\. To give"):
+        team.add(Path("zoo:qatten_3m"), "mine", 10, 0, "", None, tmp_path)
 
 
 def copy(source, target):
