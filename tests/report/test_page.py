@@ -58,7 +58,7 @@ def made(tmp_path_factory):
         write_run(folder / "runs", algorithm, task, seed)
     (folder / "empty").mkdir()
     result = report(folder / "runs", folder / "empty", "-o", folder / "out",
-                    "--json", folder / "runs.json")  # fmt: skip
+                    "--json", folder / "out" / "all.json")  # fmt: skip
     assert result.exit_code == 0, result.output
     return folder, result.output
 
@@ -74,10 +74,8 @@ def test_it_says_what_it_wrote_and_what_it_left_out(made, page):
     warning = f"{folder}/empty: no run in it: there is no progress.csv or result.json in or below"
     assert warning in output
     assert warning in page
-    assert json.loads((folder / "runs.json").read_text())["smax (jaxmarl 0.2.0)"].keys() == {
-        "3s5z",
-        "2s3z",
-    }
+    numbers = json.loads((folder / "out" / "all.json").read_text())
+    assert numbers["smax (jaxmarl 0.2.0)"].keys() == {"3s5z", "2s3z"}
 
 
 def last_five(key, *names):
@@ -247,6 +245,7 @@ def test_the_median_is_an_option(tmp_path):
         (("missing", "--aggregate", "mean"), "Unknown aggregate: 'mean'.* Accepted: iqm, median"),
         (("runs", "-o", "file"), "file: cannot be created: File exists"),
         (("runs", "--json", "no/runs.json"), "runs.json: cannot be written"),
+        (("runs", "--json", "report/no/runs.json"), "runs.json: cannot be written"),
     ],
 )
 def test_bad_input_ends_with_2_and_leaves_nothing(tmp_path, monkeypatch, words, message):
