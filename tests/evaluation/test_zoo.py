@@ -157,7 +157,7 @@ def test_an_unknown_name_gets_the_nearest(command):
         TeamPolicy.from_checkpoint("zoo:qaten_3m")
 
 
-@pytest.mark.parametrize("near", ["qatten_3m", "somewhere/qatten_3m"])
+@pytest.mark.parametrize("near", ["qatten_3m", "somewhere/qatten_3m", "ZOO:qatten_3m"])
 def test_a_name_without_its_prefix_gets_it(near):
     result = rllib("evaluate", near)
     assert result.exit_code == 2
