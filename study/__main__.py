@@ -50,7 +50,7 @@ def keep(
 
     folders, warnings = kept.keep(runs, RESULTS)
     for warning in warnings:
-        typer.secho(f"Left out: {warning}", fg="yellow", err=True)
+        typer.secho(f"Note: {warning}", fg="yellow", err=True)
     for path in [*folders, *tables.write()]:
         typer.echo(f"Wrote {path}")
 

@@ -25,6 +25,7 @@ from rllib_qatten import keys
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
+from rllib_qatten.report import differences
 from rllib_qatten.report.games import tell_games_apart, title
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES, Score, evaluated_games
@@ -130,6 +131,7 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     if not measured.any():
         raise BadInput(f"{folder}: no evaluation that has both its env steps and its scores.")
     config = _settings(folder, table[-1])
+    warnings += _changed(folder, config, table)
     env = str(config.get("env", "unknown"))
     engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), None)
     record = _json(folder, keys.RECORD_FILE)
@@ -148,6 +150,27 @@ def _read(folder: Path, warnings: list[str]) -> Run:
         columns=columns,
         span=_span(folder, columns),
     )
+
+
+def _changed(folder: Path, config: dict[str, Any], table: list[Row]) -> list[str]:
+    """A warning about settings that were not the same in all results of a run."""
+    found = [_dict(row.get("config")) for row in table]
+    settings = [
+        differences.flat({key: of_row[key] for key in config.keys() & of_row.keys()})
+        for of_row in found
+        if of_row
+    ]
+    shown = []
+    for name in differences.differing(settings):
+        values = dict.fromkeys(of_row.get(name, "unset") for of_row in settings)
+        shown.append(f"{name} {' -> '.join(values)}")
+    if not shown:
+        return []
+    what = printable(", ".join(sorted(shown)), differences.LONGEST)
+    return [
+        f"{folder}: its settings changed while it trained, as population based training does: "
+        f"{what}; it is shown under the last ones."
+    ]
 
 
 def _impossible(folder: Path, score: Score, values: np.ndarray) -> list[str]:

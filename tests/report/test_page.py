@@ -128,14 +128,16 @@ def test_tables_are_files_for_programs_notes_and_papers(made, page):
 
 
 def test_characters_that_latex_and_markdown_would_read_are_text(tmp_path):
-    odd = r"a_b & 5% of $x^2$ {#1} ~ \end | *c*"
+    odd = r"[a]_b & 5% of $x^2$ {#1} ~ \end | *c* --set 'd' <e> `f`"
     number_files.write(tmp_path, "t", number_files.Table(["x"], [[odd]], range(0), [{"x": odd}]))
     escaped = (
-        r"a\_b \& 5\% of \$x\textasciicircum{}2\$ \{\#1\} \textasciitilde{} "
-        r"\textbackslash{}end | *c*"
+        r"{[}a]\_b \& 5\% of \$x\textasciicircum{}2\$ \{\#1\} \textasciitilde{} "
+        r"\textbackslash{}end \textbar{} {*}c{*} -{}-set \textquotesingle{}d\textquotesingle{} "
+        r"\textless{}e\textgreater{} \textasciigrave{}f\textasciigrave{}"
     )
     assert escaped in (tmp_path / "t.tex").read_text()
-    assert r"a\_b & 5% of $x^2$ \{\#1\} ~ \\end \| \*c\*" in (tmp_path / "t.md").read_text()
+    escaped = r"\[a\]\_b & 5% of $x^2$ \{\#1\} ~ \\end \| \*c\* --set 'd' \<e\> \`f\`"
+    assert escaped in (tmp_path / "t.md").read_text()
 
 
 def test_every_figure_is_in_the_page_and_beside_it(made, page):

@@ -172,6 +172,20 @@ def test_result_json_has_what_the_first_row_of_progress_csv_lacked(tmp_path):
     assert np.isnan(run.final("win_rate"))
 
 
+def test_settings_that_changed_while_it_trained_are_told(tmp_path):
+    """As population based training changes them; params.json holds the last ones."""
+    made = rows([0.1, 0.2, 0.3])
+    trial = write_run(tmp_path, rows=made, config={"lr": 0.1})
+    of_rows = [{"lr": lr, "env": "smac", "other": i} for i, lr in enumerate((0.2, 0.3, 0.1))]
+    lines = [json.dumps(row | {"config": of}) for row, of in zip(made, of_rows, strict=True)]
+    (trial / "result.json").write_text("\n".join([*lines, ""]))
+    [_], [warning] = read_all([tmp_path])
+    assert warning == (
+        f"{trial}: its settings changed while it trained, as population based training does: "
+        "lr 0.2 -> 0.3 -> 0.1; it is shown under the last ones."
+    )
+
+
 def test_a_restored_trial_counts_what_it_played_last(tmp_path):
     again = rows([0.1, 0.2, 0.3, 0.4])
     again += [again[2] | {"training_iteration": 2, keys.STEPS: 200, keys.GREEDY_RETURN: 19.0}]
