@@ -50,7 +50,7 @@ GREEDY_WINS = f"{EVALUATION}/{WINS}"
 
 #: In a trial's folder, next to Tune's files: the command that started it.
 COMMAND_FILE = "command.txt"
-#: Date, commit, versions, machine and command of a trial.
+#: Algorithm, date, commit, versions, machine and command of a trial.
 RECORD_FILE = "run.json"
 
 #: A final number is the mean of this many last evaluations.

@@ -35,7 +35,8 @@ def team(
 
     command = shlex.join(["python", "-m", "study", *_relative(sys.argv[1:])])
     with Screen() as screen:
-        added = add(checkpoint, name, games, seed, command, screen.counting("playing", games, ""))
+        on_games = screen.counting("playing", games, "games")
+        added = add(checkpoint, name, games, seed, command, on_games)
     typer.echo(f"Wrote {added.folder} ({added.size / 1000:.0f} kB): {added.statement()}")
 
 
@@ -49,7 +50,7 @@ def keep(
 
     folders, warnings = kept.keep(runs, RESULTS)
     for warning in warnings:
-        typer.secho(f"Left out: {warning}", fg="yellow", err=True)
+        typer.secho(f"Note: {warning}", fg="yellow", err=True)
     for path in [*folders, *tables.write()]:
         typer.echo(f"Wrote {path}")
 

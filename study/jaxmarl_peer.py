@@ -76,7 +76,7 @@ def run(
         "seed": seed,
         "jaxmarl": about["settings"],
     }
-    known = record(command)
+    known = {"algorithm": algorithm, **record(command)}
     known["versions"] = about["versions"] | {"jaxmarl_baselines": commit(checkout) or "unknown"}
     folder = results / battle / f"{algorithm}_smac_recurrent_seed={seed}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.tune.result import (
     EXPR_PARAM_FILE,
@@ -18,6 +18,7 @@ from ray.tune.result import (
 
 from rllib_qatten import keys
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import replacing
 from rllib_qatten.report import runs
@@ -42,6 +43,15 @@ COLUMNS = (
 DIGITS = 5
 
 
+class _Kept(NamedTuple):
+    """What is written of a run."""
+
+    run: Run
+    rows: list[dict[str, Any]]
+    settings: dict[str, Any]
+    record: dict[str, Any]
+
+
 def keep(paths: Iterable[Path], results: Path) -> tuple[list[Path], list[str]]:
     """Writes the runs in and below some folders, each to a folder of its own.
 
@@ -52,33 +62,52 @@ def keep(paths: Iterable[Path], results: Path) -> tuple[list[Path], list[str]]:
         The folders, and warnings about what was left out.
 
     Raises:
-        BadInput: If there is no run, or another one of the same name but other settings is kept.
+        BadInput: If there is no run, one is not of a battle or not evaluated yet, or another one of
+            the same name but other settings is kept. Nothing is written then.
     """
     found, warnings = runs.read_all(paths)
-    return [_keep(run, results) for run in found], warnings
+    kept: dict[Path, _Kept] = {}
+    for made in map(_read, found):
+        run, _, settings, _ = made
+        seed = settings.get("seed")
+        name = f"{run.algorithm}_{settings['env']}_{settings['agent']}_seed={seed}"
+        folder = results / run.task / name
+        earlier = kept[folder].settings if folder in kept else trial.settings(folder)
+        alike = map(with_one_name, (earlier or settings, settings))
+        if len({json.dumps(of_run, sort_keys=True) for of_run in alike}) > 1:
+            raise BadInput(
+                f"{run.folder}: another run of {run.algorithm} on {run.task} with seed {seed} and "
+                f"other settings is kept in {folder}: remove that one first, or choose another "
+                "seed."
+            )
+        kept[folder] = made
+    for folder, made in kept.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder, *made[1:])
+    return list(kept), warnings
 
 
-def _keep(run: Run, results: Path) -> Path:
+def _read(run: Run) -> _Kept:
+    """What is kept of a run.
+
+    Raises:
+        BadInput: If the study's tables have no place for it.
+    """
+    if run.config.get("env") != "smac" or "win_rate" not in run.scores:
+        raise BadInput(
+            f"{run.folder}: the study's tables are of win rates in battles, env: smac; this run of "
+            f"{run.config.get('env')} has {' and '.join(run.scores)}: leave it out."
+        )
+    if run.games == "exploring":
+        raise BadInput(f"{run.folder}: has not been evaluated yet: keep it after its evaluation.")
     rows, _ = read_table(run.folder)
     # What a recipe chooses stands in no experiment; who reads the table wants to know the agent.
     recipe = RECIPES.get(run.config.get("recipe", ""), {})
     whole = rows[-1].get("config") or {}
     agents = [chosen["agent"] for chosen in (whole, run.config, recipe) if "agent" in chosen]
     settings = {**run.config, "agent": [*agents, "recurrent"][0]}
-    algorithm = run.folder.name.split("_")[0]
-    seed = settings.get("seed")
-    # Reports take the algorithm from a trial's name, which Tune begins with it and the env.
-    name = f"{algorithm}_{settings['env']}_{settings['agent']}_seed={seed}"
-    folder = results / run.task / name
-    earlier = trial.settings(folder)
-    if earlier is not None and earlier != json.loads(json.dumps(settings)):
-        raise BadInput(
-            f"{run.folder}: another run of {algorithm} on {run.task} with seed {seed} and other "
-            f"settings is kept in {folder}: remove that one first, or choose another seed."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder, rows, settings, trial.record(run.folder))
-    return folder
+    known = {"algorithm": run.algorithm, **trial.record(run.folder)}
+    return _Kept(run, rows, settings, known)
 
 
 def write(
@@ -87,10 +116,10 @@ def write(
     """Writes a run's files into a folder that exists.
 
     Args:
-        folder: Its name begins with the algorithm and the env, as Tune names a trial's.
+        folder: The run's.
         rows: Its results by the names of `COLUMNS`; `engine` in the first one is enough.
         settings: Its part of the experiment's config.
-        record: Date, commit, versions, machine and command, as far as they are known.
+        record: Algorithm, date, commit, versions, machine and command, as far as they are known.
     """
     engine = next((row[keys.ENGINE] for row in rows if row.get(keys.ENGINE)), "")
     columns = [name for name in COLUMNS if any(name in row for row in rows)]

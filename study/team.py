@@ -51,7 +51,8 @@ def add(
         zoo_folder: Where the team's folder goes.
 
     Raises:
-        BadInput: If it is not a checkpoint, did not play a battle, or games were dropped.
+        BadInput: If it is not a checkpoint, did not play a battle, is in the zoo under another
+            name, or games were dropped.
     """
     try:
         check_name(name)
@@ -59,6 +60,7 @@ def add(
         raise BadInput(str(error)) from error
     folder = location.find(checkpoint)
     policy = TeamPolicy.from_checkpoint(folder)
+    _assert_new(folder, name, zoo_folder)
     environment = policy.metadata["environment"]
     with contextlib.closing(make_games(policy, games, {}, None)) as teams:
         if teams.spec.engine != environment["engine"]:
@@ -82,6 +84,17 @@ def add(
     }
     _write(folder, policy, about, zoo_folder / name)
     return entry(zoo_folder / name)
+
+
+def _assert_new(folder: Path, name: str, zoo_folder: Path) -> None:
+    """Refuses a team that the zoo has under another name."""
+    weights = (folder / team_files.WEIGHTS).read_bytes()
+    for other in sorted(zoo_folder.glob(f"*/{team_files.WEIGHTS}")):
+        if other.parent.name != name and other.read_bytes() == weights:
+            raise BadInput(
+                f"{folder}: is in the zoo already, as {zoo.PREFIX}{other.parent.name}. To give it "
+                f"the name {name}, remove {other.parent} first."
+            )
 
 
 def _training(saved: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rllib_qatten.experiment.file import read
 from rllib_qatten.report.runs import read_all
 from study import keep, tables, trial
 from study.__main__ import app
-from tests.report.reported import kept, write_run
+from tests.report.reported import kept, rows, write_run
 
 ROOT = Path(__file__).parents[1]
 KEPT = sorted([*tables.RESULTS.rglob("progress.csv"), *tables.EARLIER.rglob("progress.csv")])
@@ -114,6 +114,14 @@ def test_a_run_is_kept_in_small_and_reported_as_before(tmp_path):
         assert len(list(csv.DictReader(text))) == len(kept("QMIX", "3s5z", 2))
 
 
+def test_a_kept_run_keeps_its_algorithms_whole_name(tmp_path):
+    run = write_run(tmp_path / "runs", "My_QMIX", "3s5z", 1, kept("QMIX", "3s5z"))
+    [folder], _ = keep.keep([run], tmp_path / "results")
+    assert folder.name == "My_QMIX_smac_recurrent_seed=1"
+    assert json.loads((folder / keys.RECORD_FILE).read_text()) == {"algorithm": "My_QMIX"}
+    assert read_all([folder])[0][0].algorithm == "My_QMIX"
+
+
 def test_other_settings_do_not_take_the_place_of_a_kept_run(tmp_path):
     results = tmp_path / "results"
     first = write_run(tmp_path / "a", "QMIX", seed=1)
@@ -123,6 +131,33 @@ def test_other_settings_do_not_take_the_place_of_a_kept_run(tmp_path):
     with pytest.raises(BadInput, match="with seed 1 and other settings is kept in"):
         keep.keep([other], results)
     assert len(list(results.rglob("params.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "wins", "exploring", "why"),
+    [
+        ({"env": "two_step_game"}, False, False, "this run of two_step_game has return: leave"),
+        ({"env": "my:Env"}, True, False, "this run of my:Env has win_rate and return: leave it"),
+        ({}, False, False, "this run of smac has return: leave it out"),
+        ({}, True, True, "has not been evaluated yet"),
+        ({"lr": 0.1}, True, False, "with seed 1 and other settings"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_anything_is_written(
+    tmp_path, config, wins, exploring, why
+):
+    made = rows([0.5, 0.6])
+    for row in made:
+        if exploring:
+            row[keys.WINS] = row.pop(keys.GREEDY_WINS)
+            row[keys.RETURN] = row.pop(keys.GREEDY_RETURN)
+        if not wins:
+            del row[keys.GREEDY_WINS]
+    good = write_run(tmp_path / "a", "QMIX", rows=rows([0.5, 0.6]))
+    bad = write_run(tmp_path / "b", "QMIX", rows=made, config=config)
+    with pytest.raises(BadInput, match=re.escape(why)):
+        keep.keep([good, bad], tmp_path / "results")
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +224,14 @@ def test_a_checkpoint_becomes_a_team_of_the_zoo(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "FOLDERS", (tmp_path / "zoo",))
     metadata = TeamPolicy.from_checkpoint("zoo:mine").metadata
     assert metadata["environment"]["env_config"] == {"map_name": "3m", "engine": "smax"}
+
+
+def test_a_team_has_one_name_in_the_zoo(tmp_path):
+    from study import team
+
+    copy(zoo.teams()["qatten_3m"], tmp_path / "there")
+    with pytest.raises(BadInput, match=r"is in the zoo already, as zoo:there\. To give"):
+        team.add(Path("zoo:qatten_3m"), "mine", 10, 0, "", None, tmp_path)
 
 
 def copy(source, target):
@@ -279,6 +322,7 @@ def test_a_run_of_jaxmarls_is_kept_beside_ours(checkout, tmp_path):
     settings = json.loads((folder / "params.json").read_text())["jaxmarl"]
     changed = {"TOTAL_TIMESTEPS": 800, "MAP_NAME": "3m", "REW_SCALE": 10, "WANDB_MODE": "offline"}
     assert settings == SETTINGS | changed
+    assert json.loads((folder / keys.RECORD_FILE).read_text())["algorithm"] == "JaxMARL-QMIX"
     assert "jaxmarl_baselines" in run.about["versions"]
 
 

@@ -86,7 +86,8 @@ def find(checkpoint: Any) -> Path:
         near = nearby(path, Path(TEAM, MARK))
     except (OSError, ValueError) as error:  # a name that no file can have
         raise BadInput(f"{path}: no such folder: {error}.") from error
-    hint = near[0] if near else f"{zoo.PREFIX}{path.name}" if path.name in zoo.teams() else None
+    name = path.name.rpartition(":")[2]  # of ZOO:NAME, too
+    hint = near[0] if near else f"{zoo.PREFIX}{name}" if name in zoo.teams() else None
     raise BadInput(f"{path}: {fault}.{f' Did you mean {hint}?' if hint else ''}")
 
 

@@ -33,6 +33,16 @@ Env = Annotated[
 ]
 
 
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of a file with several experiments, only this one; * stands for any text. "
+        "Repeatable.",
+    ),
+]
+
+
 def key_values(texts: Iterable[str], option: str) -> Iterator[str]:
     """What is written as JSON, as RLlib's own command took it, as KEY=VALUE; the rest as it is.
 

@@ -119,10 +119,10 @@ def _write(game: WeighedGame, name: Path) -> None:
 
 def _name(policy: TeamPolicy) -> str:
     """Algorithm, environment and map."""
-    from rllib_qatten.envs.battles.armies import short_name
+    from rllib_qatten.envs.battles.armies import with_one_name
 
-    trained = policy.metadata["environment"]
-    game = f"{trained['env']} {short_name(trained['env_config'].get('map_name', ''))}".strip()
+    trained = with_one_name(policy.metadata["environment"])
+    game = f"{trained['env']} {trained['env_config'].get('map_name', '')}".strip()
     return f"{policy.metadata['algorithm']} on {game}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rllib_qatten.commands.arguments import Only
 from rllib_qatten.commands.terminal import line, paragraph, table
 from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.experiment.examples import file_or_example
@@ -34,6 +35,7 @@ def config(
             "--file", "-f", metavar="FILE", help="The settings of this experiment or example."
         ),
     ] = None,
+    only: Only = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="As in rllib train. Repeatable."),
@@ -49,13 +51,19 @@ def config(
     """
     if algorithm is None and file is None:
         raise BadInput("name an algorithm, as in rllib config Qatten, or a file: -f FILE.")
+    if only and file is None:
+        raise BadInput("--only chooses among the experiments of a file: give one with -f FILE.")
     from rllib_qatten.experiment.process_environment import prepare, silence
 
     prepare()
     if file and algorithm is not None and not _is_algorithm(algorithm):
         names = [algorithm, *(names or ())]
         algorithm = None
-    found = _of_file(file, set_ or [], algorithm) if file else _of(str(algorithm), set_ or [])
+    changes = set_ or ()
+    if file:
+        found = _of_file(file, tuple(only or ()), tuple(changes), algorithm)
+    else:
+        found = _of(str(algorithm), changes)
     silence()
     shown = []
     for title, made, settings in found:
@@ -102,7 +110,7 @@ def _check_name(name: str, title: str, algorithm: Any, settings: list[Setting]) 
         raise BadInput(f"{title}: {error}") from error
 
 
-def _of(algorithm: str, set_: list[str]) -> list[tuple[str, Any, list[Setting]]]:
+def _of(algorithm: str, set_: Iterable[str]) -> list[tuple[str, Any, list[Setting]]]:
     """The settings of an algorithm without an experiment."""
     from rllib_qatten.algorithms.resolve import algorithm_class
     from rllib_qatten.experiment.experiment import Experiment
@@ -136,7 +144,7 @@ def _check(experiment: Experiment, algorithm: Any) -> None:
 
 
 def _of_file(
-    file: Path, set_: list[str], algorithm: str | None
+    file: Path, only: tuple[str, ...], set_: tuple[str, ...], algorithm: str | None
 ) -> list[tuple[str, Any, list[Setting]]]:
     """The settings of a file's experiments."""
     from rllib_qatten.algorithms.resolve import algorithm_class
@@ -144,7 +152,7 @@ def _of_file(
     from rllib_qatten.experiment.file import Changes, read
 
     found = []
-    changes = Changes(set_=tuple(set_))
+    changes = Changes(set_=set_, only=only)
     for experiment in read(file_or_example(file), changes):
         with experiment.locating("run"):
             made = algorithm_class(experiment.run)

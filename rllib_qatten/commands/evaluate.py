@@ -121,6 +121,7 @@ def _evaluate(
 ) -> None:
     """Evaluates a checkpoint; `env_config` holds the settings that differ from training."""
     from rllib_qatten.checkpoints import location
+    from rllib_qatten.envs.battles.armies import with_one_name
     from rllib_qatten.evaluation.environment import choose, make_games
     from rllib_qatten.evaluation.evaluate import evaluate as play
     from rllib_qatten.evaluation.team_policy import TeamPolicy
@@ -164,8 +165,9 @@ def _evaluate(
             results.write_text(json.dumps(content, indent=1), encoding="utf-8")
             written.close()
         screen.close()
-        _print(evaluation, f"{about['algorithm']} on {name}", config, seed, about)
-        _print_origin(checkpoint, folder, policy, evaluation.spec, {"env": name, **config})
+        played = with_one_name({"env": name, "env_config": config})
+        _print(evaluation, f"{about['algorithm']} on {_game(played)}", seed, about)
+        _print_origin(checkpoint, folder, policy, evaluation.spec, played)
         if video_file:
             first = evaluation.episodes[0]
             with Screen() as drawing:
@@ -190,41 +192,38 @@ def _print_origin(
         team: Its folder.
         policy: The team.
         spec: The sizes of the games.
-        played: The environment's name, as `env`, and its settings.
+        played: The environment, `env` and `env_config`, with a battle under its one name.
     """
     from rllib_qatten.checkpoints import zoo
+    from rllib_qatten.envs.battles.armies import with_one_name
     from rllib_qatten.evaluation.zoo import entry
 
     environment = policy.metadata["environment"]
-    trained = {"env": environment["env"], **environment["env_config"]}
+    trained = with_one_name({key: environment[key] for key in played})
     # An env that was given as Python code has no name.
-    same = trained["env"] is None or _battle(trained) == _battle(played)
+    same = trained["env"] is None or _game(trained) == _game(played)
     if not same or policy.fitted(spec) is not policy:
         line(
-            f"Trained with {len(policy.agents)} agents on {_battle(trained)}: its agent network "
+            f"Trained with {len(policy.agents)} agents on {_game(trained)}: its agent network "
             "plays another battle here.",
             style="yellow",
         )
-    elif zoo.is_address(checkpoint) and trained | {"engine": None} == played | {"engine": None}:
-        line(entry(team).statement())
+    elif zoo.is_address(checkpoint):
+        # The statement says on which engine.
+        there, here = (env["env_config"] | {"engine": None} for env in (trained, played))
+        if trained["env"] == played["env"] and there == here:
+            line(entry(team).statement())
 
 
-def _battle(environment: dict[str, Any]) -> str:
-    from rllib_qatten.envs.battles.armies import short_name
-
-    map_name = environment.get("map_name")
-    return f"{environment['env']} {short_name(map_name)}" if map_name else str(environment["env"])
+def _game(environment: dict[str, Any]) -> str:
+    map_name = environment["env_config"].get("map_name")
+    return f"{environment['env']} {map_name}" if map_name else str(environment["env"])
 
 
-def _print(
-    evaluation: Evaluation, team: str, env_config: dict[str, Any], seed: int, about: dict[str, Any]
-) -> None:
-    from rllib_qatten.envs.battles.armies import short_name
-
+def _print(evaluation: Evaluation, team: str, seed: int, about: dict[str, Any]) -> None:
     spec, trained_on = evaluation.spec, about["environment"]["engine"]
-    settings = f" {short_name(env_config['map_name'])}" if "map_name" in env_config else ""
     games = f"{len(evaluation.episodes)} greedy games, seed {seed}"
-    line(f"{team}{settings}, {spec.engine}: {games}")
+    line(f"{team}, {spec.engine}: {games}")
     if spec.engine != trained_on:
         line(f"Trained on {trained_on}: not comparable.", style="yellow")
     speed = evaluation.env_steps_per_second

@@ -43,5 +43,5 @@ def report(
             raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
         warnings, page = write(runs, output, aggregate, json, screen.counting)
     for warning in warnings:
-        typer.secho(f"Left out: {printable(warning, 2000)}", fg="yellow", err=True)
+        typer.secho(f"Note: {printable(warning, 2000)}", fg="yellow", err=True)
     typer.echo(f"Wrote {page}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rllib_qatten.commands.arguments import key_values
+from rllib_qatten.commands.arguments import Only, key_values
 from rllib_qatten.commands.config import differing
 from rllib_qatten.commands.terminal import line
 from rllib_qatten.errors import BadInput
@@ -35,14 +35,7 @@ def train(
             help="Experiment in Tune's YAML format, or an example's name (rllib example list).",
         ),
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Of a file with several experiments, run this one; * stands for any text. "
-            "Repeatable.",
-        ),
-    ] = None,
+    only: Only = None,
     run: Annotated[
         str | None,
         typer.Option(

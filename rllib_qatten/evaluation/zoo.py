@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_qatten.checkpoints import location, zoo
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.estimate import Estimate
 from rllib_qatten.files import parse_json, read_bounded
@@ -37,7 +38,7 @@ class Entry:
     @property
     def battle(self) -> str:
         """The name of the battle that it was trained on."""
-        return str(self.policy["environment"]["env_config"]["map_name"])
+        return str(with_one_name(self.policy["environment"])["env_config"]["map_name"])
 
     @property
     def agent(self) -> str:

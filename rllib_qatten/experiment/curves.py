@@ -48,7 +48,7 @@ class CSVCurves(_KeepsFile, CSVLoggerCallback):
 
 
 class Command(LoggerCallback):
-    """Saves the command that started a trial and what it ran on, for reports."""
+    """Saves a trial's algorithm, the command that started it and what it ran on, for reports."""
 
     def __init__(self, command: str) -> None:
         """Takes the command as a shell command line."""
@@ -61,4 +61,5 @@ class Command(LoggerCallback):
         (folder / keys.COMMAND_FILE).write_text(f"{self._command}\n", encoding="utf-8")
         file = folder / keys.RECORD_FILE
         if not file.exists():  # a continued trial keeps that of its beginning
-            file.write_text(json.dumps(record(self._command), indent=1), encoding="utf-8")
+            known = {"algorithm": trial.trainable_name, **record(self._command)}
+            file.write_text(json.dumps(known, indent=1), encoding="utf-8")

@@ -18,6 +18,7 @@ from ray.tune import Callback, ResumeConfig, Tuner
 from ray.tune.experiment import Trial
 
 from rllib_qatten.checkpoints.location import nearby
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.experiment import Experiment, Fields
 from rllib_qatten.experiment.resuming import MARK, MOST
@@ -66,6 +67,10 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
     return fields | config | {"env": experiment.environment}
 
 
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return list(changed(with_one_name(before), with_one_name(now)))
+
+
 def is_done(plan: Plan) -> bool:
     """Whether an earlier run has nothing left to do, which is said.
 
@@ -79,7 +84,7 @@ def is_done(plan: Plan) -> bool:
             f"--restore: {experiment.name} was begun by a release that did not record settings: "
             "its trials keep theirs, whatever is said here."
         )
-    elif differ := list(changed(before.settings, _settings(experiment))):
+    elif differ := _differences(before.settings, _settings(experiment)):
         more = f"; and {len(differ) - MOST} more" if len(differ) > MOST else ""
         lines = (f"{key} {old} -> {new}" for key, old, new in differ[:MOST])
         raise BadInput(

@@ -16,6 +16,7 @@ from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints import folder as checkpoints
 from rllib_qatten.checkpoints import zoo
 from rllib_qatten.checkpoints.location import local, nearby
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.settings import validated
@@ -85,7 +86,7 @@ def differences(checkpoint: Path, plan: Plan) -> list[str]:
     config = next(iter(plan.experiment.variants()))
     here: Any = validated(plan.experiment, algorithm, config)
     before = _saved_settings(checkpoint)
-    changed = dict(_changed(before, here.get_state()))
+    changed = dict(_changed(with_one_name(before), with_one_name(here.get_state())))
     lines = [f"{key}: {shown(old)} in the checkpoint, {shown(new)} here"
              for key, (old, new) in changed.items()]  # fmt: skip
     unfit = [key for key in changed if key in FIXED]

@@ -7,6 +7,7 @@ refused: an experiment file runs no code.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ray import tune
@@ -42,7 +43,8 @@ def sampled(tree: Any, path: Path = ()) -> Any:
         path: Its path, for messages.
 
     Raises:
-        ValueError: For a domain with invalid bounds, an empty grid, or `eval`.
+        ValueError: For a domain with invalid bounds, a grid that is empty or has a value twice, or
+            `eval`.
     """
     if isinstance(tree, list):
         return [sampled(value, (*path, i)) for i, value in enumerate(tree)]
@@ -60,6 +62,12 @@ def sampled(tree: Any, path: Path = ()) -> Any:
                 raise ValueError(f"{where}: grid_search needs a list of values, [0.1, 0.2].")
             if not values:
                 raise ValueError(f"{where}: grid_search has no values.")
+            several = [value for value, n in Counter(map(repr, values)).items() if n > 1]
+            if several:
+                raise ValueError(
+                    f"{where}: grid_search has {several[0][:80]} more than once, and equal trials "
+                    "tell nothing new: leave it out, or vary the seed."
+                )
             return tree
         if name in DOMAINS:
             return _domain(name, values, where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rllib_qatten.envs.battles.armies import short_name
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.report import differences
 from rllib_qatten.report.run import Run
 
@@ -26,7 +26,7 @@ SHORT = 40
 
 def title(config: dict[str, Any]) -> str:
     """What a game is called where there is no other of that name."""
-    return short_name(_env_config(config).get(_key(config), _env(config)))
+    return str(_env_config(with_one_name(config)).get(_key(config), _env(config)))
 
 
 def tell_games_apart(runs: list[Run]) -> None:

@@ -13,6 +13,14 @@ LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    # At the beginning of a row, the end of the one before would take them as its own.
+    "[": "{[}",
+    "*": "{*}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#])")
@@ -57,7 +65,8 @@ def _latex(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: range) -
 
     def line(row: Sequence[str]) -> str:
         cells = ("".join(LATEX.get(character, character) for character in cell) for cell in row)
-        return f"{' & '.join(cells)} \\\\\n"
+        # Two hyphens would become a dash.
+        return re.sub("-(?=-)", "-{}", f"{' & '.join(cells)} \\\\\n")
 
     body = "".join(map(line, rows))
     return (

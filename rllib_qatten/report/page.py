@@ -7,7 +7,7 @@ import importlib.resources
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -295,12 +295,9 @@ def write(
         raise BadInput(str(error)) from error
     found, warnings = runs.read_all(paths, counting)
     with contextlib.ExitStack() as stack:
-        # Unwritable paths are noticed before anything is drawn.
+        # Unwritable paths are noticed before anything is drawn; the JSON file may be in the folder.
+        stack.enter_context(_created(folder))
         file = stack.enter_context(replacing(json_file)) if json_file else None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"{folder}: cannot be created: {error.strerror}.") from error
         page = stack.enter_context(replacing(folder / PAGE))
         if file:
             file.write_text(json.dumps(marl_eval.layout(found), indent=1), encoding="utf-8")
@@ -314,6 +311,22 @@ def write(
         html = render("report", f"{PAGE}.jinja", content, "\n".join([style, *widths]))
         page.write_text(html, encoding="utf-8")
     return warnings, folder / PAGE
+
+
+@contextlib.contextmanager
+def _created(folder: Path) -> Iterator[None]:
+    """Creates a folder, and removes it again if nothing was written into it."""
+    there = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be created: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        if not there:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _footer(folder: Path) -> str:

@@ -18,6 +18,7 @@ class Run:
 
     Attributes:
         folder: Where its files are.
+        algorithm: Its name.
         label: The algorithm, and what distinguishes it from its variants.
         environment: The engine or environment, with its version if known.
         task: Map or other game, with what sets it apart from others of that name.
@@ -34,6 +35,7 @@ class Run:
     """
 
     folder: Path
+    algorithm: str
     label: str
     environment: str
     task: str

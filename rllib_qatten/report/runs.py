@@ -25,6 +25,7 @@ from rllib_qatten import keys
 from rllib_qatten.errors import BadInput
 from rllib_qatten.files import parse_json, read_bounded
 from rllib_qatten.messages import printable
+from rllib_qatten.report import differences
 from rllib_qatten.report.games import tell_games_apart, title
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES, Score, evaluated_games
@@ -43,6 +44,8 @@ STEPS = (
     "num_env_steps_sampled",
     "timesteps_total",
 )
+#: Characters for which Tune writes an underscore in a trial's folder.
+NO_FOLDER = re.compile(r'[/()<>:"\\|?*]')
 #: At most this many bytes of a trial's small files are read.
 SMALL = 2**20
 #: At most this many characters of a name are shown, in legends and file names.
@@ -128,23 +131,46 @@ def _read(folder: Path, warnings: list[str]) -> Run:
     if not measured.any():
         raise BadInput(f"{folder}: no evaluation that has both its env steps and its scores.")
     config = _settings(folder, table[-1])
+    warnings += _changed(folder, config, table)
     env = str(config.get("env", "unknown"))
     engine = next((row[keys.ENGINE] for row in table if row.get(keys.ENGINE)), None)
-    # Tune names a trial's folder so.
-    algorithm = printable(folder.name.split(f"_{env}_")[0].split("_")[0], NAME)
+    record = _json(folder, keys.RECORD_FILE)
+    algorithm = printable(record.get("algorithm") or _named_algorithm(folder, env), NAME)
     return Run(
         folder=folder,
+        algorithm=algorithm,
         label=algorithm if evaluated else f"{algorithm}, exploring",
         environment=printable(engine or env, NAME),
         task=printable(title(config), NAME),
         config=config,
-        about=_about(folder, table[-1]),
+        about=_about(folder, record, table[-1]),
         steps=steps[measured],
         scores={key: values[measured] for key, values in scores.items()},
         games=evaluated_games(config, engine) if evaluated else "exploring",
         columns=columns,
         span=_span(folder, columns),
     )
+
+
+def _changed(folder: Path, config: dict[str, Any], table: list[Row]) -> list[str]:
+    """A warning about settings that were not the same in all results of a run."""
+    found = [_dict(row.get("config")) for row in table]
+    settings = [
+        differences.flat({key: of_row[key] for key in config.keys() & of_row.keys()})
+        for of_row in found
+        if of_row
+    ]
+    shown = []
+    for name in differences.differing(settings):
+        values = dict.fromkeys(of_row.get(name, "unset") for of_row in settings)
+        shown.append(f"{name} {' -> '.join(values)}")
+    if not shown:
+        return []
+    what = printable(", ".join(sorted(shown)), differences.LONGEST)
+    return [
+        f"{folder}: its settings changed while it trained, as population based training does: "
+        f"{what}; it is shown under the last ones."
+    ]
 
 
 def _impossible(folder: Path, score: Score, values: np.ndarray) -> list[str]:
@@ -220,14 +246,21 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def _about(folder: Path, last: Row) -> dict[str, str]:
+def _named_algorithm(folder: Path, env: str) -> str:
+    """The algorithm of a trial without a record: Tune begins its folder with it and the env."""
+    named, found, _ = folder.name.partition(f"_{NO_FOLDER.sub('_', env)}_")
+    # Of an env that was given as a class, the settings have another name than the folder.
+    return named if found else named.split("_")[0]
+
+
+def _about(folder: Path, record: dict[str, Any], last: Row) -> dict[str, str]:
     """How a run was made: from its record, or what else is known of one that has none.
 
     Args:
         folder: The trial's.
+        record: Its record.
         last: Its last result.
     """
-    record = _json(folder, keys.RECORD_FILE)
     versions = _dict(record.get("versions")) or _versions(folder)
     known = {
         "date": record.get("date") or last.get("date") or _named_date(folder),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 
+from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.envs.team import TeamStep, TeamVector, TeamView
 from rllib_qatten.rollout.callbacks import EpisodeCallbacks
 from rllib_qatten.rollout.changed_settings import changed
@@ -147,7 +148,8 @@ class GamesUnderWay:
             return "the env cannot be saved"
         if "settings" not in games:
             return "an older version of this package saved them"
-        if differ := list(changed(games["settings"], self._settings)):
+        before, now = map(with_one_name, (games["settings"], self._settings))
+        if differ := list(changed(before, now)):
             return "; ".join(f"{key}: {x} in the checkpoint, {y} here" for key, x, y in differ)
         try:
             self._env.set_state(games["teams"])

@@ -134,6 +134,17 @@ def test_a_dry_run_refuses_what_a_run_would():
     assert "gamma" in rllib("train", "-f", "qmix_two_step", "--set", "gamma=2", "--dry-run", code=2)
 
 
+def test_settings_of_some_experiments_of_a_file():
+    text = rllib("config", "-f", "study", "--only", "study_3m_*", "lr", "--json")
+    experiments = {row["of"].split(": ")[0] for row in json.loads(text)}
+    assert len(experiments) > 1
+    assert all(name.startswith("study_3m_") for name in experiments)
+    told = rllib("config", "-f", "study", "--only", "study_3m_qmx", code=2)
+    assert "Did you mean 'study_3m_qmix'" in " ".join(told.split())
+    told = rllib("config", "QMIX", "--only", "study_3m_qmix", code=2)
+    assert "give one with -f FILE" in " ".join(told.split())
+
+
 OLD = ("train", "--run", "QMIX", "--env", "two_step_game", "--dry-run")
 
 

@@ -134,6 +134,7 @@ def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
     assert json.loads(Path(curves).with_name("params.json").read_text())["lr"] == 0.0005
     record = json.loads(Path(curves).with_name("run.json").read_text())
     assert {"date", "commit", "versions", "machine"} <= record.keys()
+    assert record["algorithm"] == "QMIX"
     assert (
         f"{record['command']}\n"
         == Path(curves).with_name("command.txt").read_text()

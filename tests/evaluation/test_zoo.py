@@ -157,7 +157,7 @@ def test_an_unknown_name_gets_the_nearest(command):
         TeamPolicy.from_checkpoint("zoo:qaten_3m")
 
 
-@pytest.mark.parametrize("near", ["qatten_3m", "somewhere/qatten_3m"])
+@pytest.mark.parametrize("near", ["qatten_3m", "somewhere/qatten_3m", "ZOO:qatten_3m"])
 def test_a_name_without_its_prefix_gets_it(near):
     result = rllib("evaluate", near)
     assert result.exit_code == 2
@@ -201,6 +201,10 @@ def test_evaluate_states_what_the_team_promises_and_refuses_other_teams(other_zo
     assert entry(zoo.teams()["small"]).statement() in played.output
     assert "not comparable" not in played.output
     assert json.loads((tmp_path / "games.json").read_text())["checkpoint"] == "zoo:small"
+    same = rllib("evaluate", "zoo:small", "--episodes", 8, "--set", "env_config.map_name=3m_vs_3m")
+    assert "Qatten on smac 3m, smax" in same.output
+    assert "another battle" not in same.output
+    assert entry(zoo.teams()["small"]).statement() in same.output
     # Of the same sizes.
     other = rllib("evaluate", "zoo:small", "--episodes", 2, "--set", "env_config.map_name=3z")
     assert "Trained with 3 agents on smac 3m: its agent network plays another" in other.output

@@ -61,6 +61,15 @@ def test_a_run_goes_on_with_its_settings(plan):
     assert not is_done(plan(stop=("training_iteration=9",)))
 
 
+def test_a_battle_by_another_name_is_the_same(plan):
+    pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+    battle = {"env": "smac", "config": {"env_config": {"map_name": "3m", "engine": "smax"}}}
+    leave(plan(**battle), ("RUNNING", 1))
+    assert not is_done(plan("env_config.map_name=3m_vs_3m", **battle))
+    with pytest.raises(BadInput, match=r"changed: env_config.map_name '3m' -> '8m'\. For"):
+        is_done(plan("env_config.map_name=8m", **battle))
+
+
 def test_what_tune_draws_is_no_difference(plan):
     drawn = "lr={loguniform: [0.001, 0.01]}", "seed={grid_search: [1, 2]}"
     leave(plan(*drawn), ("TERMINATED", 3), ("RUNNING", 1))

@@ -64,6 +64,9 @@ def test_settings_that_are_mappings_stay_what_they_are():
         ({"quniform": [0, 1, 0]}, "the step must be above 0"),
         ({"randn": [0, -1]}, "the deviation must be above 0"),
         ({"choice": []}, "choice needs .value, value"),
+        ({"grid_search": []}, "lr: grid_search has no values"),
+        ({"grid_search": [2, 1, 2]}, "lr: grid_search has 2 more than once, and equal trials"),
+        ({"grid_search": [{"a": [1]}, {"a": [1]}]}, "has {'a': .1.} more than once"),
         ({"eval": "__import__('os').getcwd()"}, "lr: eval would run code"),
     ],
 )

@@ -58,7 +58,7 @@ def made(tmp_path_factory):
         write_run(folder / "runs", algorithm, task, seed)
     (folder / "empty").mkdir()
     result = report(folder / "runs", folder / "empty", "-o", folder / "out",
-                    "--json", folder / "runs.json")  # fmt: skip
+                    "--json", folder / "out" / "all.json")  # fmt: skip
     assert result.exit_code == 0, result.output
     return folder, result.output
 
@@ -74,10 +74,8 @@ def test_it_says_what_it_wrote_and_what_it_left_out(made, page):
     warning = f"{folder}/empty: no run in it: there is no progress.csv or result.json in or below"
     assert warning in output
     assert warning in page
-    assert json.loads((folder / "runs.json").read_text())["smax (jaxmarl 0.2.0)"].keys() == {
-        "3s5z",
-        "2s3z",
-    }
+    numbers = json.loads((folder / "out" / "all.json").read_text())
+    assert numbers["smax (jaxmarl 0.2.0)"].keys() == {"3s5z", "2s3z"}
 
 
 def last_five(key, *names):
@@ -130,14 +128,16 @@ def test_tables_are_files_for_programs_notes_and_papers(made, page):
 
 
 def test_characters_that_latex_and_markdown_would_read_are_text(tmp_path):
-    odd = r"a_b & 5% of $x^2$ {#1} ~ \end | *c*"
+    odd = r"[a]_b & 5% of $x^2$ {#1} ~ \end | *c* --set 'd' <e> `f`"
     number_files.write(tmp_path, "t", number_files.Table(["x"], [[odd]], range(0), [{"x": odd}]))
     escaped = (
-        r"a\_b \& 5\% of \$x\textasciicircum{}2\$ \{\#1\} \textasciitilde{} "
-        r"\textbackslash{}end | *c*"
+        r"{[}a]\_b \& 5\% of \$x\textasciicircum{}2\$ \{\#1\} \textasciitilde{} "
+        r"\textbackslash{}end \textbar{} {*}c{*} -{}-set \textquotesingle{}d\textquotesingle{} "
+        r"\textless{}e\textgreater{} \textasciigrave{}f\textasciigrave{}"
     )
     assert escaped in (tmp_path / "t.tex").read_text()
-    assert r"a\_b & 5% of $x^2$ \{\#1\} ~ \\end \| \*c\*" in (tmp_path / "t.md").read_text()
+    escaped = r"\[a\]\_b & 5% of $x^2$ \{\#1\} ~ \\end \| \*c\* --set 'd' \<e\> \`f\`"
+    assert escaped in (tmp_path / "t.md").read_text()
 
 
 def test_every_figure_is_in_the_page_and_beside_it(made, page):
@@ -247,6 +247,7 @@ def test_the_median_is_an_option(tmp_path):
         (("missing", "--aggregate", "mean"), "Unknown aggregate: 'mean'.* Accepted: iqm, median"),
         (("runs", "-o", "file"), "file: cannot be created: File exists"),
         (("runs", "--json", "no/runs.json"), "runs.json: cannot be written"),
+        (("runs", "--json", "report/no/runs.json"), "runs.json: cannot be written"),
     ],
 )
 def test_bad_input_ends_with_2_and_leaves_nothing(tmp_path, monkeypatch, words, message):

@@ -50,6 +50,38 @@ def test_a_runs_record_says_how_it_was_made(tmp_path):
     assert "logical cores" in run.about["machine"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "env", "recorded", "algorithm"),
+    [
+        ("My_QMIX_smac_0_1", "smac", None, "My_QMIX"),
+        ("My_QMIX_my_pkg_MyEnv_0_1", "my_pkg:MyEnv", None, "My_QMIX"),
+        ("My_QMIX_MyEnv_0_1", "<class 'my.MyEnv'>", None, "My"),
+        ("My_QMIX_MyEnv_0_1", "<class 'my.MyEnv'>", "My_QMIX", "My_QMIX"),
+        ("smac_0_1", "smac", "My_QMIX", "My_QMIX"),
+    ],
+)
+def test_an_algorithm_is_known_by_its_whole_name(tmp_path, folder, env, recorded, algorithm):
+    """From the record, or from the name that Tune gave the folder."""
+    trial = write_run(tmp_path, rows=rows([0.5]), config={"env": env})
+    trial = trial.rename(tmp_path / folder)
+    if recorded:
+        (trial / keys.RECORD_FILE).write_text(json.dumps({"algorithm": recorded}))
+    [run], _ = read_all([tmp_path])
+    assert run.label == run.algorithm == algorithm
+
+
+def test_runs_of_two_algorithms_are_never_one(tmp_path):
+    """As a continued run, and as a copy."""
+    write_run(tmp_path, "My_QMIX", rows=rows([0.1, 0.2], [100, 200]))
+    write_run(tmp_path, "My_VDN", rows=rows([0.3, 0.4], [200, 300]))
+    write_run(tmp_path, "My_VDN2", rows=rows([0.3, 0.4], [200, 300]))
+    runs, warnings = read_all([tmp_path])
+    assert not warnings
+    assert [(run.label, run.steps.tolist()) for run in runs] == [
+        ("My_QMIX", [100, 200]), ("My_VDN", [200, 300]), ("My_VDN2", [200, 300]),
+    ]  # fmt: skip
+
+
 def test_a_commit_is_that_of_the_folder_and_its_changes(tmp_path):
     assert commit(tmp_path) is None
     author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
@@ -138,6 +170,20 @@ def test_result_json_has_what_the_first_row_of_progress_csv_lacked(tmp_path):
     assert run.scores.keys() == {"return"}
     assert (run.steps.tolist(), run.scores["return"].tolist()) == ([200], [7.5])
     assert np.isnan(run.final("win_rate"))
+
+
+def test_settings_that_changed_while_it_trained_are_told(tmp_path):
+    """As population based training changes them; params.json holds the last ones."""
+    made = rows([0.1, 0.2, 0.3])
+    trial = write_run(tmp_path, rows=made, config={"lr": 0.1})
+    of_rows = [{"lr": lr, "env": "smac", "other": i} for i, lr in enumerate((0.2, 0.3, 0.1))]
+    lines = [json.dumps(row | {"config": of}) for row, of in zip(made, of_rows, strict=True)]
+    (trial / "result.json").write_text("\n".join([*lines, ""]))
+    [_], [warning] = read_all([tmp_path])
+    assert warning == (
+        f"{trial}: its settings changed while it trained, as population based training does: "
+        "lr 0.2 -> 0.3 -> 0.1; it is shown under the last ones."
+    )
 
 
 def test_a_restored_trial_counts_what_it_played_last(tmp_path):

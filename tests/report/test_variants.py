@@ -124,6 +124,10 @@ def test_other_payoffs_are_another_game(tmp_path):
         ("smac", {"map_name": "3m", "replay_dir": "a"}, {"map_name": "3m"}, {"3m"}),
         ("smac", {"map_name": "3m", "engine": "smax"}, {"map_name": "3m"}, {"3m"}),
         ("smac", {"map_name": "3m"}, {"map_name": {"allies": {"marine": 3}}}, {"3m"}),
+        ("smac", {"map_name": "3s5z"}, {"map_name": "5z3s"}, {"3s5z"}),
+        ("smac", {}, {"map_name": "3s5z"}, {"3s5z"}),
+        ("smac", {"map_name": "MMM2"}, {"map_name": "MMM2"}, {"MMM2"}),
+        ("my:Env", {"map_name": "3s5z"}, {"map_name": "5z3s"}, {"3s5z", "5z3s"}),
         ("my:Env", {"size": [0] * 50}, {"size": [1] * 50}, {"my:Env (#1)", "my:Env (#2)"}),
     ],
 )  # fmt: skip

@@ -60,6 +60,14 @@ def test_games_with_the_same_settings_go_on(env):
     assert {env.t for env in other.env.envs} == {1}
 
 
+def test_a_battle_by_another_name_goes_on():
+    pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+    state = saved(runner("smac", map_name="1m", engine="smax"))
+    assert runner("smac", map_name="1m_vs_1m", engine="smax").set_games(state, 2) == ""
+    why = runner("smac", map_name="1z", engine="smax").set_games(state, 2)
+    assert why == "env_config.map_name: '1m' in the checkpoint, '1z' here"
+
+
 def test_a_curriculum_goes_on():
     """What a callback made of the games is theirs: the run was given the same."""
     first = runner(ScriptedBattle, lengths=[3])

@@ -33,6 +33,8 @@ ELSEWHERE = {
     "baneling": "b",
     "spine crawler": "sc",
 }
+#: The battle where none is named.
+DEFAULT = "3s5z"
 #: SMAC's names that do not count units: what they stand for.
 ALIASES = {"corridor": "6z_vs_24zg"}
 #: SMAC's maps that need a unit which SMAX does not have.
@@ -220,11 +222,18 @@ def _written(types: tuple[int, ...]) -> str:
     )
 
 
-def short_name(map_name: Any) -> str:
-    """A battle's name as tables and titles print it, whatever way it was given."""
-    if not isinstance(map_name, Mapping):
-        return str(map_name)
+def one_name(map_name: Any) -> Any:
+    """A battle's one name, whatever way it was given; what is none on SMAX remains as it is."""
     try:
         return Armies.read(map_name).name
     except ValueError:
-        return str(dict(map_name))
+        return map_name
+
+
+def with_one_name(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with `env` and `env_config`, in which a battle goes by its one name."""
+    env_config = settings.get("env_config") or {}
+    if settings.get("env") != "smac" or not isinstance(env_config, Mapping):
+        return {**settings}
+    battle = one_name(env_config.get("map_name", DEFAULT))
+    return {**settings, "env_config": {**env_config, "map_name": battle}}

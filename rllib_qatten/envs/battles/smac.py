@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from rllib_qatten.envs.adapters.single_game import SingleGame
-from rllib_qatten.envs.battles.armies import short_name
+from rllib_qatten.envs.battles.armies import DEFAULT, one_name
 from rllib_qatten.envs.battles.engine import BattleEngine, Problem
 from rllib_qatten.envs.battles.sc2_engine import SC2Engine
 from rllib_qatten.envs.battles.smax import SMAXEngine
@@ -40,7 +40,7 @@ def make_smac(config: dict[str, Any] | None = None) -> SingleGame:
         ModuleNotFoundError: If the engine that was asked for is not installed.
     """
     config = dict(config or {})
-    map_name = config.pop("map_name", "3s5z")
+    map_name = config.pop("map_name", DEFAULT)
     name = one_of(config.pop("engine", AUTO), (AUTO, *ENGINES), "env_config.engine")
     if name != AUTO:
         engine = ENGINES[name]
@@ -74,7 +74,7 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
             engine.check_battle(map_name)
         except ValueError as error:
             errors.append(error)
-            unfit.append(f"{engine.title} has no battle {short_name(map_name)}")
+            unfit.append(f"{engine.title} has no battle {_said(map_name)}")
             continue
         problem = engine.problem(map_name)
         if not problem:
@@ -90,9 +90,14 @@ def _first(map_name: Any) -> tuple[BattleEngine, str]:
     raise ValueError(" ".join(map(str, reversed(errors))))
 
 
+def _said(map_name: Any) -> str:
+    """A name as the user wrote it: engines differ in how many names a battle may have."""
+    return str(map_name if isinstance(map_name, str) else one_name(map_name))
+
+
 def _missing(engine: BattleEngine, map_name: Any, problem: Problem) -> str:
     others = [other for other in ENGINES if other != engine.name]
     return (
-        f"engine: {engine.name} cannot play {short_name(map_name)}: {problem.what}. To fix it: "
+        f"engine: {engine.name} cannot play {_said(map_name)}: {problem.what}. To fix it: "
         f"{problem.fix}  All that is missing: rllib doctor. Other engines: {', '.join(others)}."
     )

@@ -2,7 +2,14 @@
 
 import pytest
 
-from rllib_qatten.envs.battles.armies import SMAC_LIMITS, UNITS, Armies, short_name
+from rllib_qatten.envs.battles.armies import (
+    DEFAULT,
+    SMAC_LIMITS,
+    UNITS,
+    Armies,
+    one_name,
+    with_one_name,
+)
 
 
 def units(types):
@@ -43,7 +50,7 @@ def test_armies(given, name, allies, enemies, limit):
     armies = Armies.read(given)
     assert (armies.name, armies.episode_limit, armies.drawn) == (name, limit, False)
     assert (units(armies.allies), units(armies.enemies)) == (allies, enemies)
-    assert short_name(given) == (name if isinstance(given, dict) else given)
+    assert one_name(given) == name
     assert Armies.read(armies.name) == armies
 
 
@@ -91,5 +98,23 @@ def test_refused(given, says):
         Armies.read(given)
     for part in ["env_config.map_name", *says]:
         assert part in str(error.value)
-    # Where a name is only printed, nothing fails.
-    assert short_name(given) or given == ""
+    # Where a name is only printed, nothing fails: other engines have other battles.
+    assert one_name(given) == given
+
+
+@pytest.mark.parametrize(
+    ("env", "env_config", "named"),
+    [
+        ("smac", {"map_name": "5z3s", "engine": "smax"}, {"map_name": "3s5z", "engine": "smax"}),
+        ("smac", {"map_name": {"allies": {"marine": 3}}}, {"map_name": "3m"}),
+        ("smac", {}, {"map_name": DEFAULT}),
+        ("smac", None, {"map_name": DEFAULT}),
+        ("smac", {"map_name": "terran_5_vs_5"}, {"map_name": "terran_5_vs_5"}),
+        ("smac", {"map_name": {"grid_search": ["3m"]}}, {"map_name": {"grid_search": ["3m"]}}),
+        ("maze", {"map_name": "5z3s"}, {"map_name": "5z3s"}),
+        (None, {"map_name": "5z3s"}, {"map_name": "5z3s"}),
+    ],
+)
+def test_a_battle_has_one_name_and_other_games_keep_theirs(env, env_config, named):
+    settings = {"env": env, "env_config": env_config, "seed": 1}
+    assert with_one_name(settings) == {"env": env, "env_config": named, "seed": 1}
