@@ -123,12 +123,12 @@ def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
         OSError: If it cannot be created.
     """
     for leftover in parent.glob(f"{prefix}*"):
-        with _claimed(leftover) as free:
+        with claimed(leftover) as free:
             if free:
                 shutil.rmtree(leftover, ignore_errors=True)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        with _claimed(folder):
+        with claimed(folder):
             if not folder.exists():  # another process took it for a leftover before it was claimed
                 continue
             try:
@@ -139,24 +139,27 @@ def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
-    """Holds a claim on the folder; yields whether nobody else held one, as far as can be known.
+def claimed(folder: Path) -> Iterator[bool | None]:
+    """Holds a claim on the folder; yields whether nobody else held one, None if it is not known.
 
     The kernel drops the claim when the process ends, however it ends.
     """
     if fcntl is None:
-        yield False
+        yield None
         return
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:  # gone, or another user's
-        yield False
+        yield None
         return
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # in use, or a file system that cannot lock folders
+        except BlockingIOError:
             yield False
+            return
+        except OSError:  # a file system that cannot lock folders
+            yield None
             return
         yield True
     finally:

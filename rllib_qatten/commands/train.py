@@ -161,7 +161,7 @@ def _train(
     from rllib_qatten.experiment.checks import check
     from rllib_qatten.experiment.file import Changes, of_words, read
     from rllib_qatten.experiment.launch import train as launch
-    from rllib_qatten.experiment.restoring import is_done
+    from rllib_qatten.experiment.restoring import is_done, tell_of_unfinished
     from rllib_qatten.experiment.resuming import checkpoint_to_resume, differences
 
     silence()  # again: importing Ray sets up its loggers
@@ -178,6 +178,8 @@ def _train(
         plans = [plan for plan in plans if not (plan.begun and is_done(plan))]
         if not plans:
             return 0
+    for plan in () if continues else plans:
+        tell_of_unfinished(plan)
     checkpoint = checkpoint_to_resume(resume, plans[0]) if resume else None
     trials = sum(plan.experiment.num_trials for plan in plans)
     if checkpoint and trials > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -124,17 +124,23 @@ def evaluate(
     dropped = 0
     first: tuple[int, float] | None = None
 
+    def refuse(where: str) -> NoReturn:
+        raise EnvFailed(
+            f"The environment {teams.spec.engine} gave NaN or infinity {where}: its scores would "
+            "mean nothing."
+        )
+
     def play(steps: int, _: np.ndarray) -> tuple[TeamStep, list[TeamEpisode]]:
         nonlocal view, dropped, first
+        blind = ~np.isfinite(view.observations).all((1, 2))
+        if blind.any():  # a team would not act on them
+            refuse(f"in its observations at step {recorder.steps[blind][0]} of a game")
         actions = policy.act(view.observations, view.legal_actions)
         step = teams.step(actions)
         ended = recorder.record(actions, step)
         for episode in ended:
             if where := not_finite(episode):
-                raise EnvFailed(
-                    f"The environment {teams.spec.engine} gave NaN or infinity {where}: its scores "
-                    "would mean nothing."
-                )
+                refuse(where)
         policy.reset(step.done)
         view = step.view
         dropped += int(step.dropped.sum())

@@ -18,6 +18,11 @@ def failure(trial: Trial) -> str:
         error = error.cause
     if memory := out_of_memory(str(error or trial.get_error())):
         return memory
+    if isinstance(error, RuntimeError) and "Unable to set up cluster storage" in str(error):
+        return (
+            f"the results folder is gone ({trial.path}): it was unmounted, moved or deleted, or "
+            "another machine of the cluster does not have it."
+        )
     if isinstance(error, RayActorError):
         return _death(error)
     if isinstance(error, BaseException) and not isinstance(error, RayError):

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs
 import typer
+from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 
 from rllib_qatten.algorithms import live
@@ -24,6 +26,7 @@ from rllib_qatten.experiment.restoring import record_settings, restored_tuner
 from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.experiment.stopping import Stopping, StopRequest
 from rllib_qatten.experiment.tuner import Plan, tuner
+from rllib_qatten.files import claimed
 
 #: Where Tune writes the traceback, in the trial's folder.
 ERROR_FILE = "error.txt"
@@ -66,7 +69,7 @@ def train(
         return 128 + request.signum if request.signum else 1
 
     # Not handled by Ray: a signal before there was anything to finish, or a second Ctrl-C.
-    with request.listening(), contextlib.suppress(KeyboardInterrupt):
+    with _alone(plans), request.listening(), contextlib.suppress(KeyboardInterrupt):
         screen.announce("Joining the cluster" if cluster_address() else "Starting Ray")
         with ray_session(cpus, request, lost), _watched(screen):
             for plan in plans:
@@ -79,6 +82,37 @@ def train(
             whole = len(runs) == len(plans) and not run.stopping.interrupted
     screen.close()
     return _conclude(runs, plans, command, words, screen, None if whole else request.signum)
+
+
+@contextlib.contextmanager
+def _alone(plans: list[Plan]) -> Iterator[None]:
+    """No other run writes into the folders of these.
+
+    Raises:
+        BadInput: If they cannot be made, or if one does: of this machine or, where the file system
+            tells, of another.
+    """
+    folders = [plan.experiment.folder for plan in plans]
+    with contextlib.ExitStack() as stack:
+        for folder in (folder for folder in folders if isinstance(folder, Path)):
+            stack.callback(_remove_empty, [f for f in (folder, *folder.parents) if not f.exists()])
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = f"results cannot be written in {folder}: {error.strerror}. Nothing was run."
+                raise BadInput(f"storage_path: {why}") from error
+            if stack.enter_context(claimed(folder)) is False:
+                raise BadInput(
+                    f"another rllib train is writing its results to {folder}: wait for its end, or "
+                    "begin beside it with another --name."
+                )
+        yield
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -184,9 +218,16 @@ def _say_failure(trial: Trial, text: str) -> None:
     _say(text)
     checkpoint = trial.checkpoint
     last = checkpoint.path if checkpoint else "none was saved yet"
+    if checkpoint and _gone(checkpoint):
+        last = f"{last}, which is not there now"
     typer.echo(f"Last good checkpoint: {last}", err=True)
     if (file := Path(trial.path or "") / ERROR_FILE).exists():
         typer.echo(f"Traceback: {file}", err=True)
+
+
+def _gone(checkpoint: Checkpoint) -> bool:
+    local = isinstance(checkpoint.filesystem, pyarrow.fs.LocalFileSystem)
+    return local and not Path(checkpoint.path).exists()
 
 
 def _say(text: str) -> None:
@@ -199,13 +240,15 @@ def _say_how_to_continue(
     """Prints the commands: to continue all trials, or to start a new run from a checkpoint."""
     if any(run.stopping.cut_off for run in runs):
         typer.echo("\nThe iteration did not end in time: it will be repeated.", err=True)
-    if not any(plan.begun for plan in plans):
+    trials = [trial for run in runs for trial in run.progress.trials]
+    begun = any(plan.begun for plan in plans)
+    if not begun and not any(trial.checkpoint for trial in trials):
         typer.echo(f"\nStopped before anything was saved. To start again:\n  {words}", err=True)
         return
     what = "all trials" if sum(plan.experiment.num_trials for plan in plans) > 1 else "this run"
-    typer.echo(f"\nStopped. To continue {what}:", err=True)
+    once = "" if begun else ", once its results are where they were"
+    typer.echo(f"\nStopped. To continue {what}{once}:", err=True)
     typer.echo(f"  {shlex.join([*command, '--restore'])}", err=True)
-    trials = [trial for run in runs for trial in run.progress.trials]
     if len(trials) == len(plans) == 1 and (saved := trials[0].checkpoint):
         typer.echo("Or, with other settings, from its checkpoint as a new run:", err=True)
         typer.echo(f"  {shlex.join([*command, '--resume', saved.path])}", err=True)

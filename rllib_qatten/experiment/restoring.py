@@ -29,7 +29,8 @@ from rllib_qatten.rollout.changed_settings import changed
 
 #: A run's state as Tune names it, by the time at which a session began; the newest counts.
 STATE = re.compile(r"experiment_state-(.+)\.json")
-#: Next to it: the settings of the run, and when its trials end.
+#: Next to it: the `Tuner`; the settings of the run, and when its trials end.
+TUNER = "tuner.pkl"
 SETTINGS_FILE = "experiment.json"
 #: Keys of an experiment that may be others when it goes on.
 FREE = {"stop", "storage_path", "time_budget_s", "wandb", "mlflow"}
@@ -48,6 +49,11 @@ class Earlier:
     trials: list[tuple[str, dict[str, Any]]]
     settings: dict[str, Any] | None
     stop: dict[str, float] | None
+
+    def ended(self, num_trials: int) -> bool:
+        """Whether all of so many trials have."""
+        whole = len(self.trials) >= num_trials
+        return whole and all(status == Trial.TERMINATED for status, _ in self.trials)
 
 
 def record_settings(experiment: Experiment) -> None:
@@ -71,6 +77,21 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str,
     return list(changed(with_one_name(before), with_one_name(now)))
 
 
+def tell_of_unfinished(plan: Plan) -> None:
+    """Says that a run, which `--restore` could continue, is left behind by one that begins anew."""
+    experiment = plan.experiment
+    try:
+        left = plan.begun and not read_state(plan).ended(experiment.num_trials)
+    except BadInput:
+        return  # --restore could not, either
+    if left:
+        say(
+            f"{experiment.folder} holds a run that has not ended: --restore would continue it. "
+            "This one begins anew beside it, and --restore will then continue this one. The "
+            f"other's newest checkpoint, for a run with another --name: {_resume(experiment)}"
+        )
+
+
 def is_done(plan: Plan) -> bool:
     """Whether an earlier run has nothing left to do, which is said.
 
@@ -81,8 +102,8 @@ def is_done(plan: Plan) -> bool:
     experiment, before = plan.experiment, read_state(plan)
     if before.settings is None:
         say(
-            f"--restore: {experiment.name} was begun by a release that did not record settings: "
-            "its trials keep theirs, whatever is said here."
+            f"--restore: the settings of {experiment.name} were not recorded (by an older release) "
+            "or are lost: its trials keep theirs, whatever is said here."
         )
     elif differ := _differences(before.settings, _settings(experiment)):
         more = f"; and {len(differ) - MOST} more" if len(differ) > MOST else ""
@@ -92,9 +113,7 @@ def is_done(plan: Plan) -> bool:
             f"{'; '.join(lines)}{more}. For other settings, as a new run: "
             f"{_resume(experiment)}, or from the beginning with another --name."
         )
-    extends = _extends(plan, before)
-    whole = len(before.trials) >= experiment.num_trials
-    if extends or not whole or any(status != Trial.TERMINATED for status, _ in before.trials):
+    if _extends(plan, before) or not before.ended(experiment.num_trials):
         return False
     trials = "its trial has" if len(before.trials) == 1 else f"all {len(before.trials)} trials have"
     later = "" if plan.ends_early else "the same with a later --stop, or, "
@@ -116,16 +135,16 @@ def read_state(plan: Plan) -> Earlier:
     folder = plan.experiment.folder
     files, place = pyarrow.fs.FileSystem.from_uri(str(folder))
     inside = files.get_file_info(pyarrow.fs.FileSelector(place))
-    found = {entry.base_name: entry.path for entry in inside if entry.is_file}
+    found = sorted(entry.base_name for entry in inside if entry.is_file)
     session = max(match[1] for name in found if (match := STATE.fullmatch(name)))
     trials: list[tuple[str, dict[str, Any]]] = []
     recorded: dict[str, Any] = {}
-    for name in sorted(found):
+    whole = rf"\w.*-{re.escape(session)}\.(json|pkl)"
+    read = [name for name in found if name == SETTINGS_FILE or re.fullmatch(whole, name)]
+    for name in (TUNER, *read):
         ours = name == SETTINGS_FILE
-        if not (ours or re.fullmatch(rf"\w.*-{re.escape(session)}\.(json|pkl)", name)):
-            continue
         try:
-            with files.open_input_stream(found[name]) as opened:
+            with files.open_input_stream(f"{place}/{name}") as opened:
                 content = opened.readall()
             if ours:
                 recorded = json.loads(content)
@@ -138,7 +157,7 @@ def read_state(plan: Plan) -> Earlier:
                 pickle.loads(content)  # whatever their names end in
         except Exception as error:  # pickles raise anything
             raise BadInput(
-                f"--restore: {found[name]} is damaged, so that the state of the run's trials is "
+                f"--restore: {place}/{name} is damaged, so that the state of the run's trials is "
                 f"lost ({type(error).__name__}: {error}). From its newest checkpoint, as a new "
                 f"run: {_resume(plan.experiment)}"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pyarrow.fs
 from ray.train._internal import storage
 
+#: Ray's file in the folder of every run.
+MARKER = storage._VALIDATE_STORAGE_MARKER_FILENAME
 #: What Ray does: it writes over the files.
 _overwrite = storage._upload_to_fs_path
 
@@ -22,15 +25,18 @@ def upload(
     leave half a file of the run's state or of its curves, in place of a whole one.
 
     Raises:
-        OSError: If a file cannot be written; the one before it is left then.
+        OSError: If a file cannot be written; the one before it is left then. Also if the run's
+            folder is gone: what is written in its place would hide it once it is back.
     """
     if exclude or not isinstance(fs, pyarrow.fs.LocalFileSystem):
         _overwrite(local_path, fs, fs_path, exclude)
         return
-    source = Path(local_path)
+    source, place = Path(local_path), Path(fs_path)
+    if not any((folder / MARKER).exists() for folder in (place, *place.parents)):
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), fs_path)
     for file in [source] if source.is_file() else source.rglob("*"):
         if file.is_file():
-            _replace(Path(fs_path) / file.relative_to(source), file)
+            _replace(place / file.relative_to(source), file)
 
 
 def _replace(target: Path, file: Path) -> None:

@@ -166,6 +166,11 @@ class Recorder:
         self._arrays: dict[str, np.ndarray] = {}
         self._reserve((spec.episode_limit or 63) + 1)
 
+    @property
+    def steps(self) -> np.ndarray:
+        """[G] how many steps of each game were played."""
+        return self._t.copy()
+
     def begin(self, view: TeamView) -> None:
         """Starts all games with their first view; unfinished ones are forgotten."""
         self._t[:] = 0

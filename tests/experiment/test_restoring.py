@@ -14,13 +14,16 @@ from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.file import Changes, read
 from rllib_qatten.experiment.restoring import (
     SETTINGS_FILE,
+    TUNER,
     is_done,
     read_state,
     record_settings,
     restored_tuner,
+    tell_of_unfinished,
 )
 from rllib_qatten.experiment.stopping import Stopping
 from rllib_qatten.experiment.tuner import tuner
+from rllib_qatten.files import claimed
 from tests.experiment.test_sweeps import SETTINGS
 
 SESSION = "2026-01-01_00-00-09"
@@ -51,6 +54,7 @@ def leave(plan, *trials):
     ]
     state = folder / f"experiment_state-{SESSION}.json"
     state.write_text(json.dumps({"trial_data": data}))
+    (folder / TUNER).write_bytes(pickle.dumps(None))
     record_settings(plan.experiment)
     return plan
 
@@ -136,7 +140,7 @@ def test_a_run_of_which_nothing_is_recorded_keeps_its_settings_and_says_so(plan,
     folder = leave(plan(), ("RUNNING", 1)).experiment.folder
     (folder / SETTINGS_FILE).unlink()
     assert not is_done(plan("seed=7"))
-    assert "did not record settings: its trials keep theirs" in capsys.readouterr().err
+    assert "were not recorded (by an older release) or are lost: " in capsys.readouterr().err
 
 
 def test_a_finished_run_goes_on_to_a_later_stop(ray_session, plan):
@@ -158,7 +162,7 @@ STATES = {
     f"experiment_state-{SESSION}.json": b'{"trial_data": []}',
     f"callback-states-{SESSION}.pkl": pickle.dumps({0: None}),
     f"basic-variant-state-{SESSION}.json": pickle.dumps({}),  # so Tune calls it
-    "tuner.pkl": b"",
+    TUNER: pickle.dumps(None),
 }
 
 
@@ -178,7 +182,7 @@ def test_the_state_of_a_run_is_that_of_its_newest_session(begun):
     assert read_state(begun[0]).trials == []
 
 
-@pytest.mark.parametrize("name", list(STATES)[1:4])
+@pytest.mark.parametrize("name", list(STATES)[1:])
 @pytest.mark.parametrize("left", [0, 3])
 def test_a_damaged_state_is_refused_with_the_newest_checkpoint(begun, name, left):
     """Tune would begin all trials anew without a word."""
@@ -188,3 +192,36 @@ def test_a_damaged_state_is_refused_with_the_newest_checkpoint(begun, name, left
         read_state(plan)
     assert str(refused.value).startswith(f"--restore: {folder / name} is damaged")
     assert re.search(r"--resume \S+/checkpoint_000003$", str(refused.value))
+    (folder / name).unlink()
+    if name == TUNER:
+        with pytest.raises(BadInput, match=r"tuner\.pkl is damaged.*FileNotFoundError"):
+            read_state(plan)
+
+
+def test_a_run_that_begins_anew_tells_of_one_that_has_not_ended(plan, capsys):
+    for trials, told in (
+        ([], True),
+        ([("TERMINATED", 3)], False),
+        ([("RUNNING", 1)], True),
+        ([("ERROR", 2)], True),
+    ):
+        newest = leave(plan(), *trials).experiment.folder / "trial" / "checkpoint_000003"
+        tell_of_unfinished(plan())
+        said = capsys.readouterr().err
+        assert ("holds a run that has not ended: --restore would" in said) == told
+        assert (f"another --name: --resume {newest}" in said) == told
+    (newest.parents[1] / TUNER).unlink()  # --restore could not continue it
+    tell_of_unfinished(plan())
+    assert not capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_into_one_folder(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("ray.init", None)
+    folder = leave(plan(), ("RUNNING", 1)).experiment.folder
+    words = ["train", "-f", str(tmp_path / "exp.yaml"), "--storage-path", str(tmp_path)]
+    with claimed(folder) as ours:
+        assert ours
+        for more in ((), ("--restore",)):
+            result = CliRunner().invoke(app, [*words, *more])
+            assert result.exit_code == 2, result.output
+            assert f"another rllib train is writing its results to {folder}:" in result.output

@@ -131,6 +131,23 @@ def test_a_disk_that_fills_up(tmp_path, small_disk):
 
 
 @pytest.mark.slow
+def test_a_results_folder_that_goes_while_it_trains(tmp_path):
+    results, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    with Run(tmp_path, FOREVER, "--storage-path", str(results)) as run:
+        run.wait_for(lambda: checkpoints(results))
+        results.rename(elsewhere)
+        assert run.end(120) == 1
+    assert "Error: the results folder is gone (" in shown(run)
+    assert ", which is not there now" in run.errors
+    assert "once its results are where they were:" in run.errors
+    assert not results.exists()
+    elsewhere.rename(results)
+    ends = FOREVER | {"stop": {"training_iteration": 1}}
+    with Run(tmp_path, ends, "--storage-path", str(results), "--restore") as run:
+        assert run.end(120) == 0, run.errors
+
+
+@pytest.mark.slow
 def test_a_disk_that_becomes_read_only(tmp_path, small_disk):
     with Run(tmp_path, FOREVER, "--storage-path", str(small_disk)) as run:
         run.wait_for(lambda: run.lines() >= 2)

@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 
 from rllib_qatten.experiment.curves import JSONCurves
 from rllib_qatten.experiment.tuner import tuner
-from rllib_qatten.experiment.whole_copies import upload
+from rllib_qatten.experiment.whole_copies import MARKER, upload
 
 DISK = pyarrow.fs.LocalFileSystem()
 
@@ -23,13 +23,14 @@ def staged(tmp_path):
     (tmp_path / "here" / "state.json").write_text("new state")
     (tmp_path / "here" / "trial" / "result.json").write_text("two rows")
     (tmp_path / "there" / "trial").mkdir(parents=True)
+    (tmp_path / "there" / MARKER).write_text("")
     (tmp_path / "there" / "state.json").write_text("old state")
     (tmp_path / "there" / "trial" / "checkpoint").write_text("of no concern")
     return tmp_path / "here", tmp_path / "there"
 
 
 def contents(folder):
-    files = (path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
@@ -49,6 +50,17 @@ def test_copies_take_the_place_of_files(staged):
     assert (there / "state.json").read_text() == "newer state"
     upload(str(here), DISK, str(there / "deep" / "down"), exclude=["*.json"])  # Tune's own way
     assert contents(there / "deep" / "down") == {}
+
+
+def test_a_folder_that_is_gone_is_not_made_anew(staged):
+    """It may only be unmounted, and would lie hidden below."""
+    here, there = staged
+    shutil.rmtree(there)
+    for target in (there, there / "trial"):
+        with pytest.raises(FileNotFoundError) as failed:
+            upload(str(here), DISK, str(target))
+        assert failed.value.filename == str(target)
+    assert not there.exists()
 
 
 def test_a_copy_that_fails_leaves_what_was_there(staged, monkeypatch):
