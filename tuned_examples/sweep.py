@@ -63,6 +63,7 @@ def tuner(config: dict = CONFIG, steps: int = 800_000, **run_config) -> tune.Tun
 
 
 if __name__ == "__main__":
+    # "all": the last result has no score if it came without an evaluation.
     best = tuner().fit().get_best_result(scope="all")
     print(best.metrics["evaluation"]["env_runners"], best.config["lr"])
     print(best.get_best_checkpoint(WIN_RATE, "max"))

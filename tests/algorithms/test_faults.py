@@ -105,8 +105,8 @@ def test_games_of_envs_made_anew_are_dropped_and_counted(leave):
 
 
 def test_an_evaluation_has_its_games_whatever_fails():
-    algorithm = build(restart=True, env_config={"every": 20}, steps=20)
-    for env in algorithm.env_runner.env.envs:
+    algorithm = build(restart=True, env_config={"every": 20}, steps=20, evaluation={})
+    for env in algorithm.eval_env_runner.env.envs:
         env.life = 298
     played = algorithm.evaluate()["env_runners"]
     algorithm.stop()

@@ -97,7 +97,7 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("width", GAME, ("--set", "hypernet_embed=1000000000000"),
      "game.config: hypernet_embed", "65,536 or less"),
     ("trials", GAME, ("--num-samples", "1000000000"), "game.num_samples: ", "1,000,000,000 trials"),
-    ("values", GAME, ("--set", f"lr={{grid_search: {[0.1] * 2000}}}"), "game.config: ", "1,000 v"),
+    ("values", GAME, ("--set", f"lr={{grid_search: {[*range(1, 2001)]}}}"), "game.config: ", "1,000 v"),
     ("private", GAME, ("--set", "_learner_class=x"), "game.config._learner_class: ", "is private"),
     ("class", GAME, ("--set", "env_runner_cls=os:system"),
      "game.config.env_runner_cls: ", "set it in Python"),
