@@ -19,10 +19,7 @@ def failure(trial: Trial) -> str:
     if memory := out_of_memory(str(error or trial.get_error())):
         return memory
     if isinstance(error, RuntimeError) and "Unable to set up cluster storage" in str(error):
-        return (
-            f"the results folder is gone ({trial.path}): it was unmounted, moved or deleted, or "
-            "another machine of the cluster does not have it."
-        )
+        return gone(Path(trial.path or "").parent)
     if isinstance(error, RayActorError):
         return _death(error)
     if isinstance(error, BaseException) and not isinstance(error, RayError):
@@ -30,6 +27,14 @@ def failure(trial: Trial) -> str:
     # If an actor died while it was built, the error holds its traceback as text, message last.
     lines = str(error or trial.get_error() or "no reason is known").strip().splitlines()
     return lines[-1].strip()
+
+
+def gone(folder: Path) -> str:
+    """That a run has no folder any more."""
+    return (
+        f"the results folder is gone ({folder}): it was unmounted, moved or deleted, or another "
+        "machine of the cluster does not have it."
+    )
 
 
 def _kept(trial: Trial) -> Any:

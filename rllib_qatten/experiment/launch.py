@@ -18,7 +18,7 @@ from ray.tune.experiment import Trial
 from rllib_qatten.algorithms import live
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.curves import Command
-from rllib_qatten.experiment.failure import failure, out_of_memory
+from rllib_qatten.experiment.failure import failure, gone, out_of_memory
 from rllib_qatten.experiment.process_environment import cluster_address
 from rllib_qatten.experiment.progress import Progress, label
 from rllib_qatten.experiment.ray_session import ray_session
@@ -165,10 +165,12 @@ class _Run:
     @property
     def fault(self) -> str:
         """What went wrong besides the trials, and what is left."""
-        error = self.error
+        error, folder = self.error, self.experiment.folder
+        if isinstance(folder, Path) and not folder.exists():
+            return gone(folder)
         if isinstance(error, OSError):
             why = os.strerror(error.errno) if error.errno else str(error)
-            where = error.filename or self.experiment.folder
+            where = error.filename or folder
             return f"no more results can be written, {where}: {why}. What was saved is intact."
         if memory := out_of_memory(str(error)):
             return f"{memory} What was saved is intact."
@@ -198,7 +200,7 @@ def _conclude(
             failures.append(why)
             several = run.experiment.num_trials > 1
             _say_failure(trial, f"{label(trial)}: {why}" if several else why)
-        if run.error:
+        if run.error and run.fault not in failures:  # of which a trial may have told
             failures.append(run.fault)
             _say(run.fault)
         if run.stopping.interrupted and run.stopping.time_is_over:
