@@ -80,6 +80,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str,
 def tell_of_unfinished(plan: Plan) -> None:
     """Says that a run, which `--restore` could continue, is left behind by one that begins anew."""
     experiment = plan.experiment
+    if not isinstance(experiment.folder, Path):
+        return  # to ask another machine may take minutes
     try:
         left = plan.begun and not read_state(plan).ended(experiment.num_trials)
     except BadInput:
