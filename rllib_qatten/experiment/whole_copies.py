@@ -11,7 +11,7 @@ import pyarrow.fs
 from ray.train._internal import storage
 
 #: Ray's file in the folder of every run.
-MARKER = storage._VALIDATE_STORAGE_MARKER_FILENAME
+MARKER = ".validate_storage_marker"
 #: What Ray does: it writes over the files.
 _overwrite = storage._upload_to_fs_path
 

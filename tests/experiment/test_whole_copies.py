@@ -37,6 +37,7 @@ def contents(folder):
 def test_tune_copies_this_way():
     assert tuner  # its module puts it there
     assert storage._upload_to_fs_path is upload
+    assert storage._VALIDATE_STORAGE_MARKER_FILENAME == MARKER
 
 
 def test_copies_take_the_place_of_files(staged):
