@@ -12,10 +12,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.search.variant_generator import generate_variants
 
 from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
-from rllib_qatten.algorithms.kinds import KINDS
 from rllib_qatten.algorithms.recipes import RECIPES
-from rllib_qatten.algorithms.refusals import PLAYING
-from rllib_qatten.algorithms.rllib_settings import WORKS, public
 from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.envs.small_games import TwoStepGame
 from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
@@ -89,41 +86,6 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 def test_refuses(settings, says):
     with pytest.raises(ValueError, match=says):
         QattenConfig().environment("two_step_game").update_from_dict(settings).validate()
-
-
-#: Settings of which a value that nothing accepts is not to be looked for.
-OWN = {name for name, what in WORKS.items() if what == "RLlib's own"}
-
-
-@pytest.mark.parametrize("name", [name for name in WORKS if name not in OWN])
-def test_a_value_of_another_kind_is_refused_by_name(name):
-    config = QMIXConfig().environment("two_step_game")
-    setattr(config, name, object())
-    said = public(name).removesuffix("_class")
-    with pytest.raises(ValueError, match=rf"{said}\b.*object"):
-        config.validate()
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_number_out_of_range_is_refused_by_name(name):
-    for value in (-1, math.inf, "2"):
-        config = QMIXConfig().environment("two_step_game")
-        setattr(config, name, value)
-        with pytest.raises(ValueError, match=rf"^{public(name)} must be .*; got {value!r}\.$"):
-            config.validate()
-    if name in PLAYING:
-        config = QMIXConfig().evaluation(evaluation_config={name: "no"})
-        with pytest.raises(ValueError, match=rf"^evaluation_config.{name} must be .*got 'no'"):
-            config.validate()
-
-
-@pytest.mark.parametrize("name", [name for name in WORKS if name not in OWN])
-def test_a_search_space_is_refused_where_a_value_is_needed(name):
-    for value in (tune.choice([1, 2]), {"grid_search": [1, 2]}, {"a": [tune.uniform(0, 1)]}):
-        config = QMIXConfig()
-        setattr(config, name, value)
-        with pytest.raises(ValueError, match=rf"^{public(name)} is a search space, .*a Tuner"):
-            config.validate()
 
 
 @pytest.mark.parametrize(
