@@ -53,11 +53,11 @@ def _import_later(name: str) -> None:
     package, loader = importlib.util.module_from_spec(found), found.loader
 
     def load(attribute: str) -> Any:
-        del package.__getattr__
+        vars(package).pop("__getattr__", None)
         loader.exec_module(package)
         return getattr(package, attribute)
 
-    package.__getattr__ = load  # type: ignore[method-assign]
+    vars(package)["__getattr__"] = load
     sys.modules[name] = package
     outer, _, own = name.rpartition(".")
     if outer:
