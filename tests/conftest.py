@@ -17,6 +17,26 @@ settings.register_profile("shared_machine", deadline=None, derandomize=True, max
 settings.load_profile("shared_machine")
 
 
+#: Files that take longest, the longest first: they start processes, or train.
+LONGEST = (
+    *("test_train_runs.py", "test_overlapped.py", "test_resume.py", "test_small_games.py"),
+    *("test_learners.py", "test_working_settings.py", "test_tuner.py", "test_restoring.py"),
+    *("test_faults.py", "test_benchmarks.py", "test_docs.py", "test_across_learners.py"),
+)
+
+
+def pytest_configure(config):
+    # pytest-xdist would begin with the files of most tests and end with few long ones, in which
+    # one process has nothing to do.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the longest files."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 def pytest_addoption(parser):
     parser.addoption("--golden", default=GOLDEN, help="file of reference numbers to test against")
 

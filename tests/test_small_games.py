@@ -86,8 +86,8 @@ def test_two_step_game(name):
     algorithm.stop()
 
 
-#: Learning rates of a quick run.
-QUICK = (1e-3, 1e-4)
+#: Learning rates of a quick run; by the last one the values settle, whatever the seed.
+QUICK = (1e-3, 5e-4, 1e-4)
 
 
 def learn_payoff(name, rounds=(1e-2, 1e-3, 2e-4), steps=3000, **settings):
@@ -114,7 +114,7 @@ AUTHORS = {
 
 
 def test_qplex_finds_the_optimum_of_the_3x3_payoff():
-    table, greedy = learn_payoff("QPLEX", QUICK, 600, **AUTHORS)
+    table, greedy = learn_payoff("QPLEX", QUICK, 400, **AUTHORS)
     assert greedy == 8.0
     assert table[0, 0] == table.max() == pytest.approx(8.0, abs=1.0)
 

@@ -91,6 +91,8 @@ def use_style() -> None:
         "text.usetex": False,
         # Text stays text, and the same figure gives the same file.
         "svg.fonttype": "none",
+        # TrueType: conferences refuse PDFs with fonts of type 3, matplotlib's default.
+        "pdf.fonttype": 42,
         "svg.hashsalt": "rllib_qatten",
     }
     matplotlib.style.use(look)

@@ -145,7 +145,10 @@ def test_every_figure_is_in_the_page_and_beside_it(made, page):
     for name in FIGURES:
         assert (made[0] / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in (made[0] / "out" / f"{name}.svg").read_text()
-        assert (made[0] / "out" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        pdf = (made[0] / "out" / f"{name}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF")
+        assert b"/TrueType" in pdf or b"/CIDFontType2" in pdf
+        assert b"/Type3" not in pdf
     assert page.count("<svg") == len(FIGURES)
     for text in ("environment steps", "greedy win rate", "Qatten", "QMIX", "VDN"):
         assert text in page
