@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
 from ray.util.debug import log_once
 
 from rllib_qatten.algorithms.documented import documented
-from rllib_qatten.algorithms.kinds import check_kinds
+from rllib_qatten.algorithms.kinds import check_kind, check_kinds
 from rllib_qatten.algorithms.layered_config import LayeredConfig
 from rllib_qatten.algorithms.own_options import own_options
 from rllib_qatten.algorithms.recipes import RECIPES
@@ -155,6 +155,23 @@ class ValueDecompositionConfig(LayeredConfig):
         if max_episode_steps is not NotProvided:
             self.max_episode_steps = max_episode_steps
         return self
+
+    @override(AlgorithmConfig)
+    def evaluation(self, *, evaluation_config: Any = NotProvided, **kwargs: Any) -> Self:
+        """Sets how teams are evaluated.
+
+        Args:
+            evaluation_config: See base class, which would look into it before it is checked.
+            **kwargs: RLlib's own.
+
+        Returns:
+            This config.
+        """
+        if evaluation_config is not NotProvided:
+            if not is_searched(evaluation_config):
+                check_kind("evaluation_config", evaluation_config, "evaluation_config")
+            kwargs["evaluation_config"] = evaluation_config
+        return super().evaluation(**kwargs)
 
     @override(AlgorithmConfig)
     def training(

@@ -128,6 +128,17 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         self.__dict__[SETS] = chosen
 
     @override(AlgorithmConfig)
+    def get_state(self) -> dict[str, Any]:
+        """See base class, which leaves out every -1, its mark of a setting that is gone.
+
+        An algorithm is built from this: `seed=-1` would neither be refused nor take effect.
+        """
+        state: dict[str, Any] = super().get_state()
+        gone = {key for key, value in vars(AlgorithmConfig()).items() if value == -1}
+        more = vars(self).keys() - state.keys() - gone - {"algo_class", "_is_frozen"}
+        return state | {key: vars(self)[key] for key in more}
+
+    @override(AlgorithmConfig)
     def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
         """Takes settings from a dict, either of some settings or of a whole config (`to_dict`).
 

@@ -30,10 +30,18 @@ def test_a_number_out_of_range_is_refused_by_name(name):
         setattr(config, name, value)
         with pytest.raises(ValueError, match=rf"^{public(name)} must be .*; got {value!r}\.$"):
             config.validate()
+        with pytest.raises(ValueError, match=f"^{public(name)} must be"):  # RLlib would drop a -1
+            config.build_algo()
     if name in PLAYING:
         config = QMIXConfig().evaluation(evaluation_config={name: "no"})
         with pytest.raises(ValueError, match=rf"^evaluation_config.{name} must be .*got 'no'"):
             config.validate()
+
+
+@pytest.mark.parametrize("value", [3, "explore", [("explore", True)]])
+def test_evaluation_s_overrides_are_settings_by_name(value):
+    with pytest.raises(ValueError, match="evaluation_config must be a dict of settings, or None"):
+        QMIXConfig().evaluation(evaluation_config=value)
 
 
 @pytest.mark.parametrize("name", [name for name in WORKS if name not in OWN])
