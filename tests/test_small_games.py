@@ -86,7 +86,7 @@ def test_two_step_game(name):
     algorithm.stop()
 
 
-#: Learning rates of a quick run; by the last one the values settle, whatever the seed.
+#: Learning rates of a quick run; by the last one the values settle.
 QUICK = (1e-3, 5e-4, 1e-4)
 
 

@@ -91,6 +91,7 @@ def union(*groups: dict[str, Option]) -> dict[str, Option]:
 
 def _declared(source: Callable[..., Any]) -> dict[str, Option]:
     """The options of one class or function."""
+    # mypy warns that a subclass's constructor may differ: it is the one that is read here
     function = source.__init__ if isinstance(source, type) else source  # type: ignore[misc]
     kinds, meanings = get_type_hints(function), _arguments(function.__doc__ or "")
     return {
