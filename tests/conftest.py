@@ -32,9 +32,14 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Begins with the longest files."""
+    """Begins with the longest files; what trains until a game is won comes last."""
     rank = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+    def place(item):
+        learns = item.get_closest_marker("learning") is not None
+        return learns, rank.get(item.path.name, len(rank))
+
+    items.sort(key=place)
 
 
 def pytest_addoption(parser):

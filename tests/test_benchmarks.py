@@ -46,6 +46,7 @@ def fast(ratio, name="3s5z Qatten full package"):
     return Row("update", name, "ms", speed, Spread.of([ratio]), against, goal=1.3)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json_and_markdown(run, tmp_path):
     file, text, kept = tmp_path / "speed.json", tmp_path / "speed.md", tmp_path / "kept.json"
     parts = ["sampler", "update", "growth", "profile", "save", "jaxmarl"]

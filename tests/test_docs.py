@@ -39,6 +39,7 @@ def own_folder(tmp_path, monkeypatch):
     sys.modules.pop("my_env", None)
 
 
+@pytest.mark.slow
 def test_it_trains_here_and_in_rays_workers(own_folder):
     # -P: as for the console script, the current folder is not in Python's path.
     command = [

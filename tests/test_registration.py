@@ -28,7 +28,7 @@ assert type(env).__name__ == "MatrixGame", env
     "first",
     [
         "import rllib_qatten; from ray import tune",
-        "import ray.rllib.algorithms; import rllib_qatten",
+        pytest.param("import ray.rllib.algorithms; import rllib_qatten", marks=pytest.mark.slow),
         "from rllib_qatten.rollout.env_runner import TeamEnvRunner",
     ],
 )

@@ -116,6 +116,7 @@ def test_timesteps_begin_anew_unless_the_setting_says_otherwise(anew, capfd):
     assert said == 1
 
 
+@pytest.mark.slow
 def test_as_long_as_training_takes():
     algorithm = build(
         "QMIX",

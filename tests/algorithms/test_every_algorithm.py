@@ -233,17 +233,19 @@ def test_win_rates_are_exact():
     algorithm.stop()
 
 
-def test_updates_per_episode_holds_for_any_number_of_runners():
-    for runners, games in ((0, 1), (0, 5), (2, 2)):
-        algorithm = build(
-            "VDN", num_env_runners=runners, num_envs_per_env_runner=games,
-            updates_per_episode=0.5, train_batch_size_episodes=2,
-        )  # fmt: skip
-        result = algorithm.train()
-        episodes = result["env_runners"]["num_episodes_lifetime"]
-        warm_up = max(2, games * max(1, runners))
-        assert abs(result["num_updates_lifetime"] - 0.5 * episodes) <= 0.5 * warm_up + 1
-        algorithm.stop()
+@pytest.mark.parametrize(
+    ("runners", "games"), [(0, 1), (0, 5), pytest.param(2, 2, marks=pytest.mark.slow)]
+)
+def test_updates_per_episode_holds_for_any_number_of_runners(runners, games):
+    algorithm = build(
+        "VDN", num_env_runners=runners, num_envs_per_env_runner=games,
+        updates_per_episode=0.5, train_batch_size_episodes=2,
+    )  # fmt: skip
+    result = algorithm.train()
+    episodes = result["env_runners"]["num_episodes_lifetime"]
+    warm_up = max(2, games * max(1, runners))
+    assert abs(result["num_updates_lifetime"] - 0.5 * episodes) <= 0.5 * warm_up + 1
+    algorithm.stop()
 
 
 def test_remote_runners_get_the_weights_and_follow_epsilon():
@@ -320,6 +322,7 @@ def test_targets_follow_by_episodes_or_softly():
     assert 0 < gap(tau=0.1) < never
 
 
+@pytest.mark.slow
 def test_nan_from_a_remote_env_stops_training_too():
     class Later(ScriptedBattle):
         def step(self, action_dict):

@@ -115,7 +115,7 @@ def test_an_evaluation_has_its_games_whatever_fails():
     assert played["episode_return_mean"] == 3.5
 
 
-@pytest.mark.parametrize("runners", [0, 1])
+@pytest.mark.parametrize("runners", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_without_leave_the_error_ends_training(runners):
     algorithm = build(runners, restart_failed_env_runners=False)
     with pytest.raises(EnvFailed) as caught:
@@ -138,7 +138,7 @@ class Unbuilt(ScriptedBattle):
         super().__init__({k: v for k, v in config.items() if k != "unbuilt"})
 
 
-@pytest.mark.parametrize("unbuilt", [[1, 2], [2]])
+@pytest.mark.parametrize("unbuilt", [pytest.param([1, 2], marks=pytest.mark.slow), [2]])
 def test_a_runner_that_cannot_be_built_ends_it_with_the_reason(unbuilt):
     with pytest.raises(EngineFailed) as caught:
         build(2, env=Unbuilt, env_config={"unbuilt": unbuilt})
@@ -149,6 +149,7 @@ def test_a_runner_that_cannot_be_built_ends_it_with_the_reason(unbuilt):
     )
 
 
+@pytest.mark.slow
 def test_the_others_go_on_where_that_was_asked_for(capfd):
     algorithm = build(
         2, env=Unbuilt, env_config={"unbuilt": [2]}, restart_failed_env_runners=False,

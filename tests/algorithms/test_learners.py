@@ -40,6 +40,7 @@ def numbers(algorithm):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # four processes that import torch, on a machine that may be busy
 def test_two_learn_as_one_and_go_on_from_a_checkpoint(ray_session, tmp_path):
     register_env("scripted_battle", ScriptedBattle)

@@ -30,6 +30,7 @@ def trained(name="QMIX", iterations=2, **settings):
     return ends
 
 
+@pytest.mark.slow
 def test_a_run_can_be_repeated_and_differs_from_lockstep():
     settings = OVERLAPPED | {"replay": "prioritized"}
     first, second = trained(**settings), trained(**settings)
@@ -39,7 +40,9 @@ def test_a_run_can_be_repeated_and_differs_from_lockstep():
         assert_equal(first[1]["weights"], lockstep[1]["weights"])
 
 
-@pytest.mark.parametrize("sampling", ["lockstep", "overlapped"])
+@pytest.mark.parametrize(
+    "sampling", [pytest.param("lockstep", marks=pytest.mark.slow), "overlapped"]
+)
 def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
     algorithm = build("VDN", **OVERLAPPED | {"sampling": sampling, "updates_per_episode": 1.3})
     late = ROUND if sampling == "overlapped" else 0
@@ -53,7 +56,9 @@ def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
     algorithm.stop()
 
 
-@pytest.mark.parametrize("name", ["Qatten", "QTRAN", "WQMIX"])  # the three losses
+@pytest.mark.parametrize(  # the three losses
+    "name", ["Qatten", *(pytest.param(n, marks=pytest.mark.slow) for n in ("QTRAN", "WQMIX"))]
+)
 def test_losses_of_the_family(name):
     result, _ = trained(name, iterations=1, **OVERLAPPED)
     assert result["/num_updates_lifetime"] > 20
@@ -77,6 +82,7 @@ def _mortal():
     register_env("mortal", Mortal)
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_a_runner_dies_while_it_plays(tmp_path):
     kill = tmp_path / "kill"
     algorithm = build("VDN", "mortal", env_config={"kill": str(kill)}, **OVERLAPPED)
@@ -123,6 +129,7 @@ def agent_weights(state):
     return {name: np.array(value) for name, value in state.items() if name.startswith("agent")}
 
 
+@pytest.mark.slow
 def test_a_parallel_evaluation_plays_the_weights_that_its_iteration_began_with():
     algorithm = build("QMIX", **PARALLEL, evaluation_interval=2)
     algorithm._before_evaluate = lambda: time.sleep(0.5)  # training could be far ahead by then

@@ -65,6 +65,7 @@ def test_what_tune_reserves():
     assert request.strategy == "SPREAD"
 
 
+@pytest.mark.slow
 def test_the_local_env_runner():
     remote = {"num_env_runners": 1, "validate_env_runners_after_construction": False}
     algorithm = build("QMIX", **remote, create_env_on_local_worker=True)
@@ -175,6 +176,7 @@ def test_callbacks_of_the_algorithm(tmp_path):
     algorithm.stop()
 
 
+@pytest.mark.slow
 def test_an_env_runner_that_dies_is_started_again(tmp_path):
     recreated = []
     algorithm = build(
@@ -199,6 +201,7 @@ def test_an_env_runner_that_dies_is_started_again(tmp_path):
     algorithm.stop()
 
 
+@pytest.mark.slow
 def test_one_that_dies_is_gone_or_ends_the_run(tmp_path):
     dying = SCRIPTED | {"env": "troubled", "env_config": {"die": str(tmp_path / "die")}}
     dying |= {"restart_failed_env_runners": False, "evaluation_interval": 0}
@@ -223,6 +226,7 @@ def test_local_gpu_idx():
     algorithm.stop()
 
 
+@pytest.mark.slow
 def test_torch_ddp_kwargs():
     algorithm = build("QMIX", num_learners=2, torch_ddp_kwargs={"find_unused_parameters": True})
     asked = algorithm.learner_group.foreach_learner(

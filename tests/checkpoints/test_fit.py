@@ -47,7 +47,7 @@ def test_another_optimizer_is_named(path, tmp_path):
     first.stop()
 
 
-@pytest.mark.parametrize("runners", [0, 1])
+@pytest.mark.parametrize("runners", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_components_that_are_not_there_are_refused(path, runners):
     algorithm = build("VDN", num_env_runners=runners, seed=2)
     for component, says in (

@@ -211,6 +211,7 @@ def _fill_the_disk(algorithm, **kwargs):
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
 
 
+@pytest.mark.slow
 def test_tune_keeps_two_replays_and_a_full_disk_harms_nothing(tmp_path):
     config = {"env": "two_step_game", "callbacks_on_train_result": _fill_the_disk}
     [result] = tune.Tuner(

@@ -1,5 +1,6 @@
 """Going on from a checkpoint equals not having stopped."""
 
+import functools
 import json
 import pickle
 import signal
@@ -44,28 +45,29 @@ CASES = {name: (name, those_of(name, TINY)) for name in ALGORITHMS} | {
     "runners": ("Qatten", TINY | {"num_env_runners": 2}),
     "overlapped": ("Qatten", TINY | {"num_env_runners": 1, "sampling": "overlapped"}),
 }
+#: Cases that are tried at once: one that plays in turn with its updates, one beside them.
+QUICK = ("Qatten", "overlapped")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """What two processes left, the first of them killed."""
-    folder = tmp_path_factory.mktemp("resume")
-    for part, code in (("first", -signal.SIGKILL), ("second", 0)):
-        command = [
-            sys.executable,
-            "-m",
-            "tests.checkpoints.resuming",
-            part,
-            folder,
-            json.dumps(CASES),
-        ]
-        # A file: Ray's processes would hold a pipe open for a while after the kill.
-        with open(folder / f"{part}.txt", "w+") as said:
-            root = Path(__file__).parents[2]
-            process = subprocess.run(command, stdout=said, stderr=said, cwd=root, timeout=280)
-            said.seek(0)
-            assert process.returncode == code, said.read()
-    return folder
+def left(tmp_path_factory):
+    """A function: cases -> the folder of what two processes left of them, the first one killed."""
+
+    @functools.cache
+    def folder_of(names):
+        folder = tmp_path_factory.mktemp("resume")
+        cases = json.dumps({name: CASES[name] for name in names})
+        for part, code in (("first", -signal.SIGKILL), ("second", 0)):
+            command = [sys.executable, "-m", "tests.checkpoints.resuming", part, folder, cases]
+            # A file: Ray's processes would hold a pipe open for a while after the kill.
+            with open(folder / f"{part}.txt", "w+") as said:
+                root = Path(__file__).parents[2]
+                process = subprocess.run(command, stdout=said, stderr=said, cwd=root, timeout=280)
+                said.seek(0)
+                assert process.returncode == code, said.read()
+        return folder
+
+    return folder_of
 
 
 def assert_equal(ours, theirs, path=""):
@@ -82,8 +84,11 @@ def assert_equal(ours, theirs, path=""):
 
 
 @pytest.mark.timeout(600)  # two processes that start Ray, on a machine that may be busy
-@pytest.mark.parametrize("name", CASES)
-def test_killed_and_resumed_equals_uninterrupted(folder, name):
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in CASES]
+)
+def test_killed_and_resumed_equals_uninterrupted(left, name):
+    folder = left(QUICK if name in QUICK else tuple(n for n in CASES if n not in QUICK))
     whole, resumed = (
         pickle.loads((folder / f"{name}.{part}.pkl").read_bytes()) for part in ("first", "second")
     )

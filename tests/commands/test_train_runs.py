@@ -55,6 +55,7 @@ def _await_none_of_session(session):
     pytest.fail(f"still there: {left.stdout}")
 
 
+@pytest.mark.slow
 def test_a_failing_trial_says_why_and_where(rllib):
     text = GAME.replace("lr: 0.001", "lr: [[0, 0.001], [200, 0.001], [201, 1.0e30]]")
     text += "  checkpoint_config: {checkpoint_frequency: 1}\n"
@@ -80,6 +81,7 @@ def test_evaluations_that_explore_are_not_called_greedy(rllib):
     assert re.search(r"Best one kept: .+ \(evaluation return -?\d+\.\d+\)", output)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(ray_session, rllib, tmp_path):
     algorithm = QMIX.get_default_config().environment("two_step_game").build_algo()
     algorithm.save_to_path(tmp_path / "saved")
@@ -94,6 +96,7 @@ def test_a_checkpoint_that_does_not_fit_is_a_users_mistake(ray_session, rllib, t
     assert "agent.head.weight" in errors
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_resume_goes_on(rllib, tmp_path):
     process = rllib("-f", "exp.yaml", "--storage-path", "out", "--stop", "training_iteration=1000",
                     text=GAME.replace("3}", "999}"))  # fmt: skip

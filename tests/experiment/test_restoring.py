@@ -143,6 +143,7 @@ def test_a_run_of_which_nothing_is_recorded_keeps_its_settings_and_says_so(plan,
     assert "were not recorded (by an older release) or are lost: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_to_a_later_stop(ray_session, plan):
     stop = ("training_iteration=2",)
     first = plan(config=SETTINGS, stop=("training_iteration=1",))

@@ -228,21 +228,12 @@ def test_sc2_says_what_is_missing(monkeypatch):
         make_smac({"map_name": "3m", "engine": "sc2"})
 
 
-def test_import_is_lazy_and_silent():
+def test_import_is_lazy_and_silent_and_of_smax_alone_until_more_is_wanted():
     code = (
         "import sys, rllib_qatten; from rllib_qatten.envs import make_smac;"
         "assert 'jaxmarl' not in sys.modules;"
         "make_smac({'map_name': '3m'}); make_smac({'map_name': '3m'});"
-        "assert 'jaxmarl' in sys.modules and sys.stdout is sys.__stdout__"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == ""
-    assert run.stderr.count("engine: auto plays SMAX") == 1
-
-
-def test_of_jaxmarl_only_smax_is_imported_until_more_is_wanted():
-    code = (
-        "import sys; from rllib_qatten.envs import make_smac; make_smac({'map_name': '3m'});"
+        "assert 'jaxmarl' in sys.modules and sys.stdout is sys.__stdout__;"
         "loaded = sorted(name.split('.')[2] for name in sys.modules if name.count('.') == 2"
         " and name.startswith('jaxmarl.environments.'));"
         "assert loaded == ['multi_agent_env', 'smax', 'spaces'], loaded;"
@@ -251,7 +242,9 @@ def test_of_jaxmarl_only_smax_is_imported_until_more_is_wanted():
         "assert jaxmarl.environments.smax is ours and SMAX is ours.SMAX;"
         "assert isinstance(jaxmarl.make('HeuristicEnemySMAX'), ours.HeuristicEnemySMAX)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == ""
+    assert run.stderr.count("engine: auto plays SMAX") == 1
 
 
 def test_saved_battles_go_on_elsewhere(teams):
