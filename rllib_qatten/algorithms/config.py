@@ -214,13 +214,16 @@ class ValueDecompositionConfig(LayeredConfig):
             double_q: Whether the live network chooses the next action and the target network values
                 it.
             returns: The kind of target: "td_lambda", "q_lambda" (TD(lambda) corrected for exploring
-                actions) or "n_step".
+                actions, as in PyMARL2: it draws the value of an action that is not greedy halfway
+                to that of the greedy one, also with lambda 0) or "n_step".
             td_lambda: Lambda of the first two; 0 means one-step targets.
             n_step: Number of steps of the last.
             standardize_rewards: Whether to standardize rewards to mean 0 and standard deviation 1,
                 by the running statistics of all batches.
             tau: Below 1, target networks move by this share at every update (soft updates).
             target_update_episodes: With tau 1, episodes between two copies to the target networks.
+                A copy is made at the first update that is at least this far from the last copy, so
+                at most once per round of games: up to a round of episodes later.
             updates_per_episode: Gradient updates per game played, whatever the number of env
                 runners and games; fractions add up.
             train_batch_size_episodes: Episodes in one update.

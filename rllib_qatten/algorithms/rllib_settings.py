@@ -103,7 +103,8 @@ WORKS: dict[str, str] = {
     # Evaluation.
     "evaluation_interval": "default 1; none: only evaluate() evaluates, also in games of its own",
     "evaluation_duration": "default 32; a number of episodes is played exactly",
-    "evaluation_duration_unit": "default episodes",
+    "evaluation_duration_unit": "default episodes; timesteps leave out games that they cut off, "
+    "which are rather the long ones",
     "evaluation_sample_timeout_s": "default 600",
     "evaluation_auto_duration_min_env_steps_per_sample": "",
     "evaluation_auto_duration_max_env_steps_per_sample": "",

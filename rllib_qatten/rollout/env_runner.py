@@ -62,10 +62,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         """See base class."""
-        seed = config.seed
-        if seed is not None:  # as RLlib seeds the process, evaluation apart from training
-            seed += (kwargs.get("worker_index") or 0) + 1_000_000 * config.in_evaluation
         # Before the base class makes the env, which may change its settings.
+        seed = _seed(config, kwargs.get("worker_index") or 0)
         self.games = GamesUnderWay(seed, config.env, config.env_config)
         super().__init__(config=config, **kwargs)
         self._epsilon = EpsilonSchedule(config.epsilon)
@@ -232,7 +230,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         finished = [episode for episode in episodes if not episode.dropped]
         self._finished += finished
         self._count(steps, len(finished))
-        self.num_env_steps_sampled_lifetime += steps * max(1, self.num_workers)
+        self.num_env_steps_sampled_lifetime += self._trained(steps)
         return episodes
 
     def _play_on(
@@ -255,9 +253,12 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     ) -> tuple[TeamStep, list[TeamEpisode]]:
         """One step of all games; epsilon None takes the schedule's, after `steps` in this call."""
         if epsilon is None:
-            played = self.num_env_steps_sampled_lifetime + steps * max(1, self.num_workers)
-            epsilon = self._epsilon(played)
+            epsilon = self._epsilon(self.num_env_steps_sampled_lifetime + self._trained(steps))
         return self.games.play(self.module, epsilon, left)
+
+    def _trained(self, steps: int) -> int:
+        """Steps that all env runners have played for training while this one played so many."""
+        return 0 if self.config.in_evaluation else steps * max(1, self.num_workers)
 
     def _count(self, steps: int, episodes: int) -> None:
         """Counts what was sampled, under RLlib's keys."""
@@ -293,6 +294,20 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             epsilon = self._epsilon(played) if self.config.explore else 0.0
             self.metrics.log_value(keys.EPSILON, epsilon, reduce="min")
         return self.metrics.reduce()
+
+
+def _seed(config: AlgorithmConfig, worker_index: int) -> int | None:
+    """The seed of a runner's games and exploration, evaluation's apart from training's.
+
+    RLlib adds the index to the seed, so that the first of two runners would play in a run with
+    seed 2 what the second one played with seed 1.
+    """
+    if config.seed is None:
+        return None
+    seed = config.seed + 1_000_000 * config.in_evaluation
+    if not worker_index:
+        return seed
+    return int(np.random.SeedSequence([seed, worker_index]).generate_state(1)[0])
 
 
 def _games_of_run(config: AlgorithmConfig) -> list[int]:

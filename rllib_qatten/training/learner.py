@@ -154,8 +154,24 @@ class ValueDecompositionTorchLearner(TorchLearner):
             loss, stats = loss * share, {name: value * share for name, value in stats.items()}
         if errors is not None:
             self.metrics.log_value((module_id, TD_ERROR_KEY), errors, reduce="item_series")
-        self.metrics.log_dict(stats, key=module_id, reduce="mean")
+        # Not "mean": RLlib would average the rounds' means, whatever their numbers of updates.
+        self.metrics.log_dict(stats, key=module_id, reduce="pooled_mean")
         return loss
+
+    @override(TorchLearner)
+    def postprocess_gradients_for_module(
+        self, *, module_id: str, config: Any = None, module_gradients_dict: dict[Any, Tensor]
+    ) -> dict[Any, Tensor]:
+        """See base class, which tells their norm before clipping only if it clips by that."""
+        norm = None
+        if config.grad_clip is None or config.grad_clip_by != "global_norm":
+            norm = torch.nn.utils.get_total_norm(module_gradients_dict.values())
+        gradients: dict[Any, Tensor] = super().postprocess_gradients_for_module(
+            module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
+        )
+        if norm is not None:
+            self.metrics.log_value((module_id, keys.GRAD_NORM), norm, window=1)
+        return gradients
 
     @override(TorchLearner)
     def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:

@@ -31,9 +31,11 @@ def lambda_returns(
     G_t = r_t + gamma (1 - terminated_t) [(1 - lambda) V_{t+1} + lambda G_{t+1}], where the bracket
     is V_{t+1} alone at an episode's last transition. With lambda 0 this is the one-step target.
 
-    Q(lambda) (Harutyunyan et al. 2016, as in PyMARL2) is the same with corrected rewards
-    r_t + V_t - Q(s_t, a_t), where V and Q are the target network's values of the greedy and of
-    the actions taken.
+    Q(lambda) as PyMARL2 computes it (after Harutyunyan et al. 2016) is the same with corrected
+    rewards r_t + V_t - Q(s_t, a_t), where V and Q are the target network's values of the greedy and
+    of the actions taken. The paper corrects the later steps alone. Here the step itself is
+    corrected, too, whatever lambda: the value of an action that is not greedy settles halfway
+    between its return and V.
 
     Args:
         rewards: [M], or [M, N] if corrected per agent.

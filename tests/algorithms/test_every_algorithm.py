@@ -248,6 +248,25 @@ def test_updates_per_episode_holds_for_any_number_of_runners(runners, games):
     algorithm.stop()
 
 
+def test_learners_numbers_are_means_over_all_updates():
+    algorithm = build("QMIX", updates_per_episode=0.4)  # so 1 or 2 in a round of 4 games
+    learner, told = algorithm.learner_group._learner, []
+    loss = learner.loss
+
+    def listened(*args):
+        value, numbers = loss(*args)
+        told.append(float(numbers["td_error_abs"]))
+        return value, numbers
+
+    learner.loss = listened
+    for _ in range(2):
+        told.clear()
+        result = algorithm.train()["learners"]["default_policy"]
+        assert len(told) > 5
+        assert result["td_error_abs"] == pytest.approx(np.mean(told), rel=1e-6)
+    algorithm.stop()
+
+
 def test_remote_runners_get_the_weights_and_follow_epsilon():
     algorithm = build("QMIX", num_env_runners=2, epsilon=[[0, 1], [100, 0.25]])
     for _ in range(2):

@@ -125,10 +125,32 @@ def test_how_long_an_iteration_is():
     assert 200 <= learned < 400
 
 
-def test_clipping_and_logging_gradients():
-    [result] = trained(grad_clip=1e-3, grad_clip_by="value", log_gradients=True)
-    learner = result["learners"]["default_policy"]
-    assert 0 < learner["gradients_default_optimizer_global_norm"] <= 1e-3 * 100
+def test_gradients_norms_are_those_before_clipping():
+    kinds = [{"grad_clip": None}, *({"grad_clip_by": k} for k in ("value", "norm", "global_norm"))]
+    norms = [  # of the same gradients: nothing is learned at such a rate
+        trained(**{"lr": 1e-12, "grad_clip": 1e-3, "log_gradients": logged} | kind)[0]["learners"]
+        ["default_policy"]["gradients_default_optimizer_global_norm"]
+        for kind in kinds
+        for logged in (False, True)
+    ]  # fmt: skip
+    assert norms[0] > 0.01
+    np.testing.assert_allclose(norms, norms[0], rtol=1e-3)
+
+
+def test_clipping_gradients():
+    before, after = [], []
+    for clip in (None, 1e-9):
+        algorithm = build("QMIX", grad_clip=clip, grad_clip_by="value", optimizer_name="rmsprop")
+        before.append(weights(algorithm))
+        algorithm.train()
+        after.append(weights(algorithm))
+        algorithm.stop()
+    assert_equal(*before)
+    free, held = (
+        max(np.abs(last[name] - first[name]).max() for name in first)
+        for first, last in zip(before, after, strict=True)
+    )
+    assert held < 0.1 * free
 
 
 def test_explore_false_plays_greedy_games_and_says_so():
