@@ -21,6 +21,9 @@ try:
 except ImportError:  # Windows; leftovers stay there
     fcntl = None  # type: ignore[assignment]
 
+#: How deep JSON may be nested.
+DEPTH = 50
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -90,7 +93,7 @@ def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:
     return content
 
 
-def parse_json(text: str | bytes, depth: int = 50) -> Any:
+def parse_json(text: str | bytes, depth: int = DEPTH) -> Any:
     """Parses JSON from a source that may not be trusted.
 
     Raises:

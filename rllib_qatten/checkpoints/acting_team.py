@@ -12,11 +12,12 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rllib_qatten.checkpoints import team_files
+from rllib_qatten.files import DEPTH, parse_json
 from rllib_qatten.rollout.changed_settings import changed
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 from rllib_qatten.version import __version__
 
-#: Characters of `env_config` that are kept: indented, they stay within what readers take.
+#: Characters of `env_config`, and of a mixer's options, that are kept: readers take both.
 ROOM = team_files.METADATA_LIMIT // 8
 
 
@@ -47,22 +48,26 @@ def team_policy_files(algorithm: Algorithm) -> dict[str, bytes]:
         "agents": module.spec.agents,
         "own_sizes": module.spec.own_sizes,
     }
-    mixer = _mixer(module, learned)
+    options, options_lost = as_text(module.model_config["mixer"])
+    if options_lost:
+        mixer, about["mixer_options_lost"] = None, options_lost
+    else:
+        mixer = _mixer(module, learned, options)
     return team_files.files(weights, module.layout, module.agent_settings, about, mixer)
 
 
-def as_text(env_config: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What JSON gives back of an env's settings as they were, and the keys of all others.
+def as_text(settings: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What JSON gives back of an env's or a mixer's settings as they were, and all others' keys.
 
     NumPy's numbers and arrays become plain ones. Lost are code, mappings whose keys are no text,
-    and what takes too much room.
+    and what takes too much room or is nested too deep.
     """
     kept: dict[str, Any] = {}
     lost, room = [], ROOM
-    for key, value in env_config.items():
+    for key, value in settings.items():
         try:
-            text = json.dumps({key: value}, default=_plain)
-            read = json.loads(text)
+            text = json.dumps({key: value}, default=_plain, indent=2)  # as in the file
+            read = parse_json(text, DEPTH - 2)  # where it stands in the file's second level
         except (TypeError, ValueError, RecursionError):
             text, read = "", {}
         if len(text) > room or any(changed({key: value}, read)):
@@ -80,9 +85,9 @@ def _plain(value: Any) -> Any:
 
 
 def _mixer(
-    module: ValueDecompositionRLModule, learned: dict[str, Any]
-) -> team_files.StoredMixer | None:
-    """The mixer, for analyzing a trained team; None if it has no weights or options."""
+    module: ValueDecompositionRLModule, learned: dict[str, Any], options: dict[str, Any]
+) -> team_files.StoredMixer:
+    """The mixer, for analyzing a trained team."""
     prefix, units = "mixer.", module.spec.unit_features
     weights = {
         name.removeprefix(prefix): torch.as_tensor(weight)
@@ -90,11 +95,8 @@ def _mixer(
         if name.startswith(prefix)
     }
     about = {
-        "options": module.model_config["mixer"],
+        "options": options,
         "state_size": module.spec.state_size,
         "unit_features": None if units is None else [units.start, units.stop],
     }
-    try:
-        return team_files.StoredMixer(weights, json.loads(json.dumps(about)))
-    except TypeError:  # the options of a user's own mixer may be anything
-        return None
+    return team_files.StoredMixer(weights, about)

@@ -52,9 +52,13 @@ class AgentSettings(_Strict):
 
 
 class MixerAbout(_Strict):
-    """The mixer's options and sizes; its class is the algorithm's."""
+    """The mixer's options and sizes; its class is the algorithm's.
 
-    options: dict[str, bool | Annotated[int, Field(ge=-4096, le=4096)] | float | Name | None]
+    Options are what the mixer takes: the file's size and depth bound them, as they bound
+    `env_config`, and the weights bound the mixer that they make.
+    """
+
+    options: dict[str, Any]
     state_size: Annotated[int, Field(ge=0, le=2**24)]
     unit_features: Pair | None
     sha256: Name
@@ -72,6 +76,7 @@ class PolicyFile(_Strict):
     inputs: Inputs
     agent: AgentSettings
     mixer: MixerAbout | None = None
+    mixer_options_lost: Annotated[list[str], Field(max_length=4096)] = []
 
 
 def faults(metadata: dict[str, Any]) -> str:

@@ -72,6 +72,9 @@ def files(
         settings: Its settings.
         about: Everything else about the policy, as JSON values.
         mixer: The mixer, if there is one; acting does not need it.
+
+    Raises:
+        BadInput: If `read` would refuse them.
     """
     stored = {WEIGHTS: _packed(weights)}
     metadata = {
@@ -84,7 +87,13 @@ def files(
         stored[MIXER_WEIGHTS] = _packed(mixer.weights)
         metadata["mixer"] = {**mixer.about, "sha256": _sum(stored[MIXER_WEIGHTS])}
     metadata["sha256"] = _digest(stored[WEIGHTS], metadata)
-    return {**stored, METADATA: json.dumps(metadata, indent=2).encode()}
+    written = json.dumps(metadata, indent=2).encode()
+    wrong = faults(parse_json(written))
+    if len(written) > METADATA_LIMIT:
+        wrong = f"it takes {len(written):,} bytes, and {METADATA_LIMIT:,} are read"
+    if wrong:
+        raise BadInput(f"The team's {METADATA} could not be read again: {wrong}.")
+    return {**stored, METADATA: written}
 
 
 def read(checkpoint: Any) -> tuple[ActingNetwork, dict[str, Any]]:

@@ -63,6 +63,11 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
     network, metadata = read(checkpoint)
     mixer = read_mixer(checkpoint)
     name = metadata["algorithm"]
+    if lost := metadata.get("mixer_options_lost"):
+        raise BadInput(
+            f"{checkpoint}: holds no mixer: {', '.join(lost)}, given as its options, cannot be "
+            "written as text. The team acts without it."
+        )
     if mixer is None:
         raise BadInput(
             f"{checkpoint}: holds no mixer that can be read without running its code; checkpoints "
@@ -100,6 +105,8 @@ def _module(name: str, metadata: dict[str, Any], mixer: StoredMixer) -> ValueDec
         unit_types=None if types is None else tuple(types),
     )
     config: Any = ALGORITHMS[name].get_default_config()
+    for option in config.rl_module_class.mixer_options().values():
+        option.check(mixer.about["options"].get(option.name, option.default))
     agent = {key: settings[key] for key in settings if key not in ("hidden_size", "unit_types")}
     model_config = config._model_config_auto_includes | {
         "hidden_size": settings.get("hidden_size", 64),
