@@ -27,6 +27,11 @@ OTHER_MASKS = (
     *("avail_actions", "available_actions", "avail_action_mask", "valid_avail_actions_mask"),
     *("legal_actions", "legal_moves", "valid_actions", "valid_action_mask", "action_masks"),
 )
+#: Other names for what the contract calls battle_won.
+OTHER_VICTORIES = (
+    *("won", "win", "wins", "battle_win", "battle_wins", "battlewon", "battle_victory", "has_won"),
+    *("game_won", "is_win", "winner", "victory", "success", "is_success", "solved"),
+)
 #: Methods of other libraries' envs: what the contract has for them.
 OTHER_METHODS = {
     "get_avail_actions": "return masks as action_mask, in observations or infos",

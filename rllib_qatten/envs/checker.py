@@ -11,11 +11,17 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.adapters.team_env import as_team_env
 from rllib_qatten.envs.agent_ids import AgentID
-from rllib_qatten.envs.answers import legal_actions, notes, reset_faults, step_faults
+from rllib_qatten.envs.answers import (
+    OTHER_VICTORIES,
+    legal_actions,
+    notes,
+    reset_faults,
+    step_faults,
+)
 from rllib_qatten.envs.declared import Declared, declare
 from rllib_qatten.envs.flags import away_after_reset, away_after_step, game_flags
 from rllib_qatten.envs.spaces import bulk, plain_space
-from rllib_qatten.envs.team import TeamContractError, engine_name_of
+from rllib_qatten.envs.team import BATTLE_WON, COMMON, TeamContractError, engine_name_of
 from rllib_qatten.messages import say_once
 
 #: How many steps of random games the checker plays, and how many seconds it takes at most.
@@ -69,7 +75,7 @@ def check_games(
         if time.monotonic() > until:
             break
     name = engine_name_of(env)
-    for note in [*_sizes(declared), *games.notes.values(), *games.absent()]:
+    for note in [*_sizes(declared), *games.notes.values(), *games.absent(), *games.untold()]:
         tell(f"{name}: {note}.")
 
 
@@ -100,6 +106,9 @@ class _RandomGames:
         self._over = True
         self._met: set[AgentID] = set()
         self._away: set[AgentID] = set()
+        #: Of games that are over: how many there were, and the keys of their last infos.
+        self._games_over, self._terminated = 0, False
+        self._last_infos: set[Any] = set()
 
     def play(self) -> Iterator[str]:
         """Plays one step, starting a game if needed, and yields what is wrong with it."""
@@ -129,7 +138,12 @@ class _RandomGames:
             return
         observations, _, terminateds, truncateds, infos = answer
         self._away = away_after_step(self._away, observations, terminateds, truncateds)
-        self._over = any(game_flags(terminateds, truncateds))
+        terminated, truncated = game_flags(terminateds, truncateds)
+        self._over = terminated or truncated
+        if self._over:
+            self._games_over += 1
+            self._terminated |= terminated
+            self._last_infos |= {key for info in infos.values() if info for key in info}
         self._look(observations, infos)
 
     def absent(self) -> Iterator[str]:
@@ -140,6 +154,20 @@ class _RandomGames:
                     f"agent {agent!r} had no observation in any of the random games: leave it out "
                     "of possible_agents if it never joins"
                 )
+
+    def untold(self) -> Iterator[str]:
+        """Battles of which no game said that it was won, though one ended by itself."""
+        if not self._declared.spec.is_battle or BATTLE_WON in self._last_infos:
+            return
+        meant = next((name for name in OTHER_VICTORIES if name in self._last_infos), None)
+        if not self._terminated and meant is None:  # cut off, all of them: nobody won
+            return
+        yield (
+            f"is_battle is True, but none of the {self._games_over} random games that ended had "
+            f"{BATTLE_WON!r} in its last infos, so all count as lost: set it in infos[{COMMON!r}], "
+            "or in an agent's, to whether the game was won"
+            + (f"; the infos have {meant!r}, which is not read" if meant else "")
+        )
 
     def _begin(self) -> Iterator[str]:
         try:

@@ -2,8 +2,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from rllib_qatten.envs import ENVS, MatrixGame, TeamContractError, check_env, env_creator
-from tests.teams import ScriptedBattle
+from rllib_qatten.envs import (
+    ENVS,
+    MatrixGame,
+    TeamContractError,
+    check_env,
+    declare,
+    env_creator,
+    make_teams,
+)
+from rllib_qatten.envs.checker import check_games
+from rllib_qatten.messages import say_once
+from tests.teams import ScriptedBattle, Skirmish
 
 
 class NoAgents(ScriptedBattle):
@@ -365,3 +375,62 @@ def test_unit_types_are_any_whole_numbers():
 
 def test_unlike_sizes_are_fine():
     check_env(MatrixGame({"payoff": [[1, 2, 3], [4, 5, 6]]}))
+
+
+class Renamed(ScriptedBattle):
+    """Tells of its victories by another name."""
+
+    name = "won"
+
+    def step(self, action_dict):
+        *rest, infos = super().step(action_dict)
+        if told := infos.pop("__common__", None):
+            infos["__common__" if self.game % 2 else "unit_1"] = {self.name: told["battle_won"]}
+        return *rest, infos
+
+
+class Untold(Renamed):
+    name = "score"
+
+
+class OnlyVictories(ScriptedBattle):
+    """Has the key only where a game is won."""
+
+    def step(self, action_dict):
+        *rest, infos = super().step(action_dict)
+        if not infos.get("__common__", {}).get("battle_won"):
+            infos.pop("__common__", None)
+        return *rest, infos
+
+
+def unsaid(env):
+    """What the check says of victories."""
+    told = []
+    check_games(env, declare(env), tell=told.append)
+    return [note for note in told if "battle_won" in note]
+
+
+def test_a_battle_that_never_says_that_it_was_won_is_told_of():
+    for env, meant in ((Renamed(), "; the infos have 'won', which is not read."), (Untold(), ".")):
+        assert unsaid(env) == [
+            "scripted battle: is_battle is True, but none of the 66 random games that ended had "
+            "'battle_won' in its last infos, so all count as lost: set it in infos['__common__'], "
+            f"or in an agent's, to whether the game was won{meant}"
+        ]
+    assert "none of the 66 random games" in unsaid(OnlyVictories({"wins": [False]}))[0]
+
+
+def test_games_whose_victories_are_known_or_cannot_be_are_not_told_of():
+    plain = Untold()
+    plain.is_battle = False
+    endless = Untold({"lengths": [9999]})
+    cut = Untold({"lengths": [9999], "limit": 3})
+    now_and_then = OnlyVictories({"wins": [False, False, True]})
+    for env in (plain, endless, cut, now_and_then, ScriptedBattle({"wins": [False]}), Skirmish()):
+        assert unsaid(env) == []
+
+
+def test_building_an_algorithm_says_it(capfd):
+    say_once.cache_clear()
+    make_teams(Renamed, {}, 2)
+    assert "'battle_won' in its last infos" in capfd.readouterr().err
