@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,24 @@ from ray.rllib.utils.checkpoints import Checkpointable
 
 from rllib_qatten.checkpoints.folder import CheckpointError
 
+#: A setting's name, its value in a checkpoint, and its value here.
+Differs = tuple[str, Any, Any]
 #: What only one kind of optimizer has among its settings -> its `optimizer_name`.
 OPTIMIZERS = {"alpha": "rmsprop", "betas": "adam"}
+#: How many weights that do not fit are named.
+FEW = 3
 
 
-def assert_learner_fits(folder: Path, learners: LearnerGroup) -> None:
+def assert_learner_fits(
+    folder: Path, learners: LearnerGroup, agent: Iterable[Differs], mixer: Iterable[Differs]
+) -> None:
     """Compares weights and optimizer of a checkpoint with those of the learner.
+
+    Args:
+        folder: The checkpoint.
+        learners: The learner.
+        agent: How the settings of the agent networks differ, which must be alike.
+        mixer: How the mixers' options differ, which may matter to the weights or not.
 
     Raises:
         CheckpointError: If they differ in kind or shape.
@@ -33,16 +46,32 @@ def assert_learner_fits(folder: Path, learners: LearnerGroup) -> None:
     here = learners.get_state(components=parts)[COMPONENT_LEARNER]
     learner = folder / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER
     weights = _load(learner / COMPONENT_RL_MODULE / DEFAULT_MODULE_ID, "module_state")
-    assert_same_shapes(weights, here[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID])
+    weights_here = here[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+    standardized = "standardize_rewards"  # the setting, and the module that it brings
+    in_it, current = (any(f"{standardized}." in n for n in w) for w in (weights, weights_here))
+    differ = [*agent, *([(standardized, in_it, current)] if in_it != current else [])]
+    if differ:
+        raise CheckpointError(
+            f"The checkpoint does not fit: {'; '.join(map(_told, differ))}. Build the algorithm "
+            "with the checkpoint's settings."
+        )
+    assert_same_shapes(weights, weights_here, mixer)
     optimizers = _load(learner, "state")[COMPONENT_OPTIMIZER]
     assert_same_optimizers(optimizers, here[COMPONENT_OPTIMIZER])
 
 
-def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
+def assert_same_shapes(
+    saved: dict[str, Any], here: dict[str, Any], mixer: Iterable[Differs] = ()
+) -> None:
     """Compares the weights of a checkpoint with those of the algorithm that is to load it.
 
+    Args:
+        saved: The checkpoint's.
+        here: The algorithm's.
+        mixer: How the mixers' options differ.
+
     Raises:
-        CheckpointError: If names or shapes differ, naming all that do.
+        CheckpointError: If names or shapes differ, naming the first that do.
     """
     faults = [f"{name} is missing from it" for name in here if name not in saved]
     faults += [f"{name} is unknown here" for name in saved if name not in here]
@@ -51,9 +80,11 @@ def assert_same_shapes(saved: dict[str, Any], here: dict[str, Any]) -> None:
         if in_it != current:
             faults.append(f"{name} has shape {in_it} in it and {current} here")
     if faults:
+        more = [f"and {len(faults) - FEW} more"] if len(faults) > FEW else []
+        told = [*map(_told, mixer), *sorted(faults)[:FEW], *more]
         raise CheckpointError(
             "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
-            f"changed? {'; '.join(sorted(faults))}."
+            f"changed? {'; '.join(told)}."
         )
 
 
@@ -97,6 +128,11 @@ def assert_component(algorithm: Checkpointable, component: str) -> None:
                 f"itself. {f'Inside {inside}' if inside else 'Here'} are: {there}."
             )
         part = parts[name]
+
+
+def _told(differs: Differs) -> str:
+    name, in_it, current = differs
+    return f"{name}: {in_it} in the checkpoint, {current} here"
 
 
 def _kind(optimizer: dict[str, Any]) -> str:

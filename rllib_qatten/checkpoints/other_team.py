@@ -18,7 +18,14 @@ if TYPE_CHECKING:  # a team acts without gymnasium and Ray
     from rllib_qatten.envs.team import TeamSpec
 
 #: Settings of agent networks that must agree where one begins as another.
-ALIKE = {"kind": "agent", "sharing": "parameter_sharing", "layer_norm": "layer_norm"}
+ALIKE = {
+    "kind": "agent",
+    "sharing": "parameter_sharing",
+    "layer_norm": "layer_norm",
+    "hidden_size": "hidden_size",
+}
+#: What they were before there was a choice.
+BEFORE = {"kind": "recurrent", "sharing": "all", "layer_norm": False, "hidden_size": 64}
 
 
 def fitted(network: ActingNetwork, spec: TeamSpec) -> ActingNetwork:
@@ -71,16 +78,13 @@ def initial_weights(
         BadInput: If it is no checkpoint, or its network does not fit, with the reason.
     """
     network, metadata = team_files.read(checkpoint)
-    there = {"kind": "recurrent", "sharing": "all", "layer_norm": False} | network.settings
-    here = {"kind": "recurrent", "sharing": "all", "layer_norm": False} | settings
     differ = [
-        f"{name} is {there[key]} there and {here[key]} here"
-        for key, name in (*ALIKE.items(), ("hidden_size", "hidden_size"))
-        if there.get(key, 64) != here.get(key, 64)
+        f"{name} is {there} there and {here} here"
+        for name, there, here in other_settings(network.settings, settings)
     ]
     fix = " Give this run the settings of that team." if differ else ""
     if not differ:
-        differ = _unlike(network.layout, there, layout, here, spec)
+        differ = _unlike(network.layout, network.settings, layout, settings, spec)
     if differ:
         raise BadInput(
             f"init_from: the agent network of {checkpoint} does not fit this run: "
@@ -91,6 +95,12 @@ def initial_weights(
     return network.network.state_dict(), f"{metadata['algorithm']} on {where}, {trained['engine']}"
 
 
+def other_settings(there: dict[str, Any], here: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Name and both values of the settings in which two agent networks differ in kind."""
+    there, here = BEFORE | there, BEFORE | here
+    return [(name, there[key], here[key]) for key, name in ALIKE.items() if there[key] != here[key]]
+
+
 def _unlike(
     layout: InputLayout,
     settings: dict[str, Any],
@@ -99,8 +109,9 @@ def _unlike(
     spec: TeamSpec,
 ) -> list[str]:
     """How inputs differ for networks with the same settings."""
-    if AGENTS[settings["kind"]].needs_entities:
-        check_entities(settings["kind"], spec.entities)
+    kind = settings.get("kind", BEFORE["kind"])
+    if AGENTS[kind].needs_entities:
+        check_entities(kind, spec.entities)
         why = _misfit(Entities.read(settings["entities"]), layout, settings, spec)
         return [why] if why else []
     if layout == here and settings.get("unit_types") == settings_here.get("unit_types"):

@@ -26,11 +26,13 @@ from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
 from rllib_qatten.checkpoints.fit import assert_component, assert_learner_fits
+from rllib_qatten.checkpoints.other_team import other_settings
 from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.envs.agent_ids import check_same_order
 from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
+from rllib_qatten.rollout.changed_settings import changed
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.version import __version__
@@ -254,7 +256,14 @@ class ResumableAlgorithm(Algorithm):
         version = about[checkpoint.VERSION]
         if version != __version__:
             say(f"The checkpoint was saved by rllib_qatten {version}; this is {__version__}.")
-        assert_learner_fits(folder, self.learner_group)
+        module: Any = self.get_module()
+        mixer = acting.get("mixer")  # absent if its options could not be written
+        assert_learner_fits(
+            folder,
+            self.learner_group,
+            agent=other_settings(acting["agent"], module.agent_settings),
+            mixer=changed(mixer["options"], module.model_config["mixer"]) if mixer else (),
+        )
 
     @override(Algorithm)
     def save(self, checkpoint_dir: str | None = None) -> Any:

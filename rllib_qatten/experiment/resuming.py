@@ -23,8 +23,11 @@ from rllib_qatten.experiment.settings import validated
 from rllib_qatten.experiment.tuner import Plan
 from rllib_qatten.experiment.typed import PLAIN, shown
 
-#: Settings of the agent network and the optimizer that change the state's shapes.
-FIXED = ("agent", "parameter_sharing", "layer_norm", "hidden_size", "optimizer_name")
+#: Settings that change the shapes of the networks' or the optimizer's state.
+FIXED = (
+    *("agent", "parameter_sharing", "layer_norm", "hidden_size"),
+    *("standardize_rewards", "optimizer_name"),
+)
 #: How many differences are shown.
 MOST = 20
 #: The file that identifies a checkpoint.

@@ -57,6 +57,7 @@ def test_settings_that_may_differ_are_told(checkpoint, plan):
         ("hidden_size=16", "hidden_size: 8 in the checkpoint, 16 here"),
         ("optimizer_name=adam", "optimizer_name: 'rmsprop' in the checkpoint, 'adam' here"),
         ("agent=feed_forward", "agent: 'recurrent' in the checkpoint, 'feed_forward' here"),
+        ("standardize_rewards=true", "standardize_rewards: False in the checkpoint, True here"),
         ("mixing_embed_dim=16", "mixing_embed_dim: 32 in the checkpoint, 16 here"),
         ("hypernet_layers=1", "hypernet_layers: 2 in the checkpoint, 1 here"),
     ],
