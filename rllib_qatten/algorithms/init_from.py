@@ -24,7 +24,7 @@ class InitFrom(Algorithm):
     """Loads the agent network of `init_from`, unless a checkpoint of the run itself is restored.
 
     Whether one will be restored is not known in `setup`. So what is wrong with `init_from`, which
-    may be gone when a run continues, is raised when the run goes on without.
+    may be gone when a run continues, is raised when the run goes on without: plays, or is saved.
     """
 
     _continued = False
@@ -72,6 +72,12 @@ class InitFrom(Algorithm):
         """See base class and `step`."""
         self._tell()
         return super().evaluate(*args, **kwargs)
+
+    @override(Algorithm)
+    def save_to_path(self, *args: Any, **kwargs: Any) -> str:
+        """See base class and `step`; `save` comes here as well."""
+        self._tell()
+        return str(super().save_to_path(*args, **kwargs))
 
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:

@@ -101,11 +101,19 @@ def test_what_does_not_fit_is_refused_with_the_reason(settings, says, trained):
         initial_weights(checkpoint, module.layout, module.agent_settings, spec)
 
 
-def test_nothing_is_played_with_other_weights_than_those_asked_for(trained):
+def test_nothing_is_played_or_saved_with_other_weights_than_those_asked_for(trained, tmp_path):
     algorithm = build(layer_norm=False, init_from=trained[0])
-    for act in (algorithm.train, algorithm.evaluate, algorithm.train):
+    path = tmp_path / "checkpoint"
+    for act in (
+        algorithm.train,
+        algorithm.evaluate,
+        lambda: algorithm.save_to_path(path),
+        lambda: algorithm.save(str(path)),
+        algorithm.train,
+    ):
         with pytest.raises(BadInput, match="layer_norm is True there and False here"):
             act()
+    assert not any(found.is_file() for found in tmp_path.rglob("*"))
     algorithm.stop()
 
 
