@@ -247,10 +247,11 @@ class ValueDecompositionConfig(LayeredConfig):
                 number, or a schedule [[0, 0.4], [1000000, 1.0]] over env steps.
             checkpoint_replay_buffer: Whether checkpoints hold the replay's episodes, so that a run
                 continues as if it had never stopped; only a run's newest two checkpoints keep them.
-            init_from: A checkpoint, or zoo:NAME, whose agent network this run begins with; mixer,
-                optimizer and all else begin anew. The agents must have the same settings, and the
-                same sizes unless they are entity agents, which also begin from other teams' where
-                observations are made alike. The file is read without a pickle.
+            init_from: A checkpoint (its folder, or Tune's Checkpoint or Result), or zoo:NAME, whose
+                agent network this run begins with; mixer, optimizer and all else begin anew. The
+                agents must have the same settings, and the same sizes unless they are entity
+                agents, which also begin from other teams' where observations are made alike. The
+                file is read without a pickle.
             hidden_size: Width of the agent network.
             layer_norm: Whether to normalize the agent network's hidden layers before their ReLU.
             orthogonal_init: Whether the agent network starts with orthogonal weights.

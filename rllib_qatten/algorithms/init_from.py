@@ -13,7 +13,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
-from rllib_qatten.checkpoints import zoo
+from rllib_qatten.checkpoints.location import local
 from rllib_qatten.checkpoints.other_team import initial_weights
 from rllib_qatten.errors import BadInput
 from rllib_qatten.messages import say
@@ -94,12 +94,9 @@ class InitFrom(Algorithm):
             say(about)
 
 
-def _from_here(path: Any) -> Any:
-    """A path as the user meant it: Tune runs trials in folders of their own."""
-    here = os.environ.get("TUNE_ORIG_WORKING_DIR")
-    if here is None or not isinstance(path, str) or path.startswith(("~", "file:", zoo.PREFIX)):
-        return path
-    return Path(here, path)
+def _from_here(init_from: Any) -> Path:
+    """The folder that the user meant: Tune runs trials in folders of their own."""
+    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR", ""), local(init_from))
 
 
 def _begin_with(learner: Any, weights: dict[str, Tensor]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from rllib_qatten.agents import AGENTS, SHARING
 from rllib_qatten.algorithms.kinds import is_number, whole
-from rllib_qatten.errors import one_of
+from rllib_qatten.checkpoints.location import local
+from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.prioritized_replay import check_priority_exponent
 from rllib_qatten.training.returns import RETURNS
@@ -62,8 +63,8 @@ def check_settings(config: Any) -> None:
         one_of(getattr(config, name), choices, name)
     if config.log_level is not None and not whole(0).fits(config.log_level):
         one_of(config.log_level, logging.getLevelNamesMapping(), "log_level")
-    if config.init_from is not None and not isinstance(config.init_from, str | Path):
-        raise ValueError(f"init_from must be the folder of a checkpoint; got {config.init_from!r}.")
+    if config.init_from is not None:
+        _check_init_from(config.init_from)
     EpsilonSchedule(config.epsilon)
     EpsilonSchedule(config.importance_exponent, "importance_exponent")
     check_priority_exponent(config.priority_exponent)
@@ -103,6 +104,15 @@ def _check_lr(lr: Any) -> None:
             "lr must be a positive number, or a schedule [[0, lr], [env steps, lr], ...] of two or "
             f"more of them with rising env steps; got {lr!r}."
         )
+
+
+def _check_init_from(init_from: Any) -> None:
+    """Refuses what is no place; a path may be gone when a run goes on, which does without."""
+    try:
+        if not isinstance(init_from, str | Path):
+            local(init_from)
+    except BadInput as error:
+        raise ValueError(f"init_from: {error}") from error
 
 
 def _check_learners(config: Any) -> None:

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune import Checkpoint
 from ray.tune.registry import register_env
 from typer.testing import CliRunner
 
@@ -20,6 +23,8 @@ from tests.teams import Skirmish
 from tests.training import test_rl_module as policy
 
 pytestmark = pytest.mark.usefixtures("ray_session")
+#: A file system that is not plainly this machine's.
+ELSEWHERE = SubTreeFileSystem("/bucket", LocalFileSystem())
 
 
 def build(name="QMIX", agent="entity", env_config=None, **settings):
@@ -115,6 +120,30 @@ def test_nothing_is_played_or_saved_with_other_weights_than_those_asked_for(trai
             act()
     assert not any(found.is_file() for found in tmp_path.rglob("*"))
     algorithm.stop()
+
+
+@pytest.mark.parametrize("kind", [str, Path, Checkpoint])
+def test_every_way_to_name_a_checkpoint(kind, trained, monkeypatch, tmp_path):
+    """Relative paths are the user's: Tune runs trials in folders of their own."""
+    path = Path(trained[0])
+    monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(path.parents[1]))
+    monkeypatch.chdir(tmp_path)
+    given = kind(path if kind is Checkpoint else path.relative_to(path.parents[1]))
+    algorithm = build(layer_norm=True, init_from=given, seed=7)
+    every.assert_equal(trained[1], of_agent(algorithm))
+    algorithm.stop()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (7, "init_from: expected the folder of a checkpoint, got 7: give a path"),
+        (Checkpoint("x", ELSEWHERE), r"init_from: .* on another machine: give what its to_direct"),
+    ],
+)
+def test_what_is_no_place_on_this_machine_is_refused(given, says):
+    with pytest.raises(ValueError, match=says):
+        build(init_from=given)
 
 
 def test_other_agents_begin_only_from_teams_of_their_sizes(tmp_path):
