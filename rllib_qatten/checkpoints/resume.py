@@ -78,6 +78,11 @@ class ResumableAlgorithm(Algorithm):
                 config = config | {"num_gpus_per_learner": 0}
         super().__init__(config, **kwargs)
 
+    def __repr__(self) -> str:
+        """See base class; Ray also asks for it to tell why the constructor raised."""
+        built = getattr(self, "config", None) is not None
+        return super().__repr__() if built else object.__repr__(self)
+
     @override(Algorithm)
     def setup(self, config: Any) -> None:
         """Makes sure that all env runners have the agents in the order of the weights."""

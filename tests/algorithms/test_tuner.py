@@ -8,8 +8,9 @@ from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.schedulers import ASHAScheduler
 
-from rllib_qatten import QattenConfig
+from rllib_qatten import QMIX, QattenConfig
 from rllib_qatten.algorithms.recipes import RECIPES
+from rllib_qatten.algorithms.unknown_setting import UnknownSetting
 
 METRIC = "evaluation/env_runners/episode_return_mean"
 
@@ -109,3 +110,17 @@ def test_tune_run_searches_an_envs_settings(tmp_path):
         for trial in found.trials
     }
     assert returns == {1.0: 1.0, 3.0: 3.0}
+
+
+def test_ray_can_name_an_algorithm_whose_constructor_raised():
+    """It asks for that to tell the error, which another one would hide."""
+    begun = []
+
+    class Begun(QMIX):
+        def __init__(self, config=None, **kwargs):
+            begun.append(self)
+            super().__init__(config, **kwargs)
+
+    with pytest.raises(UnknownSetting, match="Did you mean 'lr'"):
+        Begun({"env": "two_step_game", "lrr": 1})
+    assert "Begun object" in repr(begun[0])
