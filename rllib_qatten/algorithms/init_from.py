@@ -74,6 +74,12 @@ class InitFrom(Algorithm):
         return super().evaluate(*args, **kwargs)
 
     @override(Algorithm)
+    def save_to_path(self, *args: Any, **kwargs: Any) -> str:
+        """See base class and `step`: a checkpoint would pass for one of a run that has begun."""
+        self._tell()
+        return super().save_to_path(*args, **kwargs)
+
+    @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
         """See base class."""
         self._continued, self._about_init = True, None
@@ -88,10 +94,10 @@ class InitFrom(Algorithm):
             say(about)
 
 
-def _from_here(path: Any) -> Any:
+def _from_here(path: str | Path) -> str | Path:
     """A path as the user meant it: Tune runs trials in folders of their own."""
-    here = os.environ.get("TUNE_ORIG_WORKING_DIR")
-    if here is None or not isinstance(path, str) or path.startswith(("~", "file:", zoo.PREFIX)):
+    here, path = os.environ.get("TUNE_ORIG_WORKING_DIR"), str(path)
+    if here is None or path.startswith(("~", "file:", zoo.PREFIX)):
         return path
     return Path(here, path)
 

@@ -76,6 +76,10 @@ class ResumableAlgorithm(Algorithm):
                 config = config | {"num_gpus_per_learner": 0}
         super().__init__(config, **kwargs)
 
+    def __repr__(self) -> str:
+        """See base class, which needs the config: Ray asks also after an error in it."""
+        return type(self).__name__ if self.config is None else str(super().__repr__())
+
     @override(Algorithm)
     def setup(self, config: Any) -> None:
         """Makes sure that all env runners have the agents in the order of the weights."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from rllib_qatten import TeamPolicy
 from rllib_qatten.__main__ import app
+from rllib_qatten.algorithms.init_from import _from_here
 from rllib_qatten.checkpoints.other_team import initial_weights
 from rllib_qatten.envs import make_teams
 from rllib_qatten.errors import BadInput
@@ -101,9 +103,9 @@ def test_what_does_not_fit_is_refused_with_the_reason(settings, says, trained):
         initial_weights(checkpoint, module.layout, module.agent_settings, spec)
 
 
-def test_nothing_is_played_with_other_weights_than_those_asked_for(trained):
+def test_nothing_is_played_or_saved_with_other_weights_than_those_asked_for(trained):
     algorithm = build(layer_norm=False, init_from=trained[0])
-    for act in (algorithm.train, algorithm.evaluate, algorithm.train):
+    for act in (algorithm.train, algorithm.evaluate, algorithm.save_to_path, algorithm.train):
         with pytest.raises(BadInput, match="layer_norm is True there and False here"):
             act()
     algorithm.stop()
@@ -179,3 +181,10 @@ def test_evaluate_plays_another_battle_and_says_so(trained, tmp_path):
     assert refused.exit_code == 2
     assert "a row of teammates holds 3 numbers there and 5 here" in refused.output
     assert "Traceback" not in refused.output
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_relative_path_is_one_of_the_folder_where_tune_was_started(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(tmp_path))
+    assert _from_here(kind("mine")) == tmp_path / "mine"
+    assert _from_here("zoo:qatten_3m") == "zoo:qatten_3m"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rllib_qatten import ALGORITHMS
 from rllib_qatten.checkpoints import fit
 from rllib_qatten.checkpoints.folder import CheckpointError
 from tests.algorithms.test_every_algorithm import assert_equal, build, weights
@@ -60,3 +61,10 @@ def test_components_that_are_not_there_are_refused(path, runners):
     module = "learner_group/learner/rl_module/default_policy"
     algorithm.restore_from_path(path / module, component=module)
     algorithm.stop()
+
+
+def test_an_algorithm_without_settings_has_a_name():
+    # Ray asks for it when an actor's constructor has raised.
+    unbuilt = object.__new__(ALGORITHMS["VDN"])
+    unbuilt.config = None
+    assert repr(unbuilt) == "VDN"
