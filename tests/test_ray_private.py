@@ -128,6 +128,10 @@ PRIVATE = {
         "key, warn_deprecated",
         "A dict may spell a setting in two ways.",
     ),
+    "ray.rllib.core.learner.learner:Learner._learner_connector": (
+        "attribute",
+        "RLlib saves no state of learner connectors.",
+    ),
     "ray.rllib.core.learner.learner:Learner._optimizer_lr_schedules": (
         "attribute",
         "A set learning rate outlives the optimizer's saved one.",

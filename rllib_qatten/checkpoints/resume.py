@@ -79,9 +79,9 @@ class ResumableAlgorithm(Algorithm):
         super().__init__(config, **kwargs)
 
     def __repr__(self) -> str:
-        """See base class; Ray also asks for it to tell why the constructor raised."""
+        """See base class, which needs the config: Ray asks also after an error in it."""
         built = getattr(self, "config", None) is not None
-        return super().__repr__() if built else object.__repr__(self)
+        return super().__repr__() if built else type(self).__name__
 
     @override(Algorithm)
     def setup(self, config: Any) -> None:
@@ -113,6 +113,8 @@ class ResumableAlgorithm(Algorithm):
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(LOOP, components, not_components):
             state[LOOP] = {
+                "seed": self.config.seed,
+                "team_reward": self.config.team_reward,
                 "updates_due": self._updates_due,
                 "time_total_s": self._time_total,
                 "replay": self.replay.get_state(),
@@ -126,26 +128,38 @@ class ResumableAlgorithm(Algorithm):
 
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
-        """See `get_state`."""
+        """See `get_state`; where the seed is another one, all draws begin anew from it."""
         super().set_state(state)
         if LOOP not in state:
             return
         loop = state[LOOP]
         self._updates_due = loop["updates_due"]
         self._time_total = loop["time_total_s"]
-        self.replay.set_state(loop["replay"])
+        seeds = loop.get("seed", self.config.seed), self.config.seed
+        reseeded = seeds[0] != seeds[1]
+        own_draws = {"rng": self.replay.get_state()["rng"]} if reseeded else {}
+        self.replay.set_state(loop["replay"] | own_draws)
         played = self._played[NUM_ENV_STEPS_SAMPLED_LIFETIME]
         # After RLlib, which broadcasts the step count before it restores it.
         for name, group in self._runner_groups.items():
-            saved = loop["games"].get(name, {})
+            saved = {} if reseeded else loop["games"].get(name, {})
             set_games = functools.partial(_set_games, saved=saved, env_steps=played)
             whys = dict(group.foreach_env_runner(set_games))
             if {i for i, games in saved.items() if games["begun"]} - whys.keys():
                 whys[-1] = "other env runners played there"
             if name == keys.ENV_RUNNERS and any(whys.values()):
                 reasons = "; ".join(dict.fromkeys(filter(None, whys.values())))
+                if reseeded:
+                    reasons = "seed: {} in the checkpoint, {} here".format(*seeds)
                 say(f"Games under way start over: {reasons}.")
-        global_rng.set_state(loop["global_rng"])
+        if not reseeded:
+            global_rng.set_state(loop["global_rng"])
+        rewards = loop.get("team_reward", self.config.team_reward)
+        if rewards != self.config.team_reward and len(self.replay):
+            say(
+                f"team_reward: {rewards} in the checkpoint, {self.config.team_reward} here: the "
+                "games in the replay keep the rewards that they were played with."
+            )
 
     @override(Algorithm)
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:

@@ -1,7 +1,8 @@
 """One number from many games or runs, and how far it can be trusted.
 
-An interval covers the truth 95 times in 100, or more often where numbers are discrete; where so few
-games or runs cannot promise that, the range of what was seen takes its place and says so.
+An interval covers the truth 95 times in 100, give or take 2, or more often where numbers are
+discrete; where so few games or runs cannot promise that, the range of what was seen takes its place
+and says so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from scipy import stats
 
 #: The confidence level of an interval.
 CONFIDENCE = 0.95
+#: The level of the quantile for a trimmed mean's interval: with `CONFIDENCE`'s own, it holds the
+#: truth of 4 to 20 normal or uniform numbers 90 to 94 times in 100; with this, 93 to 96 times.
+TRIMMED = 0.97
 #: With fewer games a mean gets no interval, and a share an exact one: Wilson's misses too often.
 FEW_GAMES = 10
 #: What `low` and `high` are: an interval by a method, the smallest and greatest number, or nothing.
@@ -87,7 +91,8 @@ def student(values: np.ndarray, trim: float = 0.0) -> tuple[np.ndarray, np.ndarr
     Args:
         values: The numbers, R of each sample.
         trim: Share of numbers left out at each end, for a trimmed mean; its interval is Tukey and
-            McLaughlin's (1963), from the winsorized spread.
+            McLaughlin's (1963), from the winsorized spread, but by the quantile of 97 %: of few
+            numbers that spread is too often too small.
     """
     ordered, n = np.sort(values, axis=-1), values.shape[-1]
     cut = int(trim * n)
@@ -101,7 +106,8 @@ def student(values: np.ndarray, trim: float = 0.0) -> tuple[np.ndarray, np.ndarr
     # Rounding leaves a trace of spread among equal numbers.
     alike = np.isclose(ordered[..., cut], ordered[..., n - cut - 1], rtol=1e-6, atol=0)
     error = np.where(alike, np.nan, error)
-    margin = error * stats.t.ppf((1 + CONFIDENCE) / 2, kept - 1)
+    level = TRIMMED if cut else CONFIDENCE
+    margin = error * stats.t.ppf((1 + level) / 2, kept - 1)
     return mean, mean - margin, mean + margin
 
 

@@ -10,9 +10,10 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from rllib_qatten.drawing.palette import INK
 from rllib_qatten.drawing.style import Look, marks
+from rllib_qatten.report.improvement import Improvement
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
-from rllib_qatten.report.statistics import Curve, Improvement
+from rllib_qatten.report.statistics import Curve
 from rllib_qatten.report.timing import PARTS, TimeSplit
 
 STEPS = "environment steps"

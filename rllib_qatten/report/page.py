@@ -30,6 +30,7 @@ from rllib_qatten.report import (
     statistics,
     timing,
 )
+from rllib_qatten.report.improvement import improvements
 from rllib_qatten.report.inline_svg import inline
 from rllib_qatten.report.run import Run
 from rllib_qatten.report.scores import SCORES
@@ -162,7 +163,7 @@ class Report:
                 "the task's lowest and highest."
             )
         if len(scores) > 1:
-            found = statistics.improvements(scores)
+            found = improvements(scores)
             least = sorted({pair.least_p for pair in found.values()})
             bounds = " to ".join(dict.fromkeys(f"{p:.2g}" for p in (least[0], least[-1])))
             drawn.append(
@@ -170,8 +171,9 @@ class Report:
                     figures.improvement(found),
                     "probability_of_improvement",
                     "The probability that a run of the row's algorithm ends above one of the "
-                    "column's on the same task; 0.5 means no difference. p: two-sided, by Mann and "
-                    f"Whitney's test; so few runs cannot give less than {bounds}.",
+                    "column's on the same task; 0.5 means no difference. p: two-sided, by an exact "
+                    "permutation test (runs exchanged within each task; of one task, Mann and "
+                    f"Whitney's); these runs could not give less than {bounds}.",
                 )
             )
         if not drawn:

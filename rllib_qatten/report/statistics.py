@@ -1,17 +1,16 @@
 """Statistics over several seeds and tasks, computed by scipy.
 
-Interquartile means, stratified bootstrap, performance profiles and probability of improvement as
-in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (2021), but
-with intervals that hold for few runs: a bootstrap of three runs covers the truth 3 times in 4. The
-authors' library rliable offers nothing else, and needs `arch`, which cannot be imported beside
-pandas 3.
+Interquartile means, stratified bootstrap, performance profiles (and, in `improvement`, probability
+of improvement) as in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical
+Precipice (2021), but with intervals that hold for few runs: a bootstrap of three runs covers the
+truth 3 times in 4. The authors' library rliable offers nothing else, and needs `arch`, which cannot
+be imported beside pandas 3.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,8 +31,6 @@ QUARTER = 0.25
 STUDENT_RUNS, MEDIAN_RUNS, BOOTSTRAP_RUNS = 3, 6, 5
 #: With so many tasks, three runs of each are enough for a bootstrap.
 MANY_TASKS = 6
-#: Method of a test of two samples without ties, and of one with: all exchanges, or many of them.
-EXACT = scipy.stats.PermutationMethod(n_resamples=10_000, rng=0)
 #: Name -> the function that aggregates along an axis.
 AGGREGATES: dict[str, Callable[..., np.ndarray]] = {
     "iqm": functools.partial(scipy.stats.trim_mean, proportiontocut=QUARTER),
@@ -52,21 +49,6 @@ class Curve(NamedTuple):
     center: np.ndarray
     low: np.ndarray
     high: np.ndarray
-
-
-class Improvement(NamedTuple):
-    """How likely a run of one algorithm ends above one of another.
-
-    Attributes:
-        probability: Mean over tasks; a tie counts half.
-        p: Two-sided p-value of the same distribution: Mann and Whitney's exact test, over several
-            tasks joined by Stouffer's method.
-        least_p: The smallest p-value that so many runs can give.
-    """
-
-    probability: float
-    p: float
-    least_p: float
 
 
 class Comparison(NamedTuple):
@@ -245,62 +227,6 @@ def profiles(scores: dict[str, np.ndarray]) -> dict[str, Curve]:
             ends[:, 1:] = np.nan
         estimates[label] = Curve(THRESHOLDS, *ends.T)
     return estimates
-
-
-def improvements(scores: dict[str, np.ndarray]) -> dict[tuple[str, str], Improvement]:
-    """(X, Y) -> the probability that a run of X ends above a run of Y on the same task."""
-    estimates = {}
-    for x, y in itertools.combinations(scores, 2):
-        tests = [_compare(*of_task) for of_task in zip(scores[x].T, scores[y].T, strict=True)]
-        probability = float(np.mean([test.probability for test in tests]))
-        fewest = 1 / math.comb(len(scores[x]) + len(scores[y]), len(scores[x]))
-        p = _joined([(test.greater, test.less) for test in tests])
-        least_p = _joined([(fewest, 1.0)] * len(tests))
-        estimates[x, y] = Improvement(probability, p, least_p)
-        estimates[y, x] = Improvement(1 - probability, p, least_p)
-    return estimates
-
-
-class _Compared(NamedTuple):
-    """Two samples: P(X > Y), and the one-sided p-values of X being greater or less."""
-
-    probability: float
-    greater: float
-    less: float
-
-
-def _compare(x: np.ndarray, y: np.ndarray) -> _Compared:
-    if len(x) == 1:
-        return _compare_one(x[0], y)
-    if len(y) == 1:
-        probability, greater, less = _compare_one(y[0], x)
-        return _Compared(1 - probability, less, greater)
-    ties = len(np.unique(np.concatenate([x, y]))) < len(x) + len(y)
-    one_sided = [
-        scipy.stats.mannwhitneyu(x, y, alternative=side, method=EXACT if ties else "auto")
-        for side in ("greater", "less")
-    ]
-    probability = one_sided[0].statistic / (len(x) * len(y))
-    return _Compared(float(probability), *(float(test.pvalue) for test in one_sided))
-
-
-def _compare_one(x: float, y: np.ndarray) -> _Compared:
-    """`_compare` of a single number, for which SciPy has no test where there are ties."""
-    every = np.array([x, *y])
-    # Of each, how many others it is above. By chance, x would be any of them.
-    above = (np.sign(every[:, None] - every).sum(1) + len(y)) / 2
-    greater, less = np.mean(above >= above[0]), np.mean(above <= above[0])
-    return _Compared(float(above[0] / len(y)), float(greater), float(less))
-
-
-def _joined(one_sided: list[tuple[float, float]]) -> float:
-    """A two-sided p-value from the one-sided ones of every task."""
-    sides = zip(*one_sided, strict=True)
-    joined = [
-        side[0] if len(side) == 1 else scipy.stats.combine_pvalues(side, "stouffer").pvalue
-        for side in sides
-    ]
-    return float(min(1.0, 2 * min(joined)))
 
 
 def _shared(runs: list[Run]) -> tuple[float, float]:

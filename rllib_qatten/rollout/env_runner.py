@@ -64,7 +64,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         """See base class."""
         # Before the base class makes the env, which may change its settings.
         seed = _seed(config, kwargs.get("worker_index") or 0)
-        self.games = GamesUnderWay(seed, config.env, config.env_config)
+        self.games = GamesUnderWay(seed, config)
         super().__init__(config=config, **kwargs)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.columns import Columns
 
 from rllib_qatten.envs.battles.armies import with_one_name
@@ -21,19 +22,22 @@ class GamesUnderWay:
 
     Args:
         seed: Of the games and the exploration; None draws one.
-        env: The env that the run was given.
-        env_config: Its settings in the run. A callback that makes other games later, a curriculum,
-            does not change what the run was given.
+        config: The run's. A callback that makes other games later, a curriculum, does not change
+            what the run was given.
 
     Attributes:
         begun: Whether games are under way; else the next call begins them.
         dropped: Games that a fault ended since this was last set to 0.
     """
 
-    def __init__(self, seed: int | None, env: Any, env_config: dict[str, Any]) -> None:
+    def __init__(self, seed: int | None, config: AlgorithmConfig) -> None:
         """See class."""
         self._seed = seed
-        self._given = {"env": _name(env), "env_config": dict(env_config)}
+        self._given = {
+            "env": _name(config.env),
+            "env_config": dict(config.env_config),
+            "team_reward": config.team_reward,
+        }
         self._rng = np.random.default_rng(seed)
         self.begun = False
         self.dropped = 0

@@ -22,6 +22,7 @@ from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss
 
 LAST_TARGET_UPDATE = "last_target_update_episodes"
+LEARNER_CONNECTOR = "learner_connector"
 
 
 def ease_memory() -> None:
@@ -201,9 +202,11 @@ class ValueDecompositionTorchLearner(TorchLearner):
 
     @override(TorchLearner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Adds when the targets were last updated."""
+        """Adds when the targets were last updated, and what learner connectors remember."""
         state = super().get_state(*args, **kwargs)
         state[LAST_TARGET_UPDATE] = self._last_target_update
+        if self._learner_connector is not None:
+            state[LEARNER_CONNECTOR] = self._learner_connector.get_state()
         return state
 
     @override(TorchLearner)
@@ -211,6 +214,8 @@ class ValueDecompositionTorchLearner(TorchLearner):
         """See `get_state`."""
         super().set_state(state)
         self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
+        if self._learner_connector is not None:
+            self._learner_connector.set_state(state.get(LEARNER_CONNECTOR, {}))
         # The optimizer's state brings its old learning rate; a configured one takes precedence,
         # for instance after population based training changed it.
         for optimizer, schedule in self._optimizer_lr_schedules.items():

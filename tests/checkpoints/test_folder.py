@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.train._internal.storage import StorageContext
 
 from rllib_qatten import ALGORITHMS
@@ -130,6 +131,66 @@ def test_other_numbers_of_games_and_runners_begin_new_games(saved, capfd):
         before = saved[0].metrics.peek(("env_runners", "num_env_steps_sampled_lifetime"))
         assert other.train()["num_env_steps_sampled_lifetime"] >= before + 60
         other.stop()
+
+
+def test_another_seed_goes_on_by_draws_of_its_own(saved, capfd):
+    def gone_on(seed):
+        other = build("VDN", seed=seed)
+        other.restore_from_path(saved[1])
+        said = capfd.readouterr().err
+        assert len(other.replay) == len(saved[0].replay)
+        other.train()
+        other.stop()
+        return said, weights(other)
+
+    said, by_its_own = gone_on(TINY["seed"])
+    assert "start over" not in said
+    seen = [by_its_own]
+    for seed in (8, 9):
+        said, found = gone_on(seed)
+        assert f"Games under way start over: seed: 1 in the checkpoint, {seed} here.\n" in said
+        seen.append(found)
+    heads = [found["agent.head.weight"] for found in seen]
+    assert all((a != b).any() for i, a in enumerate(heads) for b in heads[:i])
+    assert_equal(gone_on(9)[1], seen[2])
+
+
+def test_other_rewards_of_the_team(saved, capfd):
+    other = build("VDN", team_reward="sum")
+    other.restore_from_path(saved[1])
+    other.stop()
+    said = capfd.readouterr().err
+    assert "Games under way start over: team_reward: 'equal' in the checkpoint, 'sum' here." in said
+    assert "team_reward: equal in the checkpoint, sum here: the games in the replay keep" in said
+
+
+class Scales(ConnectorV2):
+    """Counts its calls, and keeps the number in checkpoints."""
+
+    calls = 0
+
+    def __call__(self, *, batch, **kwargs):
+        self.calls += 1
+        batch["default_policy"]["rewards"] *= 1 / self.calls
+        return batch
+
+    def get_state(self, *args, **kwargs):
+        return {"calls": self.calls}
+
+    def set_state(self, state):
+        self.calls = state["calls"]
+
+
+def test_what_a_learner_connector_remembers_is_kept(tmp_path):
+    settings = {"updates_per_episode": 0.2, "_learner_connector": lambda *spaces: Scales()}
+    whole = build("VDN", **settings)
+    whole.train()
+    whole.save_to_path(tmp_path / "checkpoint")
+    again = Algorithm.from_checkpoint(tmp_path / "checkpoint")
+    for algorithm in (whole, again):
+        algorithm.train()
+        algorithm.stop()
+    assert_equal(weights(whole), weights(again))
 
 
 def test_without_the_replay(saved, algorithm, tmp_path, capsys):

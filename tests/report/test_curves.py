@@ -34,14 +34,14 @@ def interquartile_mean(values):
 
 
 def students_interval(values, share):
-    """Of three runs' mean, or of five runs' middle three, by the quantile for two degrees."""
+    """Of three runs' mean, or of five runs' middle three, by the quantiles for two degrees."""
     n, cut = len(values), len(values) // 4
     middle = values[cut : n - cut]
     assert len(middle) == 3
     winsorized = [min(max(v, middle[0]), middle[-1]) for v in values]
     mean = sum(winsorized) / n
     spread = (sum((v - mean) ** 2 for v in winsorized) / (n - 1)) ** 0.5
-    half = 4.302653 * spread * n**0.5 / len(middle)
+    half = (5.642778 if cut else 4.302653) * spread * n**0.5 / len(middle)
     center = sum(middle) / len(middle)
     low, high = center - half, center + half
     return (max(low, 0), min(high, 1)) if share else (low, high)
