@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from rllib_qatten import ALGORITHMS
+from rllib_qatten.envs.battles import smax
 from rllib_qatten.experiment.file import read
 
-pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
-pytestmark = [pytest.mark.learning, pytest.mark.usefixtures("ray_session")]
+pytestmark = [
+    pytest.mark.skipif(not smax.installed(), reason="the extra smax is not installed"),
+    pytest.mark.learning,
+    pytest.mark.usefixtures("ray_session"),
+]
 
 EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
 

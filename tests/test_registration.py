@@ -29,7 +29,9 @@ assert type(env).__name__ == "MatrixGame", env
     [
         "import rllib_qatten; from ray import tune",
         pytest.param("import ray.rllib.algorithms; import rllib_qatten", marks=pytest.mark.slow),
-        "from rllib_qatten.rollout.env_runner import TeamEnvRunner",
+        pytest.param(
+            "from rllib_qatten.rollout.env_runner import TeamEnvRunner", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_tune_knows_our_names(first):

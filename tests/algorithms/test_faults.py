@@ -82,7 +82,13 @@ def train(algorithm):
         algorithm.train()
 
 
-@pytest.mark.parametrize("leave", [{"restart": True}, {"runners": 1}], ids=["set", "remote"])
+@pytest.mark.parametrize(
+    "leave",
+    [
+        pytest.param({"restart": True}, id="set"),
+        pytest.param({"runners": 1}, id="remote", marks=pytest.mark.slow),
+    ],
+)
 def test_games_of_envs_made_anew_are_dropped_and_counted(leave):
     algorithm = build(**leave)
     totals = {"game_restarts": 0, "games_dropped": 0, "num_episodes": 0}
@@ -138,7 +144,8 @@ class Unbuilt(ScriptedBattle):
         super().__init__({k: v for k, v in config.items() if k != "unbuilt"})
 
 
-@pytest.mark.parametrize("unbuilt", [pytest.param([1, 2], marks=pytest.mark.slow), [2]])
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuilt", [[1, 2], [2]])
 def test_a_runner_that_cannot_be_built_ends_it_with_the_reason(unbuilt):
     with pytest.raises(EngineFailed) as caught:
         build(2, env=Unbuilt, env_config={"unbuilt": unbuilt})

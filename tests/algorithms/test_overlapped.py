@@ -44,7 +44,7 @@ def test_a_run_can_be_repeated_and_differs_from_lockstep():
     "sampling", [pytest.param("lockstep", marks=pytest.mark.slow), "overlapped"]
 )
 def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
-    algorithm = build("VDN", **OVERLAPPED | {"sampling": sampling, "updates_per_episode": 1.3})
+    algorithm = build("Qatten", **OVERLAPPED | {"sampling": sampling, "updates_per_episode": 1.3})
     late = ROUND if sampling == "overlapped" else 0
     for _ in range(3):
         result = algorithm.train()
@@ -56,9 +56,8 @@ def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
     algorithm.stop()
 
 
-@pytest.mark.parametrize(  # the three losses
-    "name", ["Qatten", *(pytest.param(n, marks=pytest.mark.slow) for n in ("QTRAN", "WQMIX"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Qatten", "QTRAN", "WQMIX"])  # the three losses
 def test_losses_of_the_family(name):
     result, _ = trained(name, iterations=1, **OVERLAPPED)
     assert result["/num_updates_lifetime"] > 20

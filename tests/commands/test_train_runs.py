@@ -69,6 +69,7 @@ def test_a_failing_trial_says_why_and_where(rllib):
         assert Path(path).exists()
 
 
+@pytest.mark.slow
 def test_evaluations_that_explore_are_not_called_greedy(rllib):
     text = f"{GAME}    evaluation_config: {{explore: true, epsilon: 1.0}}\n"
     process = rllib("-f", "exp.yaml", "--storage-path", "out", text=text)

@@ -80,7 +80,7 @@ def played(path, episodes=2):
     )
 
 
-@pytest.mark.parametrize("name", ["Qatten", "QPLEX"])
+@pytest.mark.parametrize("name", ["Qatten", pytest.param("QPLEX", marks=pytest.mark.slow)])
 def test_everything_is_written_and_adds_up(name, checkpoint, qatten, tmp_path):
     folder, path = tmp_path / "new" / "folder", qatten
     if name == "QPLEX":

@@ -29,7 +29,7 @@ def test_a_win_rates_interval_covers_it(games, rate):
 @pytest.mark.parametrize("rate", WIN_RATES)
 def test_means_of_ten_games_are_covered_within_two_percent(rate):
     """Won battles are shorter than lost ones, and pay more."""
-    g, limit, samples = np.random.default_rng(0), 60, 3000
+    g, limit, samples = np.random.default_rng(0), 60, 1000
     won = g.random((samples, 10)) < rate
     lengths = np.where(won, g.normal(20, 5, won.shape), g.normal(35, 8, won.shape)).clip(1, limit)
     returns = np.where(won, 20.0, g.uniform(0, 15, won.shape))

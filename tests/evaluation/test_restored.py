@@ -8,17 +8,22 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from rllib_qatten import Qatten, QattenConfig, TeamPolicy
+from rllib_qatten.envs.battles import smax
 from rllib_qatten.evaluation.environment import make_games
 from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.export import export
 
-pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [
+    pytest.mark.skipif(not smax.installed(), reason="the extra smax is not installed"),
+    pytest.mark.usefixtures("ray_session"),
+]
 
 GAMES = 8  # side by side; the same number as in the tests of SMAX, so that it is compiled once
 
 
-@pytest.fixture(scope="module", params=["recurrent", "entity"])
+@pytest.fixture(
+    scope="module", params=["recurrent", pytest.param("entity", marks=pytest.mark.slow)]
+)
 def trained(tmp_path_factory, ray_session, request):
     """An algorithm that has learned a little on SMAX's 3m, and its checkpoint."""
     config = QattenConfig().update_from_dict(

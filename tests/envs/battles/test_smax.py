@@ -6,8 +6,6 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
-
 from rllib_qatten.envs import TeamView, make_smac
 from rllib_qatten.envs.battles import smax, smax_engine
 from rllib_qatten.envs.battles.armies import SMAC_LIMITS, Armies
@@ -15,6 +13,7 @@ from rllib_qatten.envs.battles.smax import SMAXTeams
 from rllib_qatten.envs.battles.smax_battle import UNIT_FEATURES
 from rllib_qatten.rollout.episode import bytes_per_entry
 
+pytestmark = pytest.mark.skipif(not smax.installed(), reason="the extra smax is not installed")
 GAMES = 8
 
 

@@ -5,15 +5,14 @@ import collections
 import numpy as np
 import pytest
 
-pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
-
-from rllib_qatten.envs.battles import smax_battle
+from rllib_qatten.envs.battles import smax, smax_battle
 from rllib_qatten.envs.battles.armies import Armies
 from rllib_qatten.envs.battles.battle import EDGE, SHOT
 from rllib_qatten.envs.battles.smax import SMAXTeams
 from rllib_qatten.envs.battles.smax_battle import read_battle
 from rllib_qatten.rollout.episode import Recorder
 
+pytestmark = pytest.mark.skipif(not smax.installed(), reason="the extra smax is not installed")
 GAMES = 8
 
 
