@@ -100,10 +100,10 @@ def judge(microseconds: dict[str, list[float]], measured_on: str) -> Choice:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Holds torch to one thread: more of them gain small products nothing and mostly wait."""
+def torch_threads(number: int = 1) -> Iterator[None]:
+    """Holds torch to so many threads: more than one gain small products nothing and mostly wait."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:
@@ -115,7 +115,7 @@ def measure() -> dict[str, list[float]]:
 
     Each is the shortest of many, by turns, on one thread as in a learner.
     """
-    with one_thread():
+    with torch_threads():
         weight, bias = torch.ones(192, 64), torch.ones(192)
         times = {}
         with torch.no_grad():

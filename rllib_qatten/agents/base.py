@@ -60,6 +60,11 @@ class Agent(nn.Module, ABC):
     def _hidden_states(self, inputs: Tensor | EpisodeInputs, batch_sizes: list[int]) -> Tensor:
         """Hidden states [P, N, h] after each entry; arguments as in `forward`, already checked."""
 
+    @property
+    def compiled(self) -> bool:
+        """Whether whole episodes go through one compiled function."""
+        return False
+
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """Utilities [..., N, A] of hidden states [..., N, h] after inputs [..., N, I]."""
         utilities: Tensor = self.head(hidden)

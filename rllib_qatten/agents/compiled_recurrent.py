@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.inputs import EpisodeInputs
-from rllib_qatten.compiled.compiler import blas_threads, kernels
+from rllib_qatten.compiled.compiler import kernels, one_blas_thread
 
 #: Rows of a block: with all that is computed for them, they fit the processor's cache.
 BLOCK = 512
@@ -162,7 +162,7 @@ def differentiable(
 
 def computed(unrolling: Any, parameters: Parameters) -> Tensor:
     """The result of an unrolling without a gradient."""
-    with blas_threads(torch.get_num_threads()):
+    with one_blas_thread():
         result: Tensor = unrolling.forward(parameters, keep=False)
     return result
 
@@ -176,7 +176,7 @@ class _Unroll(torch.autograd.Function):
     ) -> Tensor:
         ctx.unrolling, ctx.reference = unrolling, reference
         ctx.save_for_backward(*parameters)
-        with blas_threads(torch.get_num_threads()):
+        with one_blas_thread():
             result: Tensor = unrolling.forward(parameters, keep=True)
         return result
 
@@ -189,6 +189,6 @@ class _Unroll(torch.autograd.Function):
             result = ctx.reference().view_as(grad)
             found = iter(torch.autograd.grad(result, sources, grad, create_graph=True))
             return None, None, *(next(found) if want else None for want in wanted)
-        with blas_threads(torch.get_num_threads()):
+        with one_blas_thread():
             grads, _ = ctx.unrolling.backward(grad, parameters)
         return None, None, *grads

@@ -159,6 +159,14 @@ class EntityAgent(Agent):
         units = [p for net in (self.teammates, self.enemies) for p in (net.weight, net.bias)]
         return [*units, *parameters_of(self.encoder, self.encoder_norm, self.gru, head)]
 
+    @property
+    def compiled(self) -> bool:
+        """See base class."""
+        plain = [p.detach() for p in self.parameters()]
+        return self.precision == torch.float32 and all(
+            suits(name, plain[0], plain) for name in ("units", "relations", "recurrent")
+        )
+
     def _seen(self, inputs: Tensor | EpisodeInputs, parameters: Parameters) -> Seen | None:
         """What compiled functions read, once for live and target networks; None if they cannot."""
         observations = inputs.observations if isinstance(inputs, EpisodeInputs) else inputs

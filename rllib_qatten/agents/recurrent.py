@@ -57,6 +57,12 @@ class RecurrentAgent(Agent):
         head: Any = self.head  # the base class knows it as a function
         return self._unrolled(inputs, batch_sizes, head, super().forward)
 
+    @property
+    def compiled(self) -> bool:
+        """See base class."""
+        plain = [p.detach() for p in self.parameters()]
+        return self.precision == torch.float32 and suits("recurrent", plain[0], plain)
+
     def _unrolled(
         self,
         inputs: Tensor | EpisodeInputs,

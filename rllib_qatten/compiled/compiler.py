@@ -117,11 +117,14 @@ def formula(function: Callable[..., Any]) -> Any:
 
 
 @contextmanager
-def blas_threads(threads: int) -> Iterator[None]:
-    """Holds the library that compiled functions multiply with, SciPy's, to so many threads."""
-    other = [(x, number) for x in _blas() if (number := x.num_threads) != threads]
+def one_blas_thread() -> Iterator[None]:
+    """Holds the library that compiled functions multiply with, SciPy's, to one thread.
+
+    Two threads mostly wait for each other in products this small: thrice the time of one.
+    """
+    other = [(x, number) for x in _blas() if (number := x.num_threads) != 1]
     for library, _ in other:
-        library.set_num_threads(threads)
+        library.set_num_threads(1)
     try:
         yield
     finally:

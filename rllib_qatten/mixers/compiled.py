@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rllib_qatten.compiled.compiler import blas_threads, kernels
+from rllib_qatten.compiled.compiler import kernels, one_blas_thread
 from rllib_qatten.mixers.layers import Hypernet
 
 Network = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -85,7 +85,7 @@ def run(
 
 
 def _held(function: Callable[..., Any], *arguments: Any) -> Any:
-    with blas_threads(torch.get_num_threads()):
+    with one_blas_thread():
         return function(*arguments)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_AGENT_ID, DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
@@ -31,6 +30,7 @@ from ray.rllib.utils.metrics import (
 from rllib_qatten import keys
 from rllib_qatten.envs import EnvRules, TeamStep, TeamVector, make_teams
 from rllib_qatten.messages import say
+from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.callbacks import EpisodeCallbacks
 from rllib_qatten.rollout.episode import TeamEpisode
@@ -117,7 +117,6 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             for thread in os.listdir("/proc/self/task"):  # the engine has started its own
                 with contextlib.suppress(ProcessLookupError):  # one may end meanwhile
                     os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
-            torch.set_num_threads(1)
         callbacks.environment_created(self.env, context)
 
     def get_games(self) -> dict[str, Any]:
@@ -184,7 +183,8 @@ class TeamEnvRunner(SingleAgentEnvRunner):
             (`ignore_env_runner_failures`), it is raised instead.
         """
         try:
-            episodes: list[TeamEpisode] = super().sample(**kwargs)
+            with torch_threads():
+                episodes: list[TeamEpisode] = super().sample(**kwargs)
         except Exception as error:
             self.games.begin_others(self.num_env_steps_sampled_lifetime)
             lost = self.config.ignore_env_runner_failures

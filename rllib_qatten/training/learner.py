@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from rllib_qatten import columns, keys
 from rllib_qatten.compiled.compiler import tell
+from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss
 
@@ -73,6 +75,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
             tell()
         else:  # float32 unless `precision` says otherwise: cuDNN would round to ten bits
             torch.backends.cudnn.allow_tf32 = False
+        self._threads = self._threads_for_updates()
         self._last_target_update = 0
         self.module.foreach_module(lambda _, module: module.unwrapped().make_target_networks())
 
@@ -102,12 +105,27 @@ class ValueDecompositionTorchLearner(TorchLearner):
             FloatingPointError: In all learners alike, if the loss is not finite.
         """
         try:
-            return super().update(*args, _no_metrics_reduce=not statistics, **kwargs)
+            with torch_threads(self._threads):
+                return super().update(*args, _no_metrics_reduce=not statistics, **kwargs)
         except Exception as error:
             alone = not isinstance(error, FloatingPointError)
             if alone and torch.distributed.is_available() and torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
             raise
+
+    def _threads_for_updates(self) -> int:
+        """How many threads torch may use in an update: one if most of it is compiled.
+
+        Else those that Ray or the user gave the process by OMP_NUM_THREADS. Where nobody did, as in
+        one's own script, torch would take all cores; the settings say how many are meant.
+        """
+        if any(module.unwrapped().agent.compiled for module in self.module.values()):
+            return 1
+        given, config = torch.get_num_threads(), self.config
+        if "OMP_NUM_THREADS" in os.environ:
+            return given
+        meant = config.num_cpus_per_learner, config.num_cpus_for_main_process
+        return min(given, max(1, *(int(cpus) for cpus in meant if cpus != "auto")))
 
     @staticmethod
     def loss(

@@ -11,14 +11,17 @@ from rllib_qatten.agents import (
     AGENTS,
     SHARING,
     EntityAgent,
+    EpisodeInputs,
     FeedForwardAgent,
     GroupedAgent,
+    InputLayout,
     RecurrentAgent,
     make_agent,
     packed_gru_steps,
     sharing_groups,
     unroll,
 )
+from rllib_qatten.compiled.compiler import kernels
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 
 #: How the observations of four agents are made: teammates, one number about the agent itself, three
@@ -59,6 +62,13 @@ def inputs_of(lengths, n_agents=N):
     for row in (0, 2, 4, 7, 9, 11):  # some units are not seen
         inputs[..., row : row + 2] *= torch.rand(sum(lengths), n_agents, 1) < 0.6
     return inputs
+
+
+def names(function):
+    """Names of all steps of a graph."""
+    if function is None:
+        return set()
+    return {function.name()}.union(*(names(before) for before, _ in function.next_functions))
 
 
 def networks_of(agent):
@@ -222,6 +232,23 @@ def test_acting_takes_any_leading_axes(kind):
             one, after_one = agent.step(inputs[g], hidden[g])
             assert_close(utilities[g], one, 1e-12)
             assert_close(after[g], after_one, 1e-12)
+
+
+@pytest.mark.skipif(kernels("recurrent") is None, reason="numba is not installed")
+@every_sharing
+@every_kind
+def test_an_agent_knows_whether_it_is_compiled(kind, sharing):
+    agent, layout = make(kind, sharing), InputLayout(14, ACTIONS, N, agent_id=False)
+    assert not agent.compiled  # in float64
+    last_actions = torch.full((3, N), -1)
+    inputs = EpisodeInputs(layout, torch.randn(3, N, 14), last_actions)
+    assert inputs.shape[-1] == INPUT
+    found = names(agent.float()(inputs, [2, 1]).grad_fn)
+    one = not isinstance(agent, GroupedAgent)
+    assert agent.compiled == (one and "_UnrollBackward" in found)
+    if agent.compiled:
+        agent.precision = torch.bfloat16
+        assert not agent.compiled
 
 
 def test_the_feed_forward_agent_remembers_nothing():

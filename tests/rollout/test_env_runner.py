@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from rllib_qatten import QMIXConfig
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
@@ -60,3 +61,16 @@ def test_runners_of_neighbouring_seeds_play_different_games():
         ]
     ]
     assert all(a != b for i, a in enumerate(actions) for b in actions[:i])
+
+
+def test_a_small_network_plays_in_one_thread():
+    runner = TeamEnvRunner(config=QMIXConfig().environment("matrix_game"))
+    used, play, before = set(), runner.games.play, torch.get_num_threads()
+    runner.games.play = lambda *given: (used.add(torch.get_num_threads()), play(*given))[1]
+    torch.set_num_threads(2)
+    try:
+        runner.sample(num_episodes=2)
+        assert used == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -5,10 +5,10 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from benchmarks.teams import SIZES, random_episodes
-from benchmarks.updaters import build_learner
+from benchmarks.updaters import build_learner, learner_update
 from rllib_qatten import QattenConfig, QMIXConfig
 from rllib_qatten.agents import recurrent
-from rllib_qatten.compiled.compiler import kernels
+from rllib_qatten.compiled.compiler import _blas, kernels, one_blas_thread
 from rllib_qatten.mixers import compiled
 from rllib_qatten.training import returns, selection
 from rllib_qatten.training.batch import pack
@@ -59,3 +59,51 @@ def test_float32_is_compiled_and_equals_torch_in_both_precisions(config_class, m
     in_float64 = loss_of(module.double(), exact, config)
     assert not names(in_float64.grad_fn) & COMPILED
     torch.testing.assert_close(loss.double(), in_float64, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture
+def _three_threads():
+    """As in a script of one's own, where torch takes all cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_three_threads")
+@pytest.mark.parametrize(
+    ("settings", "of_process", "expected"),
+    [
+        ({}, None, 1),
+        ({"num_cpus_per_learner": 2}, "3", 1),
+        ({"agent": "feed_forward"}, None, 1),  # the CPUs that an algorithm has by default
+        ({"agent": "feed_forward", "num_cpus_per_learner": 2}, None, 2),
+        ({"agent": "feed_forward", "num_cpus_for_main_process": 4}, None, 3),
+        ({"agent": "feed_forward"}, "3", 3),
+    ],
+)
+def test_an_update_takes_the_threads_that_are_meant(settings, of_process, expected, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if of_process:
+        monkeypatch.setenv("OMP_NUM_THREADS", of_process)
+    size, used = SIZES["tiny"], set()
+    config = QMIXConfig().update_from_dict({"mixing_embed_dim": 8, **settings})
+    learner = build_learner(config, size)
+    loss = learner.loss
+    learner.loss = lambda *given: (used.add(torch.get_num_threads()), loss(*given))[1]
+    learner_update(learner, random_episodes(size, ragged=True))()
+    assert used == {expected}
+    assert torch.get_num_threads() == 3
+
+
+def test_compiled_products_take_one_thread():
+    before = [library.num_threads for library in _blas()]
+    try:
+        for library in _blas():
+            library.set_num_threads(2)
+        with one_blas_thread():
+            assert {library.num_threads for library in _blas()} == {1}
+        assert {library.num_threads for library in _blas()} == {2}
+    finally:
+        for library, number in zip(_blas(), before, strict=True):
+            library.set_num_threads(number)
