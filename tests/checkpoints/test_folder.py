@@ -120,6 +120,7 @@ def test_another_version_says_so(saved, algorithm, tmp_path, monkeypatch, capsys
     assert_equal(weights(saved[0]), weights(algorithm))
 
 
+@pytest.mark.slow
 def test_other_numbers_of_games_and_runners_begin_new_games(saved, capfd):
     for settings, why in (
         ({"num_envs_per_env_runner": 3}, "num_envs_per_env_runner: 4 in the checkpoint, 3 here."),

@@ -127,6 +127,7 @@ def test_evaluate_of_a_restored_algorithm(trained):
     restored.stop()
 
 
+@pytest.mark.slow
 def test_with_remote_runners_the_learners_weights_are_kept(tmp_path):
     config = QattenConfig().update_from_dict(
         {

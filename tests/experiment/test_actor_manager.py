@@ -53,6 +53,7 @@ def test_calls_that_were_answered_are_forgotten(manager):
         manager.next(timeout=30)
 
 
+@pytest.mark.slow  # another process to start
 def test_a_trial_that_its_result_ends_leaves_nothing(manager):
     actor = manager.add_actor(Trial, {}, ResourceRequest([{"CPU": 1}]))
     manager.schedule_actor_task(

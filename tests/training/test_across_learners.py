@@ -13,6 +13,8 @@ from rllib_qatten import ALGORITHMS
 from tests.training.several_learners import LEARNERS, build, learn
 from tests.training.test_batch import make_episode
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 #: Of two batches the shares, as unequal as can be: lengths of episodes.
 SHARES = [[(9, 7, 7, 6, 5), (2, 1, 1)], [(1, 1), (8, 6, 4, 3, 3, 2)]]
 CASES = {name: (name, {}) for name in ALGORITHMS} | {
