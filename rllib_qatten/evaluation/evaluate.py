@@ -13,7 +13,6 @@ from rllib_qatten.envs import TeamSpec, TeamStep, TeamVector
 from rllib_qatten.errors import EnvFailed
 from rllib_qatten.evaluation.estimate import Estimate, or_none
 from rllib_qatten.evaluation.team_policy import TeamPolicy
-from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.rollout.episode import Recorder, TeamEpisode, not_finite
 from rllib_qatten.rollout.quotas import play_shares
 
@@ -148,8 +147,7 @@ def evaluate(
         on_games(len(ended))
         return step, ended
 
-    with torch_threads():  # several are ten times slower on a machine that also trains
-        steps, finished = play_shares(play, teams.num_games, episodes)
+    steps, finished = play_shares(play, teams.num_games, episodes)
     assert first is not None
     later, seconds = steps - first[0], time.perf_counter() - first[1]
     speed = later / seconds if later else float("nan")

@@ -16,6 +16,7 @@ from rllib_qatten.checkpoints.other_team import fitted
 from rllib_qatten.checkpoints.team_files import agent_ids, read
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation import given
+from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.rollout.exploration import greedy
 
 if TYPE_CHECKING:  # a team acts without gymnasium and Ray
@@ -157,7 +158,7 @@ class TeamPolicy:
                 f"{len(self._last_actions)} game(s) are being played, but got {len(rows)}: call "
                 "reset() before changing the number of games"
             )
-        with torch.no_grad():
+        with torch.no_grad(), torch_threads():
             utilities, self._hidden = self.network(
                 torch.tensor(rows), torch.from_numpy(self._last_actions), self._hidden
             )

@@ -74,18 +74,6 @@ def test_numbers_of_known_games(folder):
     assert games.env_steps == 6 * 2 + 4 * 10
 
 
-def test_a_small_network_acts_in_one_thread(folder):
-    team, used, before = TeamPolicy.from_checkpoint(folder), set(), torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        games = make_games(team, 2, {}, ENV)
-        evaluate(team, games, 2, on_games=lambda ended: used.add(torch.get_num_threads()))
-        assert used == {1}
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_one_game_has_no_interval(tmp_path):
     config = {"lengths": [2]}
     team = TeamPolicy.from_checkpoint(write_team(tmp_path / "checkpoint", env_config=config))

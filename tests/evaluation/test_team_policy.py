@@ -49,6 +49,18 @@ def test_it_acts_without_ray(folder):
     assert done.stdout == "[2, 3]\n"
 
 
+def test_a_small_network_acts_in_one_thread(folder):
+    team, used, before = TeamPolicy.from_checkpoint(folder), [], torch.get_num_threads()
+    team.network.register_forward_pre_hook(lambda *_: used.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        team.act(*(step[0] for step in games(1)))
+        assert used == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_utilities_are_those_of_the_network_unrolled(folder):
     """Against the form that learns from whole episodes, which is tested against torch's own."""
     team = TeamPolicy.from_checkpoint(folder)
