@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rllib_qatten import columns, keys
 from rllib_qatten.compiled.compiler import tell
+from rllib_qatten.messages import say_once
 from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss
@@ -119,9 +120,16 @@ class ValueDecompositionTorchLearner(TorchLearner):
         Else those that Ray or the user gave the process by OMP_NUM_THREADS. Where nobody did, as in
         one's own script, torch would take all cores; the settings say how many are meant.
         """
-        if any(module.unwrapped().agent.compiled for module in self.module.values()):
-            return 1
         given, config = torch.get_num_threads(), self.config
+        if any(module.unwrapped().agent.compiled for module in self.module.values()):
+            cpus = config.num_cpus_per_learner
+            if cpus != "auto" and cpus > 1:
+                say_once(
+                    f"num_cpus_per_learner: {cpus} reserves more than is used: updates of this "
+                    "agent are compiled and take one core. Env runners that play meanwhile use "
+                    "others (sampling: overlapped)."
+                )
+            return 1
         if "OMP_NUM_THREADS" in os.environ:
             return given
         meant = config.num_cpus_per_learner, config.num_cpus_for_main_process

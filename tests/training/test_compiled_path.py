@@ -82,7 +82,9 @@ def _three_threads():
         ({"agent": "feed_forward"}, "3", 3),
     ],
 )
-def test_an_update_takes_the_threads_that_are_meant(settings, of_process, expected, monkeypatch):
+def test_an_update_takes_the_threads_that_are_meant(
+    settings, of_process, expected, monkeypatch, capsys
+):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if of_process:
         monkeypatch.setenv("OMP_NUM_THREADS", of_process)
@@ -94,6 +96,8 @@ def test_an_update_takes_the_threads_that_are_meant(settings, of_process, expect
     learner_update(learner, random_episodes(size, ragged=True))()
     assert used == {expected}
     assert torch.get_num_threads() == 3
+    wasted = settings.get("num_cpus_per_learner", 1) > expected
+    assert ("num_cpus_per_learner: 2 reserves more" in capsys.readouterr().err) == wasted
 
 
 def test_compiled_products_take_one_thread():
