@@ -138,7 +138,9 @@ def test_as_long_as_training_takes():
     algorithm.stop()
 
 
-@pytest.mark.parametrize("interval", [None, 0, 3])
+@pytest.mark.parametrize(
+    "interval", [None, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 3))]
+)
 def test_an_evaluation_by_hand_leaves_training_alone(interval):
     def trained(evaluates):
         algorithm = build("VDN", epsilon=[[0, 1.0], [300, 0.0]], evaluation_interval=interval)

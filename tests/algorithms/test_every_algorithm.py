@@ -140,7 +140,7 @@ def test_same_seed_same_weights(name):
     assert any(not np.array_equal(trained[0][k], trained[2][k]) for k in trained[0])
 
 
-@pytest.mark.parametrize("name", ["Qatten", "WQMIX"])
+@pytest.mark.parametrize("name", ["Qatten", pytest.param("WQMIX", marks=pytest.mark.slow)])
 def test_watching_effective_weights_changes_nothing(name, monkeypatch):
     """All weights and targets are the same bits with and without."""
     trained = []
@@ -269,7 +269,7 @@ def test_learners_numbers_are_means_over_all_updates():
 
 
 def test_remote_runners_get_the_weights_and_follow_epsilon():
-    algorithm = build("QMIX", num_env_runners=2, epsilon=[[0, 1], [100, 0.25]])
+    algorithm = build("QMIX", num_env_runners=1, epsilon=[[0, 1], [100, 0.25]])
     for _ in range(2):
         result = algorithm.train()
     assert result["env_runners"]["epsilon"] == 0.25

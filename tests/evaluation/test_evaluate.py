@@ -361,7 +361,7 @@ def test_a_drawing_of_starcraft_is_refused_with_what_to_take(tmp_path, monkeypat
     )
 
 
-@pytest.mark.parametrize("step", [0, 1])
+@pytest.mark.parametrize("step", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_games_that_all_fail_end_with_one_message(tmp_path, monkeypatch, step):
     """Whether they fail as they begin or after a step: no evaluation goes on for ever."""
     site, game = fake_sc2.install(tmp_path / "sc2", {b: ["raise", step] for b in range(99)})

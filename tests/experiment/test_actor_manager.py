@@ -9,6 +9,8 @@ from ray.tune.execution import tune_controller
 
 from rllib_qatten.experiment import tuner  # noqa: F401  (it brings its manager to Tune)
 
+pytestmark = pytest.mark.slow  # processes to start
+
 
 class Trial:
     """An actor with results."""
@@ -53,7 +55,6 @@ def test_calls_that_were_answered_are_forgotten(manager):
         manager.next(timeout=30)
 
 
-@pytest.mark.slow  # another process to start
 def test_a_trial_that_its_result_ends_leaves_nothing(manager):
     actor = manager.add_actor(Trial, {}, ResourceRequest([{"CPU": 1}]))
     manager.schedule_actor_task(

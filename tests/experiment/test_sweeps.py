@@ -239,6 +239,7 @@ def test_mlflow_in_a_database(ray_session, short, tmp_path):
     assert [row["num_env_steps_sampled_lifetime"] for row in rows] == [64, 128]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoints_are_kept_by_score(ray_session, short):
     score = "evaluation/env_runners/episode_return_mean"
     kept = {"checkpoint_score_attribute": score, "num_to_keep": 1, "checkpoint_frequency": 1}

@@ -227,6 +227,7 @@ def test_sc2_says_what_is_missing(monkeypatch):
         make_smac({"map_name": "3m", "engine": "sc2"})
 
 
+@pytest.mark.slow
 def test_import_is_lazy_and_silent_and_of_smax_alone_until_more_is_wanted():
     code = (
         "import sys, rllib_qatten; from rllib_qatten.envs import make_smac;"
