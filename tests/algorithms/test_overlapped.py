@@ -13,7 +13,8 @@ from tests.checkpoints.resuming import fingerprint, numbers
 from tests.checkpoints.test_resume import assert_equal
 from tests.teams import ScriptedBattle
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+# Each starts processes that play.
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.slow]
 
 ROUND = 4  # games
 OVERLAPPED = {"num_env_runners": 1, "num_envs_per_env_runner": ROUND, "sampling": "overlapped"}
@@ -30,7 +31,6 @@ def trained(name="QMIX", iterations=2, **settings):
     return ends
 
 
-@pytest.mark.slow
 def test_a_run_can_be_repeated_and_differs_from_lockstep():
     settings = OVERLAPPED | {"replay": "prioritized"}
     first, second = trained(**settings), trained(**settings)
@@ -40,9 +40,7 @@ def test_a_run_can_be_repeated_and_differs_from_lockstep():
         assert_equal(first[1]["weights"], lockstep[1]["weights"])
 
 
-@pytest.mark.parametrize(
-    "sampling", [pytest.param("lockstep", marks=pytest.mark.slow), "overlapped"]
-)
+@pytest.mark.parametrize("sampling", ["lockstep", "overlapped"])
 def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
     algorithm = build("Qatten", **OVERLAPPED | {"sampling": sampling, "updates_per_episode": 1.3})
     late = ROUND if sampling == "overlapped" else 0
@@ -56,7 +54,6 @@ def test_updates_per_game_are_those_of_lockstep_one_round_later(sampling):
     algorithm.stop()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Qatten", "QTRAN", "WQMIX"])  # the three losses
 def test_losses_of_the_family(name):
     result, _ = trained(name, iterations=1, **OVERLAPPED)
@@ -81,7 +78,6 @@ def _mortal():
     register_env("mortal", Mortal)
 
 
-@pytest.mark.slow
 def test_training_goes_on_when_a_runner_dies_while_it_plays(tmp_path):
     kill = tmp_path / "kill"
     algorithm = build("VDN", "mortal", env_config={"kill": str(kill)}, **OVERLAPPED)
@@ -100,7 +96,6 @@ def test_training_goes_on_when_a_runner_dies_while_it_plays(tmp_path):
     algorithm.stop()
 
 
-@pytest.mark.slow  # its process takes a while to start again
 def test_an_evaluation_whose_runner_died_is_not_the_last_one_again(tmp_path):
     kill = tmp_path / "kill"
     algorithm = build(
@@ -128,7 +123,6 @@ def agent_weights(state):
     return {name: np.array(value) for name, value in state.items() if name.startswith("agent")}
 
 
-@pytest.mark.slow
 def test_a_parallel_evaluation_plays_the_weights_that_its_iteration_began_with():
     algorithm = build("QMIX", **PARALLEL, evaluation_interval=2)
     algorithm._before_evaluate = lambda: time.sleep(0.5)  # training could be far ahead by then

@@ -65,6 +65,7 @@ def test_a_run_goes_on_with_its_settings(plan):
     assert not is_done(plan(stop=("training_iteration=9",)))
 
 
+@pytest.mark.slow
 def test_a_battle_by_another_name_is_the_same(plan):
     pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
     battle = {"env": "smac", "config": {"env_config": {"map_name": "3m", "engine": "smax"}}}

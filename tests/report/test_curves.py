@@ -14,7 +14,7 @@ from tests.report.test_page import Tables
 pages = pytest.importorskip("rllib_qatten.report.page", reason="the extra report is missing")
 
 
-@pytest.fixture(params=["made up", "compare_3s5z"])
+@pytest.fixture(params=["made up", pytest.param("compare_3s5z", marks=pytest.mark.slow)])
 def runs(request, tmp_path):
     """A folder of trials: one made up here, and runs that are kept in docs/curves."""
     if request.param != "made up":
