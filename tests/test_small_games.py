@@ -74,7 +74,7 @@ ALWAYS = "QMIX"
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[] if n == ALWAYS else [pytest.mark.slow]) for n in ALGORITHMS],
+    [pytest.param(n, marks=[] if n == ALWAYS else [pytest.mark.learning]) for n in ALGORITHMS],
 )
 def test_two_step_game(name):
     algorithm, result = train(name, "two_step_game", {}, [5e-3, 1e-3], 2500)
@@ -113,7 +113,7 @@ AUTHORS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 def test_qplex_finds_the_optimum_of_the_3x3_payoff():
     table, greedy = learn_payoff("QPLEX", QUICK, 400, **AUTHORS)
     assert greedy == 8.0
@@ -129,7 +129,7 @@ def test_qplex_learns_the_whole_3x3_payoff(seed):
     np.testing.assert_allclose(table, PAYOFF, atol=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 @pytest.mark.parametrize("name", ADDITIVE)
 def test_additive_fit_of_the_3x3_payoff(name):
     fit = PAYOFF.mean(0) + PAYOFF.mean(1, keepdims=True) - PAYOFF.mean()
@@ -138,7 +138,7 @@ def test_additive_fit_of_the_3x3_payoff(name):
     assert greedy == 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 @pytest.mark.parametrize("variant", ["base", "alt"])
 def test_qtran_learns_the_3x3_payoff(variant):
     table, greedy = learn_payoff("QTRAN", variant=variant)
@@ -146,7 +146,7 @@ def test_qtran_learns_the_3x3_payoff(variant):
     assert greedy == 8.0
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 @pytest.mark.parametrize("weighting", ["ow", "cw"])
 def test_wqmix_finds_the_optimum_of_the_3x3_payoff(weighting):
     table, greedy = learn_payoff("WQMIX", weighting=weighting)
@@ -154,7 +154,7 @@ def test_wqmix_finds_the_optimum_of_the_3x3_payoff(weighting):
     assert table[0, 0] == pytest.approx(8.0, abs=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 def test_qmix_underestimates_the_optimum_of_the_3x3_payoff():
     """As published: about -8 wherever the first action is played, 0 elsewhere."""
     table, greedy = learn_payoff("QMIX")
@@ -163,6 +163,6 @@ def test_qmix_underestimates_the_optimum_of_the_3x3_payoff():
     np.testing.assert_allclose(table[0], -8.0, atol=0.6)
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 def test_independent_learners_miss_the_optimum_of_the_3x3_payoff():
     assert learn_payoff("IndependentQ")[1] == 0.0
