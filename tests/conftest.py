@@ -1,9 +1,13 @@
 import os
+import secrets
 from pathlib import Path
 
 # Ray runs its workers at nice 15: on a machine that does other work they would wait for minutes.
 # Read by the processes that start them, so also by those that tests start.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# One token for all of pytest's processes: on a new machine each would write its own to the user's
+# home, over that of a Ray that is about to start.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import pytest
 import ray

@@ -39,11 +39,16 @@ class InputLayout:
             + self.agent_id * self.n_agents
         )
 
-    def blank(self, *leading: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Inputs [*leading, N, I] with the agents' ids set; `fill` writes the rest."""
-        inputs = torch.empty(*leading, self.n_agents, self.size, dtype=dtype)
+    def blank(self, *leading: int, like: Tensor | None = None) -> Tensor:
+        """Inputs [*leading, N, I] with the agents' ids set; `fill` writes the rest.
+
+        `like` is a tensor of the wanted type and device; without one, float32 on the CPU.
+        """
+        like = torch.empty(0) if like is None else like
+        inputs = like.new_empty(*leading, self.n_agents, self.size)
         if self.agent_id:
-            inputs[..., -self.n_agents :] = torch.eye(self.n_agents, dtype=dtype)
+            ids = torch.eye(self.n_agents, dtype=like.dtype, device=like.device)
+            inputs[..., -self.n_agents :] = ids
         return inputs
 
     def fill(self, inputs: Tensor, observations: Tensor, last_actions: Tensor) -> Tensor:
@@ -72,8 +77,8 @@ class InputLayout:
 
     def __call__(self, observations: Tensor, last_actions: Tensor) -> Tensor:
         """New inputs [..., N, I]; arguments and errors as in `fill`."""
-        inputs = self.blank(*observations.shape[:-2], dtype=observations.dtype)
-        return self.fill(inputs.to(observations.device), observations, last_actions)
+        inputs = self.blank(*observations.shape[:-2], like=observations)
+        return self.fill(inputs, observations, last_actions)
 
     def check(self, observations: Tensor, last_actions: Tensor, leading: Sequence[int]) -> None:
         """Raises a ValueError if these are not [*leading, N, O] and [*leading, N]."""

@@ -60,10 +60,11 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
     """
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"logging_level": logging.CRITICAL}
+        folder = None
         if address := cluster_address():
             _reach(address)
         else:
-            stack.enter_context(_own_ground())
+            folder = stack.enter_context(_own_ground())
             # Otherwise Ray would join a cluster that happens to run here.
             options |= {"address": "local", "include_dashboard": False}
             options["num_cpus"] = _cpus(cpus)
@@ -75,7 +76,7 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
         silence()
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
         global_worker_stdstream_dispatcher.add_handler("ray_print_logs", _Relay())
-        watch = _Watch(ray.get_runtime_context().gcs_address, lost)
+        watch = _Watch(ray.get_runtime_context().gcs_address, lost, folder)
         watch.start()
         stack.callback(watch.end)
         stack.callback(request.ignore)
@@ -147,7 +148,7 @@ def _last_words() -> str:
 
 
 @contextlib.contextmanager
-def _own_ground() -> Iterator[None]:
+def _own_ground() -> Iterator[Path]:
     """A private folder for everything that Ray's processes write, and a token only they know."""
     place = _place()
     with own_folder(place, FOLDER) as folder:
@@ -162,7 +163,7 @@ def _own_ground() -> Iterator[None]:
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
         try:
-            yield
+            yield folder
         finally:
             for name, value in before.items():
                 if value is None:
@@ -234,13 +235,19 @@ def _no_cluster(why: object) -> BadInput:
 
 
 class _Watch(threading.Thread):
-    """Notices that Ray is gone before its libraries end this process silently."""
+    """Notices that Ray is gone before its libraries end this process silently.
 
-    def __init__(self, address: str, lost: Callable[[str], int]) -> None:
+    Args:
+        address: Of Ray's server.
+        lost: See `ray_session`.
+        folder: What to remove then: the folder of this run's own Ray; None for a cluster's.
+    """
+
+    def __init__(self, address: str, lost: Callable[[str], int], folder: Path | None) -> None:
         super().__init__(daemon=True, name="watch over Ray")
         host, _, port = address.rpartition(":")
         self._server = host, int(port)
-        self._lost = lost
+        self._lost, self._folder = lost, folder
         self._ended = threading.Event()
         children = psutil.Process().children()
         self._local = {c: c.name() for c in children if c.name() in ("gcs_server", "raylet")}
@@ -266,8 +273,8 @@ class _Watch(threading.Thread):
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 child.kill()
-        if "RAY_AUTH_TOKEN" in os.environ:
-            shutil.rmtree(os.environ.get("RAY_TMPDIR", ""), ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(code)
 
     def end(self) -> None:
