@@ -29,36 +29,52 @@ DEPTH = 50
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file next to `path` that replaces it if all goes well.
 
-    It is created at once, so that an unwritable path is noticed before any work is done.
+    It is created at once, so that an unwritable path is noticed before any work is done. A link
+    stays, and the file that it leads to is replaced; a file keeps its mode.
 
     Raises:
-        BadInput: If `path` cannot be written.
+        BadInput: If `path` cannot be written, or is no file, as /dev/stdout.
     """
+    asked, path = path, Path(os.path.realpath(path))
     try:
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError(None, "it is a device or a pipe; name a file")
         # Keeps the suffix: some writers go by it.
         handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}.", path.parent)
         os.close(handle)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}.") from error
+        raise BadInput(f"{asked}: cannot be written: {error.strerror}.") from error
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # as for any new file; temporary files are private
+        take_mode(temporary, path)
         temporary.replace(path)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror or error}.") from error
+        raise BadInput(f"{asked}: cannot be written: {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def take_mode(new: Path, old: Path) -> None:
+    """Gives what is to replace `old` its mode, or that of anything new; temporary is private."""
+    if old.exists():
+        mode = stat.S_IMODE(old.stat().st_mode)
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = (0o777 if new.is_dir() else 0o666) & ~umask
+    new.chmod(mode)
+
+
 def cache_folder() -> Path:
     """Where this user's caches of the package are; it may not exist or not be writable."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "rllib_qatten"
+    caches = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(caches or Path.home() / ".cache") / "rllib_qatten"
+    except RuntimeError:  # a user without a home, as in containers
+        return Path(os.devnull) / "rllib_qatten"
 
 
 def read_bounded(file: Path, limit: int, inside: Path | None = None) -> bytes:

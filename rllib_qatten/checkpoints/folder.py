@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import tempfile
 import urllib.parse
@@ -23,11 +24,13 @@ from ray.rllib.core import (
 )
 
 from rllib_qatten.checkpoints import zoo
-from rllib_qatten.files import exchange, own_folder
+from rllib_qatten.files import exchange, own_folder, take_mode
 from rllib_qatten.version import __version__
 
 #: Every file and its checksum, in the format of the command `sha256sum`.
 SUMS = "SHA256SUMS"
+#: Tune's names of a trial's checkpoints.
+NUMBERED = re.compile(r"checkpoint_\d+")
 #: The replay's episodes: the only optional file of a checkpoint.
 REPLAY = "replay.zip"
 #: Folders being written; hidden, so that none is mistaken for a checkpoint after a crash.
@@ -72,10 +75,13 @@ def replacing(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Ite
         filesystem: Of the path; found from the path if None.
 
     Raises:
-        CheckpointError: If it cannot be written; what was at `path` is unchanged.
+        CheckpointError: If it cannot be written, or if the folder holds anything but an earlier
+            checkpoint of this package; what was at `path` is unchanged.
     """
     filesystem, local = _resolve(path, filesystem)
     target = Path(os.path.realpath(local)) if _is_local(filesystem) else None
+    if target:
+        _assert_replaceable(target)
     beside = target.parent if target else Path(tempfile.gettempdir())
     try:
         beside.mkdir(parents=True, exist_ok=True)
@@ -195,10 +201,10 @@ def not_saved(path: str | Path, error: OSError) -> CheckpointError:
 def forget_replays(filesystem: pyarrow.fs.FileSystem, trial: str) -> None:
     """Removes the replay from a trial's checkpoints except the newest two, to save space.
 
-    After a crash Tune may know only of the last but one.
+    After a crash Tune may know only of the last but one. Copies under other names keep theirs.
     """
     entries = filesystem.get_file_info(pyarrow.fs.FileSelector(trial))
-    folders = [entry.path for entry in entries if entry.base_name.startswith("checkpoint_")]
+    folders = [entry.path for entry in entries if NUMBERED.fullmatch(entry.base_name)]
     for folder in sorted(folders)[:-2]:
         file = f"{folder}/{REPLAY}"
         if filesystem.get_file_info(file).is_file:
@@ -223,9 +229,29 @@ def _read_sums(folder: Path) -> dict[str, str]:
     return {file: digest for digest, file in (line.split("  ", 1) for line in lines)}
 
 
+def _assert_replaceable(folder: Path) -> None:
+    """A checkpoint takes a folder's whole place, so that must not be where something else is.
+
+    Raises:
+        CheckpointError: If it is.
+    """
+    if Path.cwd().is_relative_to(folder):
+        why = "this process works in it"
+    elif not folder.is_dir() or not any(folder.iterdir()):
+        return
+    else:
+        with contextlib.suppress(CheckpointError):
+            if ALGORITHM in read_metadata(folder):
+                return
+        why = "it holds other files, and no checkpoint of this package"
+    raise CheckpointError(
+        f"No checkpoint can be saved at {folder}: {why}. Name a new folder. Nothing was changed."
+    )
+
+
 def _swap(new: Path, old: Path) -> None:
     """Replaces one folder by another; at every instant one of the two is there, complete."""
-    new.chmod(0o755)
+    take_mode(new, old)
     if not old.is_dir() or not any(old.iterdir()):
         new.rename(old)  # this replaces an empty folder
         return

@@ -11,6 +11,9 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.screen import Screen
 from rllib_qatten.messages import printable
 
+#: Where the report goes if nobody says.
+FOLDER = Path("report")
+
 
 def report(
     runs: Annotated[
@@ -22,7 +25,7 @@ def report(
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Where the page and its figures go."),
-    ] = Path("report"),
+    ] = FOLDER,
     aggregate: Annotated[
         str, typer.Option(metavar="iqm|median", help="How to aggregate over seeds.")
     ] = "iqm",
@@ -38,10 +41,19 @@ def report(
 
         silence()
         try:
-            from rllib_qatten.report.page import write
+            from rllib_qatten.report.page import PAGE, write
         except ModuleNotFoundError as error:
             raise BadInput(f"{error}: pip install 'rllib-qatten[report]'.") from error
+        if output == FOLDER and _holds_other_files(FOLDER, PAGE):
+            raise BadInput(
+                f"{FOLDER}: there is a folder of this name, and no {PAGE} in it: it may not be a "
+                "report's. Say with -o FOLDER where the report goes. Nothing was changed."
+            )
         warnings, page = write(runs, output, aggregate, json, screen.counting)
     for warning in warnings:
         typer.secho(f"Note: {printable(warning, 2000)}", fg="yellow", err=True)
     typer.echo(f"Wrote {page}")
+
+
+def _holds_other_files(folder: Path, page: str) -> bool:
+    return folder.is_dir() and any(folder.iterdir()) and not (folder / page).exists()

@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import os
 import resource
 import shutil
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.connectors.connector_v2 import ConnectorV2
@@ -234,6 +236,50 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(saved, tmp_path):
     assert (path / "replay.zip").exists()
     assert (path / "notes.txt").read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("theirs", ["SHA256SUMS", "team/roster.xlsx", "rllib_checkpoint.json"])
+def test_a_folder_of_something_else_is_left_alone(saved, tmp_path, theirs):
+    file = tmp_path / "dataset" / theirs
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    with pytest.raises(CheckpointError, match="it holds other files, and no checkpoint of this"):
+        saved[0].save_to_path(tmp_path / "dataset")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+    assert file.read_text() == "{}"
+
+
+def test_the_folder_that_the_process_works_in_is_not_replaced(saved, tmp_path, monkeypatch):
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    for path in (".", ".."):
+        with pytest.raises(CheckpointError, match="this process works in it"):
+            saved[0].save_to_path(path)
+    saved[0].save_to_path("new")
+    checkpoint.verify(tmp_path / "here" / "below" / "new", "VDN")
+
+
+def test_a_folder_keeps_its_mode_and_a_new_one_has_the_usual(saved, tmp_path):
+    private, new = tmp_path / "private", tmp_path / "new"
+    private.mkdir(0o700)
+    before = os.umask(0o027)
+    try:
+        for path in (private, private, new):
+            saved[0].save_to_path(path)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (private, new)] == [0o700, 0o750]
+
+
+def test_only_tunes_own_checkpoints_lose_their_replay(tmp_path):
+    names = ["checkpoint_000001", "checkpoint_000001_keep", "checkpoint_000002",
+             "checkpoint_000003", "checkpoint_best"]  # fmt: skip
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / checkpoint.REPLAY).touch()
+    checkpoint.forget_replays(LocalFileSystem(), str(tmp_path))
+    left = sorted(file.parent.name for file in tmp_path.rglob(checkpoint.REPLAY))
+    assert left == names[1:]
 
 
 def test_a_place_that_cannot_be_written(saved, tmp_path):

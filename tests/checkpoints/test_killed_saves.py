@@ -1,5 +1,6 @@
 """Processes that are killed while they save over an earlier checkpoint."""
 
+import json
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import sys
 import time
 
 import pytest
+from ray.rllib.algorithms.algorithm import Algorithm
 
 from rllib_qatten.checkpoints import folder as checkpoint
 
@@ -21,6 +23,8 @@ def save(path, generation):
         (folder / "learner").mkdir()
         for file in FILES:
             (folder / file).write_text(str(generation))
+        about = folder / Algorithm.METADATA_FILE_NAME
+        about.write_text(json.dumps(checkpoint.metadata("VDN")))
 
 
 def read(path):
