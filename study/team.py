@@ -20,7 +20,7 @@ from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.evaluation.zoo import Entry, entry
 from rllib_qatten.experiment.experiment import check_name
 from rllib_qatten.experiment.record import record as of_this
-from rllib_qatten.files import own_folder
+from rllib_qatten.files import exchange, own_folder, take_mode
 from rllib_qatten.report.tables import number, read_table
 from study import trial
 
@@ -128,7 +128,9 @@ def _write(folder: Path, policy: TeamPolicy, about: dict[str, Any], target: Path
             (new / name).write_bytes(content)
         text = json.dumps(about, indent=1)
         (new / zoo.ABOUT).write_text(f"{text}\n", encoding="utf-8")
-        if target.exists():
+        take_mode(new, target)
+        if not target.exists():
+            new.rename(target)
+        elif not exchange(new, target):  # a system that cannot swap folders
             shutil.rmtree(target)
-        new.chmod(0o755)
-        new.rename(target)
+            new.rename(target)

@@ -6,6 +6,7 @@ it, or cannot keep what it compiled, gets torch's functions, which compute the s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -56,7 +57,8 @@ def kernels(name: str) -> Any:
             say(f"torch's slower functions are used: numba failed: {error!r}"[:300] + ".")
             return None
         if not done.exists():
-            done.write_text(f"{time.process_time() - started:.1f}")
+            with contextlib.suppress(OSError):  # a full disk: said again the next time
+                done.write_text(f"{time.process_time() - started:.1f}")
     return module
 
 
