@@ -80,10 +80,10 @@ def replacing(path: str | Path, filesystem: pyarrow.fs.FileSystem | None) -> Ite
     """
     filesystem, local = _resolve(path, filesystem)
     target = Path(os.path.realpath(local)) if _is_local(filesystem) else None
-    if target:
-        _assert_replaceable(target)
     beside = target.parent if target else Path(tempfile.gettempdir())
     try:
+        if target:
+            _assert_replaceable(target)
         beside.mkdir(parents=True, exist_ok=True)
         _put_back(beside)
         with own_folder(beside, SAVING) as folder:
@@ -235,7 +235,7 @@ def _assert_replaceable(folder: Path) -> None:
     Raises:
         CheckpointError: If it is.
     """
-    if Path.cwd().is_relative_to(folder):
+    if _works_in(folder):
         why = "this process works in it"
     elif not folder.is_dir() or not any(folder.iterdir()):
         return
@@ -247,6 +247,13 @@ def _assert_replaceable(folder: Path) -> None:
     raise CheckpointError(
         f"No checkpoint can be saved at {folder}: {why}. Name a new folder. Nothing was changed."
     )
+
+
+def _works_in(folder: Path) -> bool:
+    try:
+        return Path.cwd().is_relative_to(folder)
+    except FileNotFoundError:  # where it worked is gone
+        return False
 
 
 def _swap(new: Path, old: Path) -> None:
