@@ -1,5 +1,6 @@
 """Where compiled functions come from: one process compiles, others read, or torch does it."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -58,3 +59,52 @@ def test_switched_off(tmp_path):
     assert out == "by torch\n"
     assert not error
     assert not list(tmp_path.iterdir())
+
+
+#: A process that does updates: prints checksums of what each algorithm learned with each agent, and
+#: of gradients of a larger network.
+UPDATES = """
+import hashlib
+import numpy as np
+import torch
+from rllib_qatten import ALGORITHMS
+from rllib_qatten.agents import EpisodeInputs, InputLayout, make_agent
+from rllib_qatten.agents.registry import AGENTS
+from tests.training.several_learners import build, learn
+from tests.training.test_batch import make_episode
+
+def show(name, arrays):
+    content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    print(name, hashlib.sha256(content).hexdigest())
+
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+games = [make_episode(rng, steps) for steps in (9, 7, 7, 6, 2, 1, 9, 9)]
+for name in ALGORITHMS:
+    for agent in AGENTS:
+        torch.manual_seed(0)
+        learner = build(name, 0, agent=agent, hidden_size=64)
+        learner.build()
+        _, weights, _ = learn(learner, [games, games])
+        show(f"{name}, {agent}", [weights[key] for key in sorted(weights)])
+torch.manual_seed(0)
+layout, sizes = InputLayout(30, 8, 3), [32] * 10 + [20] * 10
+network = make_agent(layout.size, 8, 3, kind="recurrent", layer_norm=True)
+entries = torch.randn(sum(sizes), 3, 30), torch.randint(-1, 8, (sum(sizes), 3))
+network(EpisodeInputs(layout, *entries), sizes).square().sum().backward()
+show("recurrent", [parameter.grad for parameter in network.parameters()])
+"""
+
+
+@pytest.mark.slow
+def test_who_compiles_learns_what_others_do(tmp_path):
+    command = [sys.executable, "-c", UPDATES]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    run = functools.partial(
+        subprocess.run, command, env=environment, capture_output=True, text=True, check=True
+    )
+    first, second = run(), run()
+    assert first.stderr.count("compiling what updates need") >= 5
+    assert "compiling" not in second.stderr
+    assert len(first.stdout.splitlines()) > 20
+    assert first.stdout == second.stdout

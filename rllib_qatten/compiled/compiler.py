@@ -105,10 +105,15 @@ def jit(signature: str) -> Callable[[Callable[..., Any]], Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Makes a function that compiled ones can call."""
+    """Makes a function that compiled ones can call.
+
+    It must become part of them. Otherwise a process that compiles several would call what it has
+    compiled first, and one that reads them from the cache what each file brings: the processor's
+    instructions for the same sums differ, and so would the last bits.
+    """
     import numba
 
-    return numba.njit(error_model="numpy", fastmath=MAY)(function)
+    return numba.njit(forceinline=True, error_model="numpy", fastmath=MAY)(function)
 
 
 def formula(function: Callable[..., Any]) -> Any:
@@ -144,7 +149,11 @@ def _blas() -> list[Any]:
 
 @functools.cache
 def folder() -> Path:
-    """One per state of the sources: numba does not notice that an inlined function changed."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    state = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:16]
+    """One per installation and state of its sources.
+
+    Numba compiles for each path anew, and does not notice that an inlined function changed.
+    """
+    place = Path(__file__).parent
+    contents = [bytes(place), *(file.read_bytes() for file in sorted(place.glob("*.py")))]
+    state = hashlib.sha256(b"".join(contents)).hexdigest()[:16]
     return cache_folder() / "compiled" / state
