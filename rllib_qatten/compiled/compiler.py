@@ -49,7 +49,7 @@ def kernels(name: str) -> Any:
     done = folder() / f"{name}.compiled"
     with FileLock(folder() / "compiling.lock"):
         if not done.exists():
-            say(f"compiling what updates need ({name}: 5 to 20 s, once per machine) ...")
+            say(f"compiling what updates need ({name}: 5 to 20 s, the first time only) ...")
         started = time.process_time()
         try:
             module = importlib.import_module(f"rllib_qatten.compiled.{name}")
