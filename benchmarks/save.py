@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.fs
+from ray.rllib.algorithms.algorithm import Algorithm
 
 from benchmarks.teams import Size, random_episodes
 from benchmarks.turns import Row, Spread
@@ -57,6 +59,8 @@ def run(size: Size, tiny: bool) -> list[Row]:
 
         def save() -> None:
             with checkpoint.replacing(saved, None) as new:
+                about = json.dumps(checkpoint.metadata("Qatten"))  # so that the next may replace it
+                (new / Algorithm.METADATA_FILE_NAME).write_text(about)
                 write_episodes(new / checkpoint.REPLAY, episodes, spec)
 
         def copy() -> None:
