@@ -101,6 +101,9 @@ def check_kinds(
         key, problem = fault(error, model, config)
         raise experiment.error(f"{of}.{key}", problem) from error
     if evaluation := config.get("evaluation_config"):
+        if not isinstance(evaluation, dict):
+            problem = f"must be a mapping of settings, got {evaluation!r}."
+            raise experiment.error(f"{of}.evaluation_config", problem)
         check_kinds(experiment, algorithm, evaluation, f"{of}.evaluation_config")
 
 

@@ -88,6 +88,12 @@ def test_grids_are_counted_and_every_value_is_tried_once(tmp_path):
     assert experiment.config["lr"] == {"grid_search": [0.1, 0.2, 0.3]}
 
 
+@pytest.mark.parametrize("given", ["text", 1, {"grid_search": [1, 2]}])
+def test_settings_of_evaluations_are_a_mapping(tmp_path, given):
+    with pytest.raises(BadInput, match="config.evaluation_config: must be a mapping of settings"):
+        check(written(tmp_path, config={"evaluation_config": given}))
+
+
 def test_the_environment_may_be_in_the_config(tmp_path):
     experiment = written(tmp_path, env=None, config={"env": "matrix_game"})
     assert experiment.param_space["env"] == "matrix_game"
