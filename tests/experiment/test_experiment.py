@@ -90,7 +90,7 @@ def test_grids_are_counted_and_every_value_is_tried_once(tmp_path):
 
 @pytest.mark.parametrize("given", ["text", 1, {"grid_search": [1, 2]}])
 def test_settings_of_evaluations_are_a_mapping(tmp_path, given):
-    with pytest.raises(BadInput, match="config.evaluation_config: must be a mapping of settings"):
+    with pytest.raises(BadInput, match=r"config.evaluation_config: must be a mapping of settings"):
         check(written(tmp_path, config={"evaluation_config": given}))
 
 
