@@ -77,6 +77,8 @@ def refused(folder, **environment):
     ],
 )
 def test_an_address_of_no_cluster(tmp_path, address, why):
+    if address == "auto" and "gcs_server" in {each.name() for each in psutil.process_iter()}:
+        pytest.skip("a Ray runs on this machine, such as other tests', and auto finds it")
     line = refused(tmp_path, RAY_ADDRESS=address)
     assert line.startswith(f"Error: no Ray cluster at RAY_ADDRESS={address}: ")
     assert why in line
