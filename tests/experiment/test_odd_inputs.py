@@ -21,7 +21,7 @@ def tried(folder, seed, cases):
 
 
 def test_odd_inputs_end_in_one_message(tmp_path):
-    tried(tmp_path, seed=2, cases=300)
+    tried(tmp_path, seed=2, cases=150)
 
 
 @pytest.mark.slow

@@ -224,7 +224,7 @@ def test_whatever_comes_from_files_is_text_in_the_page(tmp_path):
     versions = json.dumps({"ray_version": EVIL, "rllib_qatten_version": EVIL})
     (trial / "checkpoint_000001" / "rllib_checkpoint.json").write_text(versions)
     for i, task in enumerate(
-        ("$\\frac{1$ %s {x} {{ 7 * 7 }}", "x" * 3000, "\0\ud800", "a b", "a_b")
+        ("$\\frac{1$ %s {x} {{ 7 * 7 }}" + "x" * 3000, "\0\ud800", "a b", "a_b")
     ):
         params = json.dumps({"env": "smac", "env_config": {"map_name": task}}).encode()
         write(tmp_path / "runs", nested(), params, f"Qatten_smac_{i}")

@@ -247,6 +247,7 @@ def test_teams_pass_pettingzoos_own_test(env, config):
     passes_pettingzoos_test(as_parallel_env(env, **config))
 
 
+@pytest.mark.slow
 def test_a_battle_passes_pettingzoos_own_test():
     pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
     env = as_parallel_env("smac", map_name="3m", engine="smax")
