@@ -82,10 +82,10 @@ def read(
         most = m * part.count
         rows = np.empty((most, part.used + more.shape[2] + told + 1), np.float32)
         owners, of_units = np.empty((2, most), np.int64)
-        skip, end = part.skip or (part.size, part.size)
+        used = np.delete(np.arange(part.size), slice(*part.skip or (0, 0)))
         k = kernels("units").read(
-            observed, last, helping, part.start, part.size, skip, end - skip, more,
-            of_rows, rows, owners, of_units,
+            observed, last, helping, part.start, part.size, used, more, of_rows, rows, owners,
+            of_units,
         )  # fmt: skip
         return SeenRows(rows[:k], owners[:k], of_units[:k])
 
@@ -137,7 +137,7 @@ class UnitsUnrolling:
         told = rest[0].shape[1] - own - width
         self._units = [_joined(weight, bias), _joined(*others)]
         rest[0] = _moved(rest[0].detach(), own, told)
-        arrays = self._summed().numpy(), self._seen.last, self._rows, told, 0
+        arrays = self._summed(keep).numpy(), self._seen.last, self._rows, told, 0
         self._recurrent = Unrolling(arrays, width, self._before)
         heads = self._recurrent.forward(rest, keep)
         self._heads = heads.numpy()
@@ -154,7 +154,12 @@ class UnitsUnrolling:
         of_rest, of_sums = self._recurrent.backward(grad, rest)
         for i, found in enumerate((self._seen.teammates, self._seen.enemies)):
             kernels("units").sums_back(
-                of_sums.numpy(), i * width // 2, found.rows, found.owners, self._units[i], units[i]
+                of_sums.numpy(),
+                i * width // 2,
+                found.rows,
+                found.owners,
+                self._positive[i],
+                units[i],
             )
         of_rest[0] = _moved(of_rest[0], own, width)
         parts = (
@@ -162,14 +167,18 @@ class UnitsUnrolling:
         )
         return [*parts, *of_rest], None
 
-    def _summed(self) -> Tensor:
+    def _summed(self, keep: bool) -> Tensor:
         """What enters the encoder, [M, C + 2h]: the own part, sums of teammates and of enemies."""
         seen, own, size = self._seen, self._seen.own.shape[1], len(self._units[0])
+        kinds = seen.teammates, seen.enemies
+        self._positive = [np.empty((len(k.rows) if keep else 0, size), bool) for k in kinds]
         inputs = torch.empty(len(seen.own), own + 2 * size)
         inputs[:, :own] = seen.own
-        for i, found in enumerate((seen.teammates, seen.enemies)):
-            column = own + i * size
-            kernels("units").sums(found.rows, found.owners, self._units[i], column, inputs.numpy())
+        for i, found in enumerate(kinds):
+            kernels("units").sums(
+                found.rows, found.owners, self._units[i], own + i * size, inputs.numpy(),
+                self._positive[i],
+            )  # fmt: skip
         return inputs
 
     def _valued(self) -> Tensor:

@@ -59,6 +59,16 @@ def add_rows(total, rows):
 
 
 @inlined
+def is_seen(row):
+    """Whether a unit's row is not all zeros; in most rows of seen units the first number is not."""
+    seen = row[0] != ZERO
+    if not seen:
+        for j in range(1, row.shape[0]):
+            seen |= row[j] != ZERO
+    return seen
+
+
+@inlined
 def transposed(weight, begin, end):
     """Columns of weight [h, I] as rows [end - begin, h]."""
     size = weight.shape[0]

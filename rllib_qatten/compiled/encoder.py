@@ -76,18 +76,21 @@ def encode_back(grad, encoded, normed, scales, norm, grad_norm, grad_norm_bias):
             g[k] = g[k] if e[k] > ZERO else ZERO
         if norm.shape[0] == 0:
             continue
-        x = normed[i]
-        mean, along = ZERO, ZERO
+        x, scale, mean, along = normed[i], scales[i], ZERO, ZERO
+        # Short loops over few arrays become vectors, see `gru`.
+        for k in range(size):
+            grad_norm_bias[k] += g[k]
         for k in range(size):
             grad_norm[k] += g[k] * x[k]
-            grad_norm_bias[k] += g[k]
+        for k in range(size):
             g[k] *= norm[k]
+        for k in range(size):
             mean += g[k]
             along += g[k] * x[k]
         mean *= share
         along *= share
         for k in range(size):
-            g[k] = scales[i] * (g[k] - mean - x[k] * along)
+            g[k] = scale * (g[k] - mean - x[k] * along)
 
 
 @inlined

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import F2, F3, I1, ONE, ZERO
+from rllib_qatten.compiled.arithmetic import F2, F3, I1, ONE, ZERO, is_seen
 from rllib_qatten.compiled.compiler import inlined, jit
 
 F = "float32"
@@ -16,11 +16,7 @@ def _aims(row, part, first, step, others, aims):
     """Which of the others each unit aims at, in `aims` [R]: -1 if none, -2 if it is not seen."""
     for r in range(part[COUNT]):
         start = part[START] + r * part[SIZE]
-        aims[r] = -2
-        for j in range(start, start + part[SIZE]):
-            if row[j] != ZERO:
-                aims[r] = -1
-                break
+        aims[r] = -1 if is_seen(row[start : start + part[SIZE]]) else -2
         if part[NAMED] >= 0 and aims[r] == -1:
             told = np.round((row[start + part[NAMED]] - first) / step)
             if ZERO <= told < others:
