@@ -100,4 +100,4 @@ def available_memory() -> int:
 
 def gigabytes(size: float) -> str:
     """A size as messages print it."""
-    return f"{size / 1e9:,.1f} GB"
+    return f"{size / 1e9:,.1f} GB" if size >= 0.05e9 else f"{size / 1e6:,.1f} MB"

@@ -219,7 +219,9 @@ class ValueDecompositionConfig(LayeredConfig):
             td_lambda: Lambda of the first two; 0 means one-step targets.
             n_step: Number of steps of the last.
             standardize_rewards: Whether to standardize rewards to mean 0 and standard deviation 1,
-                by the running statistics of all batches.
+                by the running statistics of all batches. Without their mean, steps that cost less
+                than usual count as gains: a team that decides how long its games last may learn to
+                prolong them.
             tau: Below 1, target networks move by this share at every update (soft updates).
             target_update_episodes: With tau 1, episodes between two copies to the target networks.
                 A copy is made at the first update that is at least this far from the last copy, so

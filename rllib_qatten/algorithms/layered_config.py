@@ -58,6 +58,10 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         """The trainable's name."""
         return self.algo_class.__name__
 
+    def was_set(self, key: str) -> bool:
+        """Whether a setting that a named set may bring was set explicitly."""
+        return key in self.__dict__.get(SET, ())
+
     def __setattr__(self, key: str, value: Any) -> None:
         """Sets one value and remembers that; choosing a named set brings its values.
 

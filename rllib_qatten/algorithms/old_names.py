@@ -5,6 +5,7 @@ docs/coming_from.md shows the same table; a test holds them together.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -221,6 +222,10 @@ def known_setting(name: str, accepted: Iterable[str], what: str) -> str:
             nearest names.
     """
     accepted = list(accepted)
-    if name not in accepted and (told := hint(name)):
-        raise ValueError(f"Unknown {what}: {name!r}. {told}")
+    if name not in accepted:
+        # A slip of another codebase's name is more likely than one of a name half as near.
+        near = difflib.get_close_matches(str(name), [*OLD_NAMES, *accepted], n=1, cutoff=0.85)
+        if told := hint(name) or (near and hint(near[0])):
+            meant = "" if hint(name) else f"Did you mean {near[0]!r}? "
+            raise ValueError(f"Unknown {what}: {name!r}. {meant}{told}")
     return one_of(name, accepted, what)

@@ -69,6 +69,7 @@ def check_settings(config: Any) -> None:
     EpsilonSchedule(config.importance_exponent, "importance_exponent")
     check_priority_exponent(config.priority_exponent)
     _check_returns(config)
+    _check_unread(config)
     _check_learners(config)
     if config.sampling == "overlapped" and not (config.num_env_runners or config.in_evaluation):
         raise ValueError(
@@ -143,3 +144,19 @@ def _check_returns(config: Any) -> None:
             f"n_step is {config.n_step}, but returns: {config.returns} does not use it: set "
             "returns: n_step."
         )
+
+
+def _check_unread(config: Any) -> None:
+    """Refuses what was set for nothing."""
+    if config.tau < 1 and config.was_set("target_update_episodes"):
+        raise ValueError(
+            f"tau is {config.tau}, so target networks move at every update, and "
+            f"target_update_episodes: {config.target_update_episodes} is not used: leave one out."
+        )
+    defaults = type(config)(config.algo_class)
+    for name in ("priority_exponent", "importance_exponent"):
+        value = getattr(config, name)
+        if config.replay == "uniform" and value != getattr(defaults, name):
+            raise ValueError(
+                f"{name} is {value}, but replay: uniform does not use it: set replay: prioritized."
+            )

@@ -108,6 +108,12 @@ class ValueDecomposition(
             f"state from the {spec.state_source}; replay of {config.replay_capacity_episodes} "
             f"games, {expected}."
         )
+        if config.standardize_rewards:
+            say(
+                "standardize_rewards takes the mean of all rewards away, so that steps which cost "
+                "less than usual count as gains: if the team decides how long its games last, "
+                "scale the rewards in the env instead."
+            )
 
     @override(Algorithm)
     def reset_config(self, new_config: dict[str, Any]) -> bool:

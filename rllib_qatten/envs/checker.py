@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from rllib_qatten.envs.answers import (
     legal_actions,
     notes,
     reset_faults,
+    reward_of,
     step_faults,
 )
 from rllib_qatten.envs.declared import Declared, declare
@@ -26,6 +28,8 @@ from rllib_qatten.messages import say_once
 
 #: How many steps of random games the checker plays, and how many seconds it takes at most.
 STEPS, SECONDS = 200, 5.0
+#: Returns of random games below and above which rewards are called small and large.
+SMALL, LARGE = 0.05, 200.0
 
 
 def check_env(env: Any, *, team_reward: str = "equal", seed: int = 0) -> None:
@@ -75,7 +79,8 @@ def check_games(
         if time.monotonic() > until:
             break
     name = engine_name_of(env)
-    for note in [*_sizes(declared), *games.notes.values(), *games.absent(), *games.untold()]:
+    found = games.notes.values(), games.absent(), games.untold(), games.out_of_scale()
+    for note in itertools.chain(_sizes(declared), *found):
         tell(f"{name}: {note}.")
 
 
@@ -109,6 +114,8 @@ class _RandomGames:
         #: Of games that are over: how many there were, and the keys of their last infos.
         self._games_over, self._terminated = 0, False
         self._last_infos: set[Any] = set()
+        #: The team's return of each game, the last one unfinished.
+        self._returns: list[float] = []
 
     def play(self) -> Iterator[str]:
         """Plays one step, starting a game if needed, and yields what is wrong with it."""
@@ -136,7 +143,9 @@ class _RandomGames:
         yield from faults
         if faults:
             return
-        observations, _, terminateds, truncateds, infos = answer
+        observations, rewards, terminateds, truncateds, infos = answer
+        total = sum(reward_of(rewards[agent]) for agent in sent)
+        self._returns[-1] += total / (1 if self._team_reward == "sum" else max(1, len(sent)))
         self._away = away_after_step(self._away, observations, terminateds, truncateds)
         terminated, truncated = game_flags(terminateds, truncateds)
         self._over = terminated or truncated
@@ -169,6 +178,17 @@ class _RandomGames:
             + (f"; the infos have {meant!r}, which is not read" if meant else "")
         )
 
+    def out_of_scale(self) -> Iterator[str]:
+        """Rewards that networks, which begin near 0 and move by small steps, learn late from."""
+        sizes = [abs(value) for value in self._returns[:-1] or self._returns]
+        typical = float(np.mean(sizes)) if max(sizes) >= SMALL else max(sizes)
+        if typical and not SMALL <= typical <= LARGE:
+            yield (
+                f"random games return about {float(np.mean(self._returns)):.4g}: networks begin "
+                "near 0 and move by small steps, so that the best teams may not be found; scale "
+                "the rewards until those of a game sum up to about 1 to 20"
+            )
+
     def _begin(self) -> Iterator[str]:
         try:
             answer = self._env.reset(seed=self._seed)
@@ -180,6 +200,7 @@ class _RandomGames:
         yield from faults
         if not faults:
             self._t, self._over = 0, False
+            self._returns.append(0.0)
             self._away = away_after_reset(self._declared.spec.agents, answer[0])
             self._look(*answer)
 

@@ -157,7 +157,12 @@ def bulk(space: gym.Space) -> str | None:
     image = _image(space)
     if image is None and length <= LONG:
         return None
-    kind = f"an image {image}, which is used without convolutions or scaling: it" if image else ""
+    kind = ""
+    if image:
+        kind = (
+            f"an image {image} of numbers up to 255, which are used as they are, without "
+            "convolutions: divide them by 255 in the env, or nothing is learned; it"
+        )
     return f"{kind or 'long: it'} counts as {length} numbers, {length * 4 / 1024:.0f} KiB"
 
 

@@ -228,7 +228,8 @@ class AgentPolicy:
         ) or (own[0].shape[:-1] != own[1].shape[:-1]):
             raise ValueError(
                 f"observation must be [{self._own[0]}] and action_mask [{self._own[1]}], or both "
-                f"with one leading axis of games; got {list(own[0].shape)} and {list(own[1].shape)}"
+                "with one leading axis of games (an observation of more axes, or of parts, as "
+                f"gymnasium flattens it); got {list(own[0].shape)} and {list(own[1].shape)}"
             )
         alone = (self._alone(array, size) for array, size in zip(own, self._padded, strict=True))
         return self._team.act(*alone)[..., self.place]

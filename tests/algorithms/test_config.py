@@ -80,6 +80,9 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
         ({"returns": "nstep"}, "'nstep'.*'n_step'"),
         ({"returns": "n_step", "td_lambda": 0.5}, "n_step does not use lambda.*is 0.5"),
         ({"n_step": 3}, "n_step is 3, but returns: td_lambda does not use it"),
+        ({"tau": 0.1, "target_update_episodes": 50}, "tau is 0.1.*target_update_episodes: 50 is"),
+        ({"priority_exponent": 0.9}, "priority_exponent is 0.9, but replay: uniform does not"),
+        ({"importance_exponent": 1.0}, "importance_exponent is 1.0, but replay: uniform does"),
         ({"standardize_rewards": 1}, "standardize_rewards must be true or false; got 1"),
     ],
 )

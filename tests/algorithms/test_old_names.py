@@ -37,6 +37,7 @@ def test_the_page_shows_the_table():
         ("replay_buffer_config", "'replay_capacity_episodes' and 'replay'"),
         ("Batch-Size", "'train_batch_size_episodes'"),
         ("gama", "Did you mean 'gamma'"),
+        ("learning_rat", "Did you mean 'learning_rate'.*here it is 'lr'"),
     ],
 )
 def test_a_hint_in_dicts_arguments_and_attributes(name, says):

@@ -403,11 +403,45 @@ class OnlyVictories(ScriptedBattle):
         return *rest, infos
 
 
+def told_of(env, word, team_reward="equal"):
+    """The check's notes with this word."""
+    told = []
+    check_games(env, declare(env), team_reward=team_reward, tell=told.append)
+    return [note for note in told if word in note]
+
+
 def unsaid(env):
     """What the check says of victories."""
-    told = []
-    check_games(env, declare(env), tell=told.append)
-    return [note for note in told if "battle_won" in note]
+    return told_of(env, "battle_won")
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"), [(1e-4, "4e-05"), (1, None), (-20, None), (-1e4, "-4000")]
+)
+def test_returns_far_from_what_networks_learn_are_told_of(scale, said):
+    payoff = (scale * np.full((3, 3), 0.4)).tolist()
+    notes = told_of(MatrixGame({"payoff": payoff}), "scale the rewards")
+    assert [f"random games return about {said}" in note for note in notes] == [True] * bool(said)
+
+
+def test_pixels_must_be_scaled():
+    class Pixels(MatrixGame):
+        def __init__(self, config=None):
+            super().__init__(config)
+            image = gym.spaces.Box(0, 255, (2, 2, 3), np.uint8)
+            self.observation_spaces = dict.fromkeys(self.observation_spaces, image)
+
+        def reset(self, **kwargs):
+            observations, infos = super().reset(**kwargs)
+            return {agent: np.zeros((2, 2, 3), np.uint8) for agent in observations}, infos
+
+        def step(self, actions):
+            observations, *rest = super().step(actions)
+            return {agent: np.zeros((2, 2, 3), np.uint8) for agent in observations}, *rest
+
+    [note] = told_of(Pixels(), "image")
+    assert "(2, 2, 3) of numbers up to 255" in note
+    assert "divide them by 255" in note
 
 
 def test_a_battle_that_never_says_that_it_was_won_is_told_of():

@@ -217,7 +217,7 @@ def test_refuses(config, says):
 
 def test_games_that_do_not_fit_in_memory_are_refused(monkeypatch):
     monkeypatch.setattr(smax.machine, "available_memory", lambda: 10_000_000)
-    with pytest.raises(ValueError, match=r"32 games of 27m_vs_30m take 0\.\d GB and 0\.0 GB are"):
+    with pytest.raises(ValueError, match=r"32 games of 27m_vs_30m take 0\.\d GB and 10\.0 MB are"):
         SMAXTeams(Armies.read("27m_vs_30m"), 32)
 
 
