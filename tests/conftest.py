@@ -13,6 +13,7 @@ import pytest
 import ray
 import torch
 from hypothesis import settings
+from ray.tune.utils.util import UtilMonitor
 
 GOLDEN = Path(__file__).parent / "data" / "golden_mixers.json"
 
@@ -50,6 +51,14 @@ def pytest_collection_modifyitems(items):
 
 def pytest_addoption(parser):
     parser.addoption("--golden", default=GOLDEN, help="file of reference numbers to test against")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_ends():
+    """Ray's thread that watches the machine sleeps 0.7 s at a time; a run's end waits for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(UtilMonitor.__init__, "__defaults__", (True, 0.05))
+        yield
 
 
 @pytest.fixture(scope="session")

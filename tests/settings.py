@@ -24,4 +24,13 @@ def _forms():
                     yield pytest.param(name, {option.name: choice}, id=f"{name}-{choice}")
 
 
-every_form = pytest.mark.parametrize(("name", "options"), list(_forms()))
+FORMS = list(_forms())
+every_form = pytest.mark.parametrize(("name", "options"), FORMS)
+#: The same for tests that take seconds: other choices of options are left to the long tests.
+every_algorithm = pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(*form.values, id=form.id, marks=[pytest.mark.slow] if form.values[1] else [])
+        for form in FORMS
+    ],
+)

@@ -125,6 +125,7 @@ def test_teams_with_and_without_do_not_fit():
     assert any("holds 5 numbers there and 3 here" in text for text in here.differences(there))
 
 
+@pytest.mark.slow
 def test_smaxs_aims_are_the_engines():
     pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
     from rllib_qatten.envs.battles.armies import Armies

@@ -16,7 +16,7 @@ from ray.tune.utils import flatten_dict
 from rllib_qatten import ALGORITHMS, TeamPolicy, keys
 from rllib_qatten.algorithms import value_decomposition
 from rllib_qatten.checkpoints.folder import CheckpointError
-from tests.settings import every_form, those_of
+from tests.settings import every_algorithm, those_of
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -31,7 +31,6 @@ TINY = {
     "mixing_embed_dim": 8,
     "hypernet_embed": 8,
     "seed": 1,
-    "log_sys_usage": False,  # a thread that a run waits for when it ends
 }
 
 
@@ -57,7 +56,7 @@ def build(name, env="two_step_game", **settings):
     return config.update_from_dict({"env": env, **tiny, **settings}).build_algo()
 
 
-@every_form
+@every_algorithm
 def test_before_anything_is_learned_results_have_the_learners_keys(name, options):
     algorithm = build(name, **options, train_batch_size_episodes=40, evaluation_interval=None)
     first, second = (flatten_dict(algorithm.train()) for _ in range(2))
@@ -82,7 +81,7 @@ def assert_equal(ours, theirs):
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
-@every_form
+@every_algorithm
 def test_train_evaluate_save_restore_act(name, options, tmp_path):
     algorithm = build(name, **options)
     for _ in range(2):
@@ -136,7 +135,13 @@ def trained(name, seed):
     return found
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[] if n in ("QMIX", "Qatten") else [pytest.mark.slow])
+        for n in ALGORITHMS
+    ],
+)
 def test_same_seed_same_weights(name):
     assert_equal(trained(name, 5), trained(name, 5))
 

@@ -126,7 +126,15 @@ def test_reset_keeps_battles_that_have_just_begun(battles):
     assert (teams.reset().observations[:, 0, 0] > 1).all()
 
 
-@pytest.mark.parametrize("kind", ["crash", "raise", "exit", "hang"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "crash",
+        "hang",
+        pytest.param("raise", marks=pytest.mark.slow),
+        pytest.param("exit", marks=pytest.mark.slow),
+    ],
+)
 def test_a_fault_drops_the_battle_and_nothing_else(battles, kind):
     teams = battles(2, {0: [kind, 2], 3: [kind, 1]}, hang_timeout_s=1.5)
     trace, episodes = play(teams, 30)
