@@ -54,8 +54,8 @@ def read(observations, last, helping, start, size, used, added, actions_of, rows
         actions: [>= K] receives the actions that concern them.
     """
     n_agents, n_rows = actions_of.shape[1], actions_of.shape[2]
-    more, first = added.shape[2], used.shape[0]
-    told = rows.shape[1] > first + more + 1
+    more, n_used = added.shape[2], used.shape[0]
+    told = rows.shape[1] > n_used + more + 1
     k = 0
     for i in range(observations.shape[0]):
         concerning = actions_of[1 if helping[i] else 0, i % n_agents]
@@ -64,13 +64,13 @@ def read(observations, last, helping, start, size, used, added, actions_of, rows
             if not is_seen(row):
                 continue
             out = rows[k]
-            for j in range(first):
+            for j in range(n_used):
                 out[j] = row[used[j]]
             for j in range(more):
-                out[first + j] = added[i, r, j]
+                out[n_used + j] = added[i, r, j]
             action = concerning[r]
             if told:
-                out[first + more] = ONE if action >= 0 and action == last[i] else ZERO
+                out[n_used + more] = ONE if action >= 0 and action == last[i] else ZERO
             out[rows.shape[1] - 1] = ONE
             owners[k] = i
             actions[k] = action

@@ -207,8 +207,9 @@ def test_priorities_follow_the_errors(name):
     algorithm.stop()
 
 
-def test_standardized_rewards_are_counted_and_restored(tmp_path):
+def test_standardized_rewards_are_counted_and_restored(tmp_path, capfd):
     algorithm = build("QMIX", standardize_rewards=True, returns="n_step", n_step=2)
+    assert "takes the mean of all rewards away" in capfd.readouterr().err
     algorithm.train()
     seen = weights(algorithm)
     assert seen["standardize_rewards.count"] > 100
