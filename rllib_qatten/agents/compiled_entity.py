@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rllib_qatten.agents.compiled_recurrent import Parameters, Unrolling
+from rllib_qatten.agents.compiled_recurrent import Distinct, Parameters, Unrolling, distinct
 from rllib_qatten.agents.entities import Rows
 from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.relations import Relations
@@ -29,26 +29,28 @@ class SeenRows(NamedTuple):
         rows: [K, F + 1], the last number is 1.
         owners: [K] whose rows they are.
         actions: [K] the action that concerns the unit, -1 if none does.
+        places: [K] which of the L agents that observe anything the owner is.
     """
 
     rows: Any
     owners: Any
     actions: Any
+    places: Any
 
 
 class Seen(NamedTuple):
     """What observations say, for all networks of the same form.
 
     Attributes:
-        own: [M, C] about the agent itself.
-        last: [M] which of the actions that concern nobody was the last one, -1 if none was.
+        own: [L, C] about the agent itself, of those that observe anything.
+        distinct: Which they are; last actions are those that concern nobody, -1 if none was.
         helping: [M] whether the agent helps instead of attacking.
         teammates: Their rows.
         enemies: Their rows.
     """
 
     own: Tensor
-    last: Any
+    distinct: Distinct
     helping: Any
     teammates: SeenRows
     enemies: SeenRows
@@ -78,7 +80,7 @@ def read(
         helping = (observations[:, entities.helper] > 0).numpy()
     observed = observations.numpy()
 
-    def found(part: Rows, more: Any, of_rows: Any, told: bool) -> SeenRows:
+    def found(part: Rows, more: Any, of_rows: Any, told: bool) -> tuple[Any, Any, Any]:
         most = m * part.count
         rows = np.empty((most, part.used + more.shape[2] + told + 1), np.float32)
         owners, of_units = np.empty((2, most), np.int64)
@@ -87,16 +89,23 @@ def read(
             observed, last, helping, part.start, part.size, used, more, of_rows, rows, owners,
             of_units,
         )  # fmt: skip
-        return SeenRows(rows[:k], owners[:k], of_units[:k])
+        return rows[:k], owners[:k], of_units[:k]
 
-    tables, own = actions.tables, [observations[:, start:stop] for start, stop in entities.own]
+    tables = actions.tables
     helps, attacks = told and entities.helps is not None, told and entities.attacks is not None
+    teammates = found(entities.teammates, added.of_teammates, tables.of_teammates, helps)
+    enemies = found(entities.enemies, added.of_enemies, tables.of_enemies, attacks)
+    parts = [observations[:, start:stop] for start, stop in entities.own]
+    own = torch.cat([*parts, torch.from_numpy(added.own)], 1).numpy()
+    units = np.zeros(m, bool)
+    units[teammates[1]] = units[enemies[1]] = True
+    rows = distinct(own, tables.plain[last], len(actions.plain) * told, 0, units)
     return Seen(
-        torch.cat([*own, torch.from_numpy(added.own)], 1),
-        tables.plain[last],
+        torch.from_numpy(rows.seen_of(own)),
+        rows,
         helping,
-        found(entities.teammates, added.of_teammates, tables.of_teammates, helps),
-        found(entities.enemies, added.of_enemies, tables.of_enemies, attacks),
+        SeenRows(*teammates, rows.places[teammates[1]]),
+        SeenRows(*enemies, rows.places[enemies[1]]),
     )
 
 
@@ -137,7 +146,7 @@ class UnitsUnrolling:
         told = rest[0].shape[1] - own - width
         self._units = [_joined(weight, bias), _joined(*others)]
         rest[0] = _moved(rest[0].detach(), own, told)
-        arrays = self._summed(keep).numpy(), self._seen.last, self._rows, told, 0
+        arrays = self._summed(keep).numpy(), *self._seen.distinct[1:], self._rows, told, 0
         self._recurrent = Unrolling(arrays, width, self._before)
         heads = self._recurrent.forward(rest, keep)
         self._heads = heads.numpy()
@@ -157,7 +166,7 @@ class UnitsUnrolling:
                 of_sums.numpy(),
                 i * width // 2,
                 found.rows,
-                found.owners,
+                found.places,
                 self._positive[i],
                 units[i],
             )
@@ -168,7 +177,7 @@ class UnitsUnrolling:
         return [*parts, *of_rest], None
 
     def _summed(self, keep: bool) -> Tensor:
-        """What enters the encoder, [M, C + 2h]: the own part, sums of teammates and of enemies."""
+        """What enters the encoder, [L, C + 2h]: the own part, sums of teammates and of enemies."""
         seen, own, size = self._seen, self._seen.own.shape[1], len(self._units[0])
         kinds = seen.teammates, seen.enemies
         self._positive = [np.empty((len(k.rows) if keep else 0, size), bool) for k in kinds]
@@ -176,7 +185,7 @@ class UnitsUnrolling:
         inputs[:, :own] = seen.own
         for i, found in enumerate(kinds):
             kernels("units").sums(
-                found.rows, found.owners, self._units[i], own + i * size, inputs.numpy(),
+                found.rows, found.places, self._units[i], own + i * size, inputs.numpy(),
                 self._positive[i],
             )  # fmt: skip
         return inputs

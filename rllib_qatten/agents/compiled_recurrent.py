@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,14 +64,62 @@ def unroll_compiled(
         reference: Computes the same from the same parameters by torch, for second derivatives.
     """
     (entries, n), layout = inputs.last_actions.shape, inputs.layout
-    arrays = (
-        inputs.observations.contiguous().view(entries * n, -1).numpy(),
-        inputs.known_actions.view(-1).numpy(),
-        np.asarray(batch_sizes, np.int64) * n,
-        layout.n_actions * layout.last_action,
-        layout.n_agents * layout.agent_id,
+    one_hot = layout.n_actions * layout.last_action, layout.n_agents * layout.agent_id
+
+    def read() -> tuple[Any, Distinct]:
+        observations = inputs.observations.contiguous().view(entries * n, -1).numpy()
+        found = distinct(observations, inputs.known_actions.view(-1).numpy(), *one_hot)
+        return found.seen_of(observations), found
+
+    # Live and target networks take the same.
+    observations, found = inputs.once(Unrolling, read)
+    rows = np.asarray(batch_sizes, np.int64) * n
+    unrolling = Unrolling((observations, *found[1:], rows, *one_hot))
+    return differentiable(unrolling, parameters, reference).view(entries, n, -1)
+
+
+class Distinct(NamedTuple):
+    """Which of M rows of inputs are different: first L with an observation, then others, D in all.
+
+    Attributes:
+        sources: [L] the rows with an observation.
+        last: [D] last actions.
+        agents: [D] ids.
+        places: [M] which of the D rows each row is.
+    """
+
+    sources: Any
+    last: Any
+    agents: Any
+    places: Any
+
+    def seen_of(self, observations: Any) -> Any:
+        """Of observations [M, ...] those of the first L rows: the same if that is all of them."""
+        return (
+            observations if len(self.sources) == len(observations) else observations[self.sources]
+        )
+
+
+def distinct(
+    observations: Any, last: Any, n_actions: int, n_agents: int, more: Any = None
+) -> Distinct:
+    """Finds out which rows are different, as far as dead agents' are equal.
+
+    Args:
+        observations: [M, O].
+        last: [M] last actions.
+        n_actions: How many columns of the inputs are one-hot last actions.
+        n_agents: How many are ids.
+        more: [M] whether something is observed besides.
+    """
+    m = len(observations)
+    sources, places = np.empty((2, m), np.int64)
+    more = np.empty(0, bool) if more is None else more
+    seen, count = kernels("distinct").distinct(
+        observations, more, last, n_actions, n_agents, sources, places
     )
-    return differentiable(Unrolling(arrays), parameters, reference).view(entries, n, -1)
+    of_all = sources[:count]
+    return Distinct(sources[:seen], last[of_all], of_all % max(n_agents, 1), places)
 
 
 class Unrolling:
@@ -83,8 +131,9 @@ class Unrolling:
         """For given inputs.
 
         Args:
-            arrays: Observations [M, O], last actions [M], rows per step [T], how many columns of
-                the inputs are one-hot last actions, and how many are ids.
+            arrays: Observations [L, O], last actions [D], ids [D], places [M], see `Distinct`; rows
+                per step [T], how many columns of the inputs are one-hot last actions, and how many
+                are ids.
             made: How many of the observations' last columns need a gradient.
             before: [rows[0], h] the hidden states to begin with, if they are not zeros; there is no
                 gradient then.
@@ -95,18 +144,19 @@ class Unrolling:
     @property
     def after(self) -> Tensor:
         """[M, h] the hidden states after each row, once `forward` has run."""
-        rows: Any = self._arrays[2]
+        rows: Any = self._arrays[4]
         return torch.from_numpy(self._kept[-1][rows[0] :])
 
     def forward(self, parameters: Parameters, keep: bool) -> Tensor:
         """The result [M, A] or [M, h]; `keep` for `backward`."""
-        observations, _, rows, *_ = self._arrays
-        m, alive = len(observations), int(rows[0])
+        observations, last, _, places, rows, *_ = self._arrays
+        m, alive, seen = len(places), int(rows[0]), len(observations)
         kept = m if keep else min(m, max(BLOCK, alive))
+        encoded = min(kept, seen) + len(last) - seen
         size, n_actions = parameters[5].shape[1], len(parameters[8])
-        norm = kept if len(parameters[2]) else 0
+        norm = encoded if len(parameters[2]) else 0
         shapes = [
-            (kept, size),
+            (encoded, size),
             (norm, size),
             (norm,),
             (kept, 3 * size),
@@ -119,17 +169,23 @@ class Unrolling:
         self._kept = [b.numpy() for b in buffers]
         weights = [p.detach().contiguous().numpy() for p in parameters]
         kernels("recurrent").forward(
-            *self._arrays, *weights, BLOCK, *self._kept, self._before is not None, utilities.numpy()
+            *self._arrays,
+            *weights,
+            BLOCK,
+            keep,
+            *self._kept,
+            self._before is not None,
+            utilities.numpy(),
         )
         return utilities if n_actions else buffers[-1][alive:]
 
     def backward(self, grad: Tensor, parameters: Parameters) -> tuple[list[Tensor], Tensor]:
-        """Gradients of the parameters, and of the observations' last columns."""
+        """Gradients of the parameters, and of the L observations' last columns."""
         encoder, _, norm, _, ih, hh, _, _, head, _ = (p.detach().contiguous() for p in parameters)
         grads = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in parameters]
         none = grad.new_empty(0, 0)
         given = (grad.contiguous(), none) if len(head) else (none, grad.contiguous())
-        of_observations = torch.empty(len(grad), self._made)
+        of_observations = torch.empty(len(self._arrays[0]), self._made)
         kernels("recurrent").backward(
             *(g.numpy() for g in given),
             *self._arrays,

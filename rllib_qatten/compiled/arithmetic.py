@@ -59,6 +59,13 @@ def add_rows(total, rows):
 
 
 @inlined
+def copy(source, target):
+    """Copies a row [K] to the front of another."""
+    for j in range(source.shape[0]):
+        target[j] = source[j]
+
+
+@inlined
 def is_seen(row):
     """Whether a unit's row is not all zeros; in most rows of seen units the first number is not."""
     seen = row[0] != ZERO

@@ -6,7 +6,7 @@ rows of a table.
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import ONE, ZERO
+from rllib_qatten.compiled.arithmetic import ONE, ZERO, add, add_rows
 from rllib_qatten.compiled.compiler import inlined
 
 #: Of torch.nn.LayerNorm.
@@ -31,17 +31,17 @@ def tables(weight, bias, o, n_actions, n_agents):
 
 
 @inlined
-def encode(x, last, at, of_action, of_agent, norm, norm_bias, normed, scales):
+def encode(x, last, agents, of_action, of_agent, norm, norm_bias, normed, scales):
     """Adds look-ups to x [n, h], normalizes if `norm` is not empty, and takes the ReLU, in place.
 
-    Row i of x is row at + i of all. What the gradient needs: `normed` [n, h], `scales` [n].
+    What the gradient needs: `normed` [n, h], `scales` [n].
     """
-    n_actions, n_agents = of_action.shape[0] - 1, of_agent.shape[0]
+    n_actions = of_action.shape[0] - 1
     size = x.shape[1]
     share = ONE / np.float32(size)
     for i in range(x.shape[0]):
-        row, agent = x[i], of_agent[(at + i) % n_agents]
-        action = of_action[last[at + i] + 1 if n_actions else 0]
+        row, agent = x[i], of_agent[agents[i]]
+        action = of_action[last[i] + 1 if n_actions else 0]
         if norm.shape[0] == 0:
             for k in range(size):
                 v = row[k] + action[k] + agent[k]
@@ -94,14 +94,49 @@ def encode_back(grad, encoded, normed, scales, norm, grad_norm, grad_norm_bias):
 
 
 @inlined
-def look_ups_back(grad, last, at, of_action, of_agent):
+def look_ups_back(grad, last, agents, of_action, of_agent):
     """Adds gradients [n, h] to the rows of the tables that were looked up."""
-    n_actions, n_agents = of_action.shape[0] - 1, of_agent.shape[0]
+    n_actions = of_action.shape[0] - 1
     for i in range(grad.shape[0]):
-        g, agent = grad[i], of_agent[(at + i) % n_agents]
+        g, agent = grad[i], of_agent[agents[i]]
         for k in range(grad.shape[1]):
             agent[k] += g[k]
         if n_actions:
-            action = of_action[last[at + i] + 1]
+            action = of_action[last[i] + 1]
             for k in range(grad.shape[1]):
                 action[k] += g[k]
+
+
+@inlined
+def encoder_back(
+    of_gates, at, encoded, normed, scales, last, agents, weight_ih, norm, grad, part,
+    grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
+):  # fmt: skip
+    """Adds the gradients of `encode` and of the gates' input product after it.
+
+    Args:
+        of_gates: [n, 3h] gradients of the product, for n of the D rows.
+        at: The first of these rows.
+        encoded: [D, h] what was kept of `encode`, like the following.
+        normed: [D, h].
+        scales: [D].
+        last: [D].
+        agents: [D].
+        weight_ih: [3h, h].
+        norm: [h] or empty.
+        grad: [n, h] receives the gradient of the encoder's product with observations.
+        part: [3h, h] to compute in.
+        grad_ih: [3h, h] receives a gradient, like the following.
+        grad_bias_ih: [3h].
+        grad_norm: [h] or empty.
+        grad_norm_bias: [h] or empty.
+        of_action: [1 + A, h].
+        of_agent: [N, h].
+    """
+    rows = encoded[at : at + of_gates.shape[0]]
+    np.dot(of_gates.T, rows, part)
+    add(grad_ih, part)
+    add_rows(grad_bias_ih, of_gates)
+    np.dot(of_gates, weight_ih, grad)
+    encode_back(grad, rows, normed[at:], scales[at:], norm, grad_norm, grad_norm_bias)
+    look_ups_back(grad, last[at:], agents[at:], of_action, of_agent)

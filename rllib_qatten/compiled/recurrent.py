@@ -1,7 +1,9 @@
 """The recurrent agent over whole packed episodes, forward and backward: one call each.
 
 Letters: M rows (an agent of an entry each), time-major, N agents; T steps, with `rows[t]` rows
-each, never increasing; O observation length, A actions, I input length, h hidden size.
+each, never increasing; O observation length, A actions, I input length, h hidden size. D rows of
+inputs are different, and L of these have an observation, see `distinct`: only they pass the encoder
+and the gates' input product.
 
 Work goes by blocks of steps that fit the processor's cache: all of a block's rows pass a layer
 together, only the recurrent product goes step by step.
@@ -11,10 +13,12 @@ import numpy as np
 
 from rllib_qatten.compiled.arithmetic import F1, F2, I1, add, add_rows, transposed
 from rllib_qatten.compiled.compiler import inlined, jit
-from rllib_qatten.compiled.encoder import encode, encode_back, look_ups_back, tables
+from rllib_qatten.compiled.distinct import count_seen, gather, spread
+from rllib_qatten.compiled.encoder import encode, encoder_back, tables
 from rllib_qatten.compiled.gru import gru_step, gru_step_back
 
 _WEIGHTS = ", ".join([F2, F1, F1, F1, F2, F2, F1, F1, F2, F1])
+_INPUTS = ", ".join([F2, I1, I1, I1, I1, "int64, int64"])
 _KEPT = ", ".join([F2, F2, F1, F2, F2, F2])
 
 
@@ -28,38 +32,19 @@ def end_of_block(rows, begin, block):
     return end, n
 
 
-@jit(f"void({F2}, {I1}, {I1}, int64, int64, {_WEIGHTS}, int64, {_KEPT}, boolean, {F2})")
+@jit(f"void({_INPUTS}, {_WEIGHTS}, int64, boolean, {_KEPT}, boolean, {F2})")
 def forward(
-    observations,
-    last,
-    rows,
-    n_actions,
-    n_agents,
-    encoder,
-    encoder_bias,
-    norm,
-    norm_bias,
-    weight_ih,
-    weight_hh,
-    bias_ih,
-    bias_hh,
-    head,
-    head_bias,
-    block,
-    encoded,
-    normed,
-    scales,
-    gates,
-    m,
-    hidden,
-    begun,
-    utilities,
-):
+    observations, last, agents, places, rows, n_actions, n_agents, encoder, encoder_bias, norm,
+    norm_bias, weight_ih, weight_hh, bias_ih, bias_hh, head, head_bias, block, keep, encoded,
+    normed, scales, gates, m, hidden, begun, utilities,
+):  # fmt: skip
     """Utilities [M, A] of all rows, and what `backward` needs.
 
     Args:
-        observations: [M, O].
-        last: [M] last actions, -1 where there is none.
+        observations: [L, O].
+        last: [D] last actions, -1 where there is none.
+        agents: [D] ids; zeros if inputs are without ids.
+        places: [M] which of the D rows each row is.
         rows: [T].
         n_actions: A, or 0 if inputs are without last actions.
         n_agents: N, or 0 if inputs are without ids.
@@ -74,20 +59,20 @@ def forward(
         head: [A, h]; [0, h] if only hidden states are wanted.
         head_bias: [A].
         block: At most this many rows per block, but at least one step.
-        encoded: [K, h] receives the encoder's output; K is M, or that of the largest block if
-            nothing is kept for `backward`.
-        normed: [K, h] receives the normalized rows; empty without a layer norm.
-        scales: [K] receives what they were multiplied by.
-        gates: [K, 3h] receives r, z, n.
-        m: [K, h] receives m.
+        keep: Whether what follows is kept for `backward`. If not, the largest block's rows take the
+            place of M and of L.
+        encoded: [D, h] receives the encoder's output.
+        normed: [D, h] receives the normalized rows; empty without a layer norm.
+        scales: [D] receives what they were multiplied by.
+        gates: [M, 3h] receives r, z, n.
+        m: [M, h] receives m.
         hidden: [rows[0] + M, h] begins with the hidden states before the first step, and receives
             those after each row.
         begun: Whether the first ones are not zeros.
         utilities: [M, A] receives the result.
     """
-    n_rows, o = observations.shape
+    n_seen, o = observations.shape
     size, alive = weight_hh.shape[1], rows[0]
-    keep = encoded.shape[0] == n_rows
     from_observation = transposed(encoder, 0, o)
     of_action, of_agent = tables(encoder, encoder_bias, o, n_actions, n_agents)
     bias = bias_ih.copy()
@@ -95,15 +80,34 @@ def forward(
         bias[j] += bias_hh[j]
     to_gates, to_next, to_head = weight_ih.T, weight_hh.T, head.T
     from_hidden = np.zeros((alive, 3 * size), np.float32)
-    step, start, before = 0, 0, 0
+    # Rows without an observation are encoded first, behind the others.
+    n_unseen = last.shape[0] - n_seen
+    begin = encoded.shape[0] - n_unseen
+    x, unseen = encoded[begin:], np.empty((n_unseen, 3 * size), np.float32)
+    if n_unseen:
+        x[:] = 0
+        encode(
+            x, last[n_seen:], agents[n_seen:], of_action, of_agent, norm, norm_bias,
+            normed[begin:], scales[begin:],
+        )  # fmt: skip
+        np.dot(x, to_gates, unseen)
+    step, start, before, seen = 0, 0, 0, 0
     while step < rows.shape[0]:
         end, n = end_of_block(rows, step, block)
-        at = start if keep else 0
-        x, g = encoded[at : at + n], gates[at : at + n]
-        np.dot(observations[start : start + n], from_observation, x)
-        kept = at if norm.shape[0] else 0
-        encode(x, last, start, of_action, of_agent, norm, norm_bias, normed[kept:], scales[kept:])
-        np.dot(x, to_gates, g)
+        mine = places[start : start + n]
+        n_mine = count_seen(mine, n_seen)
+        at, seen_at = (start, seen) if keep else (0, 0)
+        g = gates[at : at + n]
+        if n_mine:
+            x, inputs = encoded[seen_at : seen_at + n_mine], g[n - n_mine :]
+            np.dot(observations[seen : seen + n_mine], from_observation, x)
+            encode(
+                x, last[seen:], agents[seen:], of_action, of_agent, norm, norm_bias,
+                normed[seen_at:], scales[seen_at:],
+            )  # fmt: skip
+            np.dot(x, to_gates, inputs)
+        spread(g, unseen, mine, n_seen)
+        seen += n_mine
         done = 0
         for t in range(step, end):
             k, after = rows[t], alive + start + done
@@ -133,46 +137,22 @@ def forward(
 _BACK = ", ".join([F2, F1, F2, F2, F2])
 
 
-@jit(f"void({F2}, {F2}, {F2}, {I1}, {I1}, int64, int64, {_BACK}, int64, {_KEPT}, {F2}, {_WEIGHTS})")
+@jit(f"void({F2}, {F2}, {_INPUTS}, {_BACK}, int64, {_KEPT}, {F2}, {_WEIGHTS})")
 def backward(
-    grad_utilities,
-    grad_hidden,
-    observations,
-    last,
-    rows,
-    n_actions,
-    n_agents,
-    encoder,
-    norm,
-    weight_ih,
-    weight_hh,
-    head,
-    block,
-    encoded,
-    normed,
-    scales,
-    gates,
-    m,
-    hidden,
-    grad_observations,
-    grad_encoder,
-    grad_encoder_bias,
-    grad_norm,
-    grad_norm_bias,
-    grad_ih,
-    grad_hh,
-    grad_bias_ih,
-    grad_bias_hh,
-    grad_head,
-    grad_head_bias,
-):
+    grad_utilities, grad_hidden, observations, last, agents, places, rows, n_actions, n_agents,
+    encoder, norm, weight_ih, weight_hh, head, block, encoded, normed, scales, gates, m, hidden,
+    grad_observations, grad_encoder, grad_encoder_bias, grad_norm, grad_norm_bias, grad_ih,
+    grad_hh, grad_bias_ih, grad_bias_hh, grad_head, grad_head_bias,
+):  # fmt: skip
     """Gradients of all parameters.
 
     Args:
         grad_utilities: [M, A]; not read if the head is empty.
         grad_hidden: [M, h] instead, then; else empty.
         observations: As in `forward`, like the following.
-        last: [M].
+        last: [D].
+        agents: [D].
+        places: [M].
         rows: [T].
         n_actions: A or 0.
         n_agents: N or 0.
@@ -182,13 +162,13 @@ def backward(
         weight_hh: [3h, h].
         head: [A, h] or [0, h].
         block: Rows per block.
-        encoded: What `forward` kept, like the following; K is M.
-        normed: [M, h] or empty.
-        scales: [M] or empty.
+        encoded: [D, h] what `forward` kept, like the following.
+        normed: [D, h] or empty.
+        scales: [D] or empty.
         gates: [M, 3h].
         m: [M, h].
         hidden: [rows[0] + M, h].
-        grad_observations: [M, D] receives the gradient of the last D columns of observations; D is
+        grad_observations: [L, C] receives the gradient of the last C columns of observations; C is
             0 if they are data.
         grad_encoder: [h, I], zeros that receive a gradient, like the following.
         grad_encoder_bias: [h].
@@ -201,8 +181,9 @@ def backward(
         grad_head: [A, h] or [0, h].
         grad_head_bias: [A] or [0].
     """
-    o, size, alive, n_steps = observations.shape[1], weight_hh.shape[1], rows[0], rows.shape[0]
-    normalizes = norm.shape[0] > 0
+    n_seen, o = observations.shape
+    size, alive, n_steps = weight_hh.shape[1], rows[0], rows.shape[0]
+    n_unseen = last.shape[0] - n_seen
     starts = np.zeros(n_steps + 1, np.int64)
     for t in range(n_steps):
         starts[t + 1] = starts[t] + rows[t]
@@ -211,13 +192,14 @@ def backward(
     copies, of_encoded = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
     of_hidden = np.empty((most, size), np.float32)
     carried, to_before = np.empty((alive, size), np.float32), np.empty((alive, size), np.float32)
+    of_unseen = np.zeros((n_unseen, 3 * size), np.float32)
     of_action = np.zeros((1 + n_actions, size), np.float32)
     of_agent = np.zeros((max(n_agents, 1), size), np.float32)
     from_observation = np.zeros((size, o), np.float32)
     to_observation = encoder[:, o - grad_observations.shape[1] : o].copy()
     part_o, part_h = np.empty((size, o), np.float32), np.empty((3 * size, size), np.float32)
     part_head = np.empty(head.shape, np.float32)
-    n_carried, end = 0, n_steps
+    n_carried, end, seen = 0, n_steps, n_seen
     while end:
         step, n = end, 0
         while step and (n == 0 or n + rows[step - 1] <= block):
@@ -251,26 +233,29 @@ def backward(
             if t:
                 np.dot(of_gates[at : at + k], weight_hh, carried[:k])
             n_carried = k
-        g, x, e = of_gates[:n], of_encoded[:n], encoded[base : base + n]
+        g = of_gates[:n]
         np.dot(g.T, copies[:n], part_h)
         add(grad_hh, part_h)
         add_rows(grad_bias_hh, g)
-        for i in range(n):  # from (r, z, m) to (r, z, n)
-            own, other = g[i, 2 * size :], of_n[i]
-            for j in range(size):
-                own[j] = other[j]
-        np.dot(g.T, e, part_h)
-        add(grad_ih, part_h)
-        add_rows(grad_bias_ih, g)
-        np.dot(g, weight_ih, x)
-        kept = base if normalizes else 0
-        encode_back(x, e, normed[kept:], scales[kept:], norm, grad_norm, grad_norm_bias)
-        look_ups_back(x, last, base, of_action, of_agent)
-        np.dot(x.T, observations[base : base + n], part_o)
-        add(from_observation, part_o)
-        if to_observation.shape[1]:
-            np.dot(x, to_observation, grad_observations[base : base + n])
+        n_mine = gather(g, of_n, of_unseen, places[base : base + n], n_seen)
+        if n_mine:
+            seen -= n_mine
+            x = of_encoded[:n_mine]
+            encoder_back(
+                g[:n_mine], seen, encoded, normed, scales, last, agents, weight_ih, norm, x, part_h,
+                grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
+            )  # fmt: skip
+            np.dot(x.T, observations[seen : seen + n_mine], part_o)
+            add(from_observation, part_o)
+            if to_observation.shape[1]:
+                np.dot(x, to_observation, grad_observations[seen : seen + n_mine])
         end = step
+    if n_unseen:
+        x = np.empty((n_unseen, size), np.float32)
+        encoder_back(
+            of_unseen, n_seen, encoded, normed, scales, last, agents, weight_ih, norm, x, part_h,
+            grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
+        )  # fmt: skip
     for k in range(size):
         for j in range(o):
             grad_encoder[k, j] = from_observation[k, j]

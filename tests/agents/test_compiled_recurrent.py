@@ -1,6 +1,7 @@
 """The compiled recurrent agent against torch's form in float64: values, gradients, every option."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -30,10 +31,13 @@ def counted(monkeypatch):
 
 
 def inputs_of(layout, sizes, dtype=torch.float32):
+    """Random episodes in which some agents are dead: they observe nothing."""
     g = torch.Generator().manual_seed(0)
     p = sum(sizes)
     observations = torch.randn(p, layout.n_agents, layout.observation_size, generator=g)
     last_actions = torch.randint(-1, layout.n_actions, (p, layout.n_agents), generator=g)
+    dead = torch.rand(p, layout.n_agents, generator=g) < 0.4
+    observations[dead], last_actions[dead] = 0, last_actions[dead].clamp(max=0)
     return EpisodeInputs(layout, observations.to(dtype), last_actions)
 
 
@@ -82,6 +86,24 @@ def test_inputs_without_last_action_or_id(parts, counted):
         assert_close(a.double(), b, 1e-6)
 
 
+@pytest.mark.parametrize("dead", [0, 0.5, 1])
+def test_rows_without_an_observation_pass_the_encoder_once(dead, counted):
+    sizes = [150, 140, 70]  # more rows than a block
+    ours, exact = both(True, sizes=sizes)
+    g = torch.Generator().manual_seed(1)
+    observations = torch.randn(sum(sizes), N, SEEN, generator=g)
+    observations[torch.rand(sum(sizes), N, generator=g) < dead] = 0
+    for _, inputs in (ours, exact):
+        inputs.observations[:] = observations
+    for a, b in zip(results(*ours, sizes, True), results(*exact, sizes, True), strict=True):
+        assert_close(a.double(), b, 1e-6)
+    ((seen, last, agents, places, *_),) = counted[0]
+    rows = ours[1].tensor.flatten(0, 1).unique(dim=0)
+    assert len(last) == len(agents) == len(rows)  # without an observation: one per action and id
+    assert len(seen) == (observations != 0).any(-1).sum()
+    assert len(places) == sum(sizes) * N
+
+
 def test_without_a_gradient_the_same_numbers():
     (agent, inputs), _ = both()
     wanted = agent(inputs, [3, 2, 2, 1])
@@ -122,6 +144,7 @@ def test_saturated_gates_and_what_is_not_a_number():
     sizes = [3, 2, 2, 1]
     inputs.observations[0, 0, 0] = exact_inputs.observations[0, 0, 0] = 1e6
     assert_close(agent(inputs, sizes).double(), exact(exact_inputs, sizes), 1e-6)
+    inputs = dataclasses.replace(inputs)  # what was read of the others is kept
     inputs.observations[0, 0, 0] = float("nan")
     found = agent(inputs, sizes)
     assert found[0, 0].isnan().all()
