@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rllib_qatten.agents.compiled_recurrent import Distinct, Parameters, Unrolling, distinct
+from rllib_qatten.agents.compiled_recurrent import Parameters, Unrolling
+from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.entities import Rows
 from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.relations import Relations
@@ -42,15 +43,14 @@ class Seen(NamedTuple):
     """What observations say, for all networks of the same form.
 
     Attributes:
-        own: [L, C] about the agent itself, of those that observe anything.
-        distinct: Which they are; last actions are those that concern nobody, -1 if none was.
+        agents: The different rows about the agents themselves: own parts [L, C], and last actions
+            among those that concern nobody, -1 if it was none of them.
         helping: [M] whether the agent helps instead of attacking.
         teammates: Their rows.
         enemies: Their rows.
     """
 
-    own: Tensor
-    distinct: Distinct
+    agents: Distinct
     helping: Any
     teammates: SeenRows
     enemies: SeenRows
@@ -99,13 +99,12 @@ def read(
     own = torch.cat([*parts, torch.from_numpy(added.own)], 1).numpy()
     units = np.zeros(m, bool)
     units[teammates[1]] = units[enemies[1]] = True
-    rows = distinct(own, tables.plain[last], len(actions.plain) * told, 0, units)
+    agents = distinct(own, tables.plain[last], len(actions.plain) * told, 0, units)
     return Seen(
-        torch.from_numpy(rows.seen_of(own)),
-        rows,
+        agents,
         helping,
-        SeenRows(*teammates, rows.places[teammates[1]]),
-        SeenRows(*enemies, rows.places[enemies[1]]),
+        SeenRows(*teammates, agents.places[teammates[1]]),
+        SeenRows(*enemies, agents.places[enemies[1]]),
     )
 
 
@@ -142,12 +141,12 @@ class UnitsUnrolling:
     def forward(self, parameters: Parameters, keep: bool) -> Tensor:
         """Utilities [M, A], or hidden states [M, h] if the head is empty."""
         (weight, bias, *others), rest = parameters[:UNITS], list(parameters[UNITS:])
-        own, width = self._seen.own.shape[1], 2 * len(weight)
+        own, width = self._seen.agents.observations.shape[1], 2 * len(weight)
         told = rest[0].shape[1] - own - width
         self._units = [_joined(weight, bias), _joined(*others)]
         rest[0] = _moved(rest[0].detach(), own, told)
-        arrays = self._summed(keep).numpy(), *self._seen.distinct[1:], self._rows, told, 0
-        self._recurrent = Unrolling(arrays, width, self._before)
+        inputs = self._seen.agents._replace(observations=self._summed(keep))
+        self._recurrent = Unrolling(inputs, self._rows, (told, 0), width, self._before)
         heads = self._recurrent.forward(rest, keep)
         self._heads = heads.numpy()
         return self._valued() if len(rest[8]) else heads
@@ -155,7 +154,7 @@ class UnitsUnrolling:
     def backward(self, grad: Tensor, parameters: Parameters) -> tuple[list[Tensor], None]:
         """Gradients of the parameters."""
         rest = list(parameters[UNITS:])
-        own, width = self._seen.own.shape[1], 2 * len(parameters[0])
+        own, width = self._seen.agents.observations.shape[1], 2 * len(parameters[0])
         units = [np.zeros_like(weight) for weight in self._units]
         if len(rest[8]):
             grad = self._valued_back(grad, units)
@@ -176,16 +175,16 @@ class UnitsUnrolling:
         )
         return [*parts, *of_rest], None
 
-    def _summed(self, keep: bool) -> Tensor:
-        """What enters the encoder, [L, C + 2h]: the own part, sums of teammates and of enemies."""
-        seen, own, size = self._seen, self._seen.own.shape[1], len(self._units[0])
-        kinds = seen.teammates, seen.enemies
+    def _summed(self, keep: bool) -> Any:
+        """What enters the encoder, [L, C + 2h]: own parts, sums of teammates and of enemies."""
+        own, size = self._seen.agents.observations, len(self._units[0])
+        kinds = self._seen.teammates, self._seen.enemies
         self._positive = [np.empty((len(k.rows) if keep else 0, size), bool) for k in kinds]
-        inputs = torch.empty(len(seen.own), own + 2 * size)
-        inputs[:, :own] = seen.own
+        inputs = torch.empty(len(own), own.shape[1] + 2 * size).numpy()
+        inputs[:, : own.shape[1]] = own
         for i, found in enumerate(kinds):
             kernels("units").sums(
-                found.rows, found.places, self._units[i], own + i * size, inputs.numpy(),
+                found.rows, found.places, self._units[i], own.shape[1] + i * size, inputs,
                 self._positive[i],
             )  # fmt: skip
         return inputs

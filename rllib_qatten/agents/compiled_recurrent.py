@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.inputs import EpisodeInputs
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
 
@@ -66,93 +67,51 @@ def unroll_compiled(
     (entries, n), layout = inputs.last_actions.shape, inputs.layout
     one_hot = layout.n_actions * layout.last_action, layout.n_agents * layout.agent_id
 
-    def read() -> tuple[Any, Distinct]:
-        observations = inputs.observations.contiguous().view(entries * n, -1).numpy()
-        found = distinct(observations, inputs.known_actions.view(-1).numpy(), *one_hot)
-        return found.seen_of(observations), found
+    def read() -> Distinct:
+        observations = inputs.observations.contiguous().view(entries * n, -1)
+        return distinct(observations.numpy(), inputs.known_actions.view(-1).numpy(), *one_hot)
 
-    # Live and target networks take the same.
-    observations, found = inputs.once(Unrolling, read)
     rows = np.asarray(batch_sizes, np.int64) * n
-    unrolling = Unrolling((observations, *found[1:], rows, *one_hot))
+    unrolling = Unrolling(inputs.once(Distinct, read), rows, one_hot)
     return differentiable(unrolling, parameters, reference).view(entries, n, -1)
-
-
-class Distinct(NamedTuple):
-    """Which of M rows of inputs are different: first L with an observation, then others, D in all.
-
-    Attributes:
-        sources: [L] the rows with an observation.
-        last: [D] last actions.
-        agents: [D] ids.
-        places: [M] which of the D rows each row is.
-    """
-
-    sources: Any
-    last: Any
-    agents: Any
-    places: Any
-
-    def seen_of(self, observations: Any) -> Any:
-        """Of observations [M, ...] those of the first L rows: the same if that is all of them."""
-        return (
-            observations if len(self.sources) == len(observations) else observations[self.sources]
-        )
-
-
-def distinct(
-    observations: Any, last: Any, n_actions: int, n_agents: int, more: Any = None
-) -> Distinct:
-    """Finds out which rows are different, as far as dead agents' are equal.
-
-    Args:
-        observations: [M, O].
-        last: [M] last actions.
-        n_actions: How many columns of the inputs are one-hot last actions.
-        n_agents: How many are ids.
-        more: [M] whether something is observed besides.
-    """
-    m = len(observations)
-    sources, places = np.empty((2, m), np.int64)
-    more = np.empty(0, bool) if more is None else more
-    seen, count = kernels("distinct").distinct(
-        observations, more, last, n_actions, n_agents, sources, places
-    )
-    of_all = sources[:count]
-    return Distinct(sources[:seen], last[of_all], of_all % max(n_agents, 1), places)
 
 
 class Unrolling:
     """One pass of M rows through encoder, GRU and head, and back."""
 
     def __init__(
-        self, arrays: tuple[Any, ...], made: int = 0, before: Tensor | None = None
+        self,
+        inputs: Distinct,
+        rows: Any,
+        one_hot: tuple[int, int],
+        made: int = 0,
+        before: Tensor | None = None,
     ) -> None:
         """For given inputs.
 
         Args:
-            arrays: Observations [L, O], last actions [D], ids [D], places [M], see `Distinct`; rows
-                per step [T], how many columns of the inputs are one-hot last actions, and how many
-                are ids.
+            inputs: The different rows.
+            rows: [T] rows per step.
+            one_hot: How many columns of the inputs are one-hot last actions, and how many are ids.
             made: How many of the observations' last columns need a gradient.
             before: [rows[0], h] the hidden states to begin with, if they are not zeros; there is no
                 gradient then.
         """
-        self._arrays, self._made, self._before = arrays, made, before
+        self._inputs, self._rows, self._arrays = inputs, rows, (*inputs, rows, *one_hot)
+        self._made, self._before = made, before
         self._kept: list[Any] = []
 
     @property
     def after(self) -> Tensor:
         """[M, h] the hidden states after each row, once `forward` has run."""
-        rows: Any = self._arrays[4]
-        return torch.from_numpy(self._kept[-1][rows[0] :])
+        return torch.from_numpy(self._kept[-1][self._rows[0] :])
 
     def forward(self, parameters: Parameters, keep: bool) -> Tensor:
         """The result [M, A] or [M, h]; `keep` for `backward`."""
-        observations, last, _, places, rows, *_ = self._arrays
-        m, alive, seen = len(places), int(rows[0]), len(observations)
+        m, alive = len(self._inputs.places), int(self._rows[0])
+        seen, different = len(self._inputs.observations), len(self._inputs.last)
         kept = m if keep else min(m, max(BLOCK, alive))
-        encoded = min(kept, seen) + len(last) - seen
+        encoded = min(kept, seen) + different - seen
         size, n_actions = parameters[5].shape[1], len(parameters[8])
         norm = encoded if len(parameters[2]) else 0
         shapes = [
@@ -185,7 +144,7 @@ class Unrolling:
         grads = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in parameters]
         none = grad.new_empty(0, 0)
         given = (grad.contiguous(), none) if len(head) else (none, grad.contiguous())
-        of_observations = torch.empty(len(self._arrays[0]), self._made)
+        of_observations = torch.empty(len(self._inputs.observations), self._made)
         kernels("recurrent").backward(
             *(g.numpy() for g in given),
             *self._arrays,

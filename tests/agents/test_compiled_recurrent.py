@@ -97,11 +97,9 @@ def test_rows_without_an_observation_pass_the_encoder_once(dead, counted):
         inputs.observations[:] = observations
     for a, b in zip(results(*ours, sizes, True), results(*exact, sizes, True), strict=True):
         assert_close(a.double(), b, 1e-6)
-    ((seen, last, agents, places, *_),) = counted[0]
-    rows = ours[1].tensor.flatten(0, 1).unique(dim=0)
-    assert len(last) == len(agents) == len(rows)  # without an observation: one per action and id
-    assert len(seen) == (observations != 0).any(-1).sum()
-    assert len(places) == sum(sizes) * N
+    rows, (entered, *_) = ours[1].tensor.flatten(0, 1), counted[0]
+    assert len(entered.observations) == (observations != 0).any(-1).sum()
+    assert len(entered.last) == len(rows.unique(dim=0))  # of others one per last action and id
 
 
 def test_without_a_gradient_the_same_numbers():

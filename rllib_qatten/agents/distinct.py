@@ -1,0 +1,52 @@
+"""The different rows of an agent network's inputs: dead agents' are computed once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rllib_qatten.compiled.compiler import kernels
+
+
+class Distinct(NamedTuple):
+    """M rows of inputs as D different ones: first L with an observation, then those without one.
+
+    Attributes:
+        observations: [L, O].
+        last: [D] last actions.
+        agents: [D] ids.
+        places: [M] which of the D rows each row is.
+    """
+
+    observations: Any
+    last: Any
+    agents: Any
+    places: Any
+
+
+def distinct(
+    observations: Any, last: Any, n_actions: int, n_agents: int, more: Any = None
+) -> Distinct:
+    """Finds the different rows, by a compiled function.
+
+    Args:
+        observations: [M, O] float32.
+        last: [M] int64 last actions, -1 where there is none.
+        n_actions: How many columns of the inputs are one-hot last actions.
+        n_agents: How many are ids.
+        more: [M] whether something is observed besides; by default nothing is.
+    """
+    m = len(observations)
+    sources, places = np.empty((2, m), np.int64)
+    more = np.empty(0, bool) if more is None else more
+    seen, count = kernels("distinct").distinct(
+        observations, more, last, n_actions, n_agents, sources, places
+    )
+    sources = sources[:count]
+    return Distinct(
+        observations if seen == m else observations[sources[:seen]],
+        last[sources],
+        sources % max(n_agents, 1),
+        places,
+    )
