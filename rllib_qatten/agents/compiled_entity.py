@@ -180,7 +180,7 @@ class UnitsUnrolling:
         own, size = self._seen.agents.observations, len(self._units[0])
         kinds = self._seen.teammates, self._seen.enemies
         self._positive = [np.empty((len(k.rows) if keep else 0, size), bool) for k in kinds]
-        inputs = torch.empty(len(own), own.shape[1] + 2 * size).numpy()
+        inputs = np.empty((len(own), own.shape[1] + 2 * size), np.float32)
         inputs[:, : own.shape[1]] = own
         for i, found in enumerate(kinds):
             kernels("units").sums(

@@ -10,18 +10,20 @@ from rllib_qatten.compiled.compiler import kernels
 
 
 class Distinct(NamedTuple):
-    """M rows of inputs as D different ones: first L with an observation, then those without one.
+    """M rows of inputs as D rows: first those L with an observation, then different ones without.
+
+    Rows with an observation are taken to differ. Compiled functions take the fields in this order.
 
     Attributes:
         observations: [L, O].
         last: [D] last actions.
-        agents: [D] ids.
+        ids: [D] of agents.
         places: [M] which of the D rows each row is.
     """
 
     observations: Any
     last: Any
-    agents: Any
+    ids: Any
     places: Any
 
 
@@ -40,7 +42,7 @@ def distinct(
     m = len(observations)
     sources, places = np.empty((2, m), np.int64)
     more = np.empty(0, bool) if more is None else more
-    seen, count = kernels("distinct").distinct(
+    seen, count = kernels("recurrent").distinct(
         observations, more, last, n_actions, n_agents, sources, places
     )
     sources = sources[:count]

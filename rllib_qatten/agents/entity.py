@@ -26,6 +26,9 @@ from rllib_qatten.agents.relations import Relations
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
 from rllib_qatten.fast_linear import Linear
 
+#: The modules of `rllib_qatten.compiled` that compute it.
+_COMPILED = "units", "relations", "recurrent"
+
 
 class Read(NamedTuple):
     """What inputs [..., I] say: about the agent itself, its units, and whether it helps."""
@@ -164,14 +167,14 @@ class EntityAgent(Agent):
         """See base class."""
         plain = [p.detach() for p in self.parameters()]
         return self.precision == torch.float32 and all(
-            suits(name, plain[0], plain) for name in ("units", "relations", "recurrent")
+            suits(name, plain[0], plain) for name in _COMPILED
         )
 
     def _seen(self, inputs: Tensor | EpisodeInputs, parameters: Parameters) -> Seen | None:
         """What compiled functions read, once for live and target networks; None if they cannot."""
         observations = inputs.observations if isinstance(inputs, EpisodeInputs) else inputs
         if self.precision != torch.float32 or not all(
-            suits(name, observations, parameters) for name in ("units", "relations")
+            suits(name, observations, parameters) for name in _COMPILED
         ):
             return None
         how = self.relations, self.actions, self._told
@@ -210,7 +213,8 @@ class EntityAgent(Agent):
         entities, helped, attacked, helping = self._entities, None, None, None
         last_action = inputs[..., self._observation_size :]
         inputs = self.relations(inputs)
-        own = [inputs[..., start:stop] for start, stop in entities.own]
+        # Of no columns first, as there may be no own part.
+        own = [inputs[..., start:stop] for start, stop in ((0, 0), *entities.own)]
         if entities.helper is not None:
             helping = inputs[..., entities.helper].unsqueeze(-1) > 0
         if self._told:

@@ -95,7 +95,8 @@ class InputLayout:
 class EpisodeInputs:
     """The inputs of whole packed episodes, or of a step of P games, before they are laid out.
 
-    Only networks that need them so lay them out.
+    Only networks that need them so lay them out. What a network has read is kept for others, so the
+    tensors must not change.
 
     Attributes:
         layout: How they are laid out.

@@ -68,10 +68,11 @@ def copy(source, target):
 @inlined
 def is_seen(row):
     """Whether a unit's row is not all zeros; in most rows of seen units the first number is not."""
-    seen = row[0] != ZERO
-    if not seen:
-        for j in range(1, row.shape[0]):
-            seen |= row[j] != ZERO
+    if row.shape[0] and row[0] != ZERO:
+        return True
+    seen = False
+    for j in range(1, row.shape[0]):
+        seen |= row[j] != ZERO
     return seen
 
 

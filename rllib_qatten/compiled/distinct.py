@@ -58,7 +58,7 @@ def count_seen(places, n_seen):
 
 
 @inlined
-def spread(gates, unseen, places, n_seen):
+def spread(gates, unseen, places, n_seen, n_here):
     """Puts each row's gates where they belong.
 
     Args:
@@ -66,8 +66,9 @@ def spread(gates, unseen, places, n_seen):
         unseen: [D - L, 3h] those of unseen rows.
         places: [n].
         n_seen: L.
+        n_here: How many of the n rows are seen.
     """
-    source = gates.shape[0] - count_seen(places, n_seen)
+    source = gates.shape[0] - n_here
     for i in range(gates.shape[0]):
         if places[i] >= n_seen:
             copy(unseen[places[i] - n_seen], gates[i])
@@ -79,7 +80,9 @@ def spread(gates, unseen, places, n_seen):
 
 @inlined
 def gather(of_gates, of_n, of_unseen, places, n_seen):
-    """The gradient of `spread`, and of input products rather than hidden ones.
+    """Gradients of the different rows' input products, given those of all rows' hidden products.
+
+    The two differ for n: a hidden product is multiplied by r first.
 
     Args:
         of_gates: [n, 3h], gradients of r, z, m; begins afterwards with those of r, z, n of seen

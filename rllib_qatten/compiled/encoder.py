@@ -31,7 +31,7 @@ def tables(weight, bias, o, n_actions, n_agents):
 
 
 @inlined
-def encode(x, last, agents, of_action, of_agent, norm, norm_bias, normed, scales):
+def encode(x, last, ids, of_action, of_agent, norm, norm_bias, normed, scales):
     """Adds look-ups to x [n, h], normalizes if `norm` is not empty, and takes the ReLU, in place.
 
     What the gradient needs: `normed` [n, h], `scales` [n].
@@ -40,7 +40,7 @@ def encode(x, last, agents, of_action, of_agent, norm, norm_bias, normed, scales
     size = x.shape[1]
     share = ONE / np.float32(size)
     for i in range(x.shape[0]):
-        row, agent = x[i], of_agent[agents[i]]
+        row, agent = x[i], of_agent[ids[i]]
         action = of_action[last[i] + 1 if n_actions else 0]
         if norm.shape[0] == 0:
             for k in range(size):
@@ -94,11 +94,11 @@ def encode_back(grad, encoded, normed, scales, norm, grad_norm, grad_norm_bias):
 
 
 @inlined
-def look_ups_back(grad, last, agents, of_action, of_agent):
+def look_ups_back(grad, last, ids, of_action, of_agent):
     """Adds gradients [n, h] to the rows of the tables that were looked up."""
     n_actions = of_action.shape[0] - 1
     for i in range(grad.shape[0]):
-        g, agent = grad[i], of_agent[agents[i]]
+        g, agent = grad[i], of_agent[ids[i]]
         for k in range(grad.shape[1]):
             agent[k] += g[k]
         if n_actions:
@@ -108,8 +108,8 @@ def look_ups_back(grad, last, agents, of_action, of_agent):
 
 
 @inlined
-def encoder_back(
-    of_gates, at, encoded, normed, scales, last, agents, weight_ih, norm, grad, part,
+def input_gates_back(
+    of_gates, at, encoded, normed, scales, last, ids, weight_ih, norm, grad, part,
     grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
 ):  # fmt: skip
     """Adds the gradients of `encode` and of the gates' input product after it.
@@ -121,7 +121,7 @@ def encoder_back(
         normed: [D, h].
         scales: [D].
         last: [D].
-        agents: [D].
+        ids: [D].
         weight_ih: [3h, h].
         norm: [h] or empty.
         grad: [n, h] receives the gradient of the encoder's product with observations.
@@ -139,4 +139,4 @@ def encoder_back(
     add_rows(grad_bias_ih, of_gates)
     np.dot(of_gates, weight_ih, grad)
     encode_back(grad, rows, normed[at:], scales[at:], norm, grad_norm, grad_norm_bias)
-    look_ups_back(grad, last[at:], agents[at:], of_action, of_agent)
+    look_ups_back(grad, last[at:], ids[at:], of_action, of_agent)

@@ -13,8 +13,8 @@ import numpy as np
 
 from rllib_qatten.compiled.arithmetic import F1, F2, I1, add, add_rows, transposed
 from rllib_qatten.compiled.compiler import inlined, jit
-from rllib_qatten.compiled.distinct import count_seen, gather, spread
-from rllib_qatten.compiled.encoder import encode, encoder_back, tables
+from rllib_qatten.compiled.distinct import count_seen, distinct, gather, spread  # noqa: F401
+from rllib_qatten.compiled.encoder import encode, input_gates_back, tables
 from rllib_qatten.compiled.gru import gru_step, gru_step_back
 
 _WEIGHTS = ", ".join([F2, F1, F1, F1, F2, F2, F1, F1, F2, F1])
@@ -34,7 +34,7 @@ def end_of_block(rows, begin, block):
 
 @jit(f"void({_INPUTS}, {_WEIGHTS}, int64, boolean, {_KEPT}, boolean, {F2})")
 def forward(
-    observations, last, agents, places, rows, n_actions, n_agents, encoder, encoder_bias, norm,
+    observations, last, ids, places, rows, n_actions, n_agents, encoder, encoder_bias, norm,
     norm_bias, weight_ih, weight_hh, bias_ih, bias_hh, head, head_bias, block, keep, encoded,
     normed, scales, gates, m, hidden, begun, utilities,
 ):  # fmt: skip
@@ -43,7 +43,7 @@ def forward(
     Args:
         observations: [L, O].
         last: [D] last actions, -1 where there is none.
-        agents: [D] ids; zeros if inputs are without ids.
+        ids: [D] of agents; zeros if inputs are without ids.
         places: [M] which of the D rows each row is.
         rows: [T].
         n_actions: A, or 0 if inputs are without last actions.
@@ -87,27 +87,27 @@ def forward(
     if n_unseen:
         x[:] = 0
         encode(
-            x, last[n_seen:], agents[n_seen:], of_action, of_agent, norm, norm_bias,
+            x, last[n_seen:], ids[n_seen:], of_action, of_agent, norm, norm_bias,
             normed[begin:], scales[begin:],
         )  # fmt: skip
         np.dot(x, to_gates, unseen)
     step, start, before, seen = 0, 0, 0, 0
     while step < rows.shape[0]:
         end, n = end_of_block(rows, step, block)
-        mine = places[start : start + n]
-        n_mine = count_seen(mine, n_seen)
+        of_block = places[start : start + n]
+        n_here = count_seen(of_block, n_seen)
         at, seen_at = (start, seen) if keep else (0, 0)
         g = gates[at : at + n]
-        if n_mine:
-            x, inputs = encoded[seen_at : seen_at + n_mine], g[n - n_mine :]
-            np.dot(observations[seen : seen + n_mine], from_observation, x)
+        if n_here:
+            x, inputs = encoded[seen_at : seen_at + n_here], g[n - n_here :]
+            np.dot(observations[seen : seen + n_here], from_observation, x)
             encode(
-                x, last[seen:], agents[seen:], of_action, of_agent, norm, norm_bias,
+                x, last[seen:], ids[seen:], of_action, of_agent, norm, norm_bias,
                 normed[seen_at:], scales[seen_at:],
             )  # fmt: skip
             np.dot(x, to_gates, inputs)
-        spread(g, unseen, mine, n_seen)
-        seen += n_mine
+        spread(g, unseen, of_block, n_seen, n_here)
+        seen += n_here
         done = 0
         for t in range(step, end):
             k, after = rows[t], alive + start + done
@@ -139,7 +139,7 @@ _BACK = ", ".join([F2, F1, F2, F2, F2])
 
 @jit(f"void({F2}, {F2}, {_INPUTS}, {_BACK}, int64, {_KEPT}, {F2}, {_WEIGHTS})")
 def backward(
-    grad_utilities, grad_hidden, observations, last, agents, places, rows, n_actions, n_agents,
+    grad_utilities, grad_hidden, observations, last, ids, places, rows, n_actions, n_agents,
     encoder, norm, weight_ih, weight_hh, head, block, encoded, normed, scales, gates, m, hidden,
     grad_observations, grad_encoder, grad_encoder_bias, grad_norm, grad_norm_bias, grad_ih,
     grad_hh, grad_bias_ih, grad_bias_hh, grad_head, grad_head_bias,
@@ -151,7 +151,7 @@ def backward(
         grad_hidden: [M, h] instead, then; else empty.
         observations: As in `forward`, like the following.
         last: [D].
-        agents: [D].
+        ids: [D].
         places: [M].
         rows: [T].
         n_actions: A or 0.
@@ -237,23 +237,23 @@ def backward(
         np.dot(g.T, copies[:n], part_h)
         add(grad_hh, part_h)
         add_rows(grad_bias_hh, g)
-        n_mine = gather(g, of_n, of_unseen, places[base : base + n], n_seen)
-        if n_mine:
-            seen -= n_mine
-            x = of_encoded[:n_mine]
-            encoder_back(
-                g[:n_mine], seen, encoded, normed, scales, last, agents, weight_ih, norm, x, part_h,
+        n_here = gather(g, of_n, of_unseen, places[base : base + n], n_seen)
+        if n_here:
+            seen -= n_here
+            x = of_encoded[:n_here]
+            input_gates_back(
+                g[:n_here], seen, encoded, normed, scales, last, ids, weight_ih, norm, x, part_h,
                 grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
             )  # fmt: skip
-            np.dot(x.T, observations[seen : seen + n_mine], part_o)
+            np.dot(x.T, observations[seen : seen + n_here], part_o)
             add(from_observation, part_o)
             if to_observation.shape[1]:
-                np.dot(x, to_observation, grad_observations[seen : seen + n_mine])
+                np.dot(x, to_observation, grad_observations[seen : seen + n_here])
         end = step
     if n_unseen:
         x = np.empty((n_unseen, size), np.float32)
-        encoder_back(
-            of_unseen, n_seen, encoded, normed, scales, last, agents, weight_ih, norm, x, part_h,
+        input_gates_back(
+            of_unseen, n_seen, encoded, normed, scales, last, ids, weight_ih, norm, x, part_h,
             grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
         )  # fmt: skip
     for k in range(size):

@@ -30,17 +30,19 @@ N, MATES, ENEMIES = 3, 2, 4
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often the compiled form was taken."""
+    """The arguments of each compiled forward."""
     calls = []
     made = entity.UnitsUnrolling
     monkeypatch.setattr(entity, "UnitsUnrolling", lambda *a: calls.append(a) or made(*a))
     return calls
 
 
-def layout(skip=(1, 2), attacks=2, helps=None, helper=None, mates=MATES, enemies=ENEMIES):
-    of_mates = Rows(start=3, count=mates, size=4, skip=skip)
+def layout(
+    skip=(1, 2), attacks=2, helps=None, helper=None, mates=MATES, enemies=ENEMIES, own=(3, 2)
+):
+    of_mates = Rows(start=own[0], count=mates, size=4, skip=skip)
     of_enemies = Rows(start=of_mates.stop, count=enemies, size=5)
-    own = ((0, 3), (of_enemies.stop, of_enemies.stop + 2))
+    own = ((0, own[0]), (of_enemies.stop, of_enemies.stop + own[1])) if any(own) else ()
     return Entities(
         own=own, teammates=of_mates, enemies=of_enemies,
         attacks=attacks, helps=helps, helper=helper,
@@ -53,6 +55,7 @@ OPTIONS = {
     "helps": (layout(helps=2 + ENEMIES), 2 + ENEMIES + N),
     "helps alone": (layout(None, None, 1), 1 + N),
     "helper": (layout(helps=2, helper=1), 2 + max(ENEMIES, N) + 1),
+    "no own part": (layout(own=(0, 0)), 2 + ENEMIES),
     "alone": (layout(mates=0), 2 + ENEMIES),
     "nobody": (layout(mates=0, enemies=0), 3),
     "actions beyond": (layout(attacks=1), 3 + ENEMIES),
@@ -67,6 +70,8 @@ def inputs_of(entities, actions, sizes, told, dtype):
     for part in (entities.teammates, entities.enemies):
         rows = observations[..., part.start : part.stop].unflatten(-1, (part.count, part.size))
         rows *= torch.rand(p, n, part.count, 1, generator=g) < 0.6
+    for start, stop in entities.own:  # some see units, but nothing of themselves
+        observations[..., start:stop] *= torch.rand(p, n, 1, generator=g) < 0.8
     observations[torch.rand(p, n, generator=g) < 0.2] = 0  # the dead see nothing
     last_actions = torch.randint(-1, actions, (p, n), generator=g)
     inputs = InputLayout(entities.observation_size, actions, n, told, agent_id=False)
@@ -145,7 +150,20 @@ def test_live_and_target_networks_read_inputs_once(monkeypatch):
     assert len(calls) == 1
 
 
-def test_without_a_gradient_the_same_numbers():
+def test_rows_of_agents_that_see_nothing_pass_the_encoder_once(counted):
+    (agent, inputs), _ = both(sizes=[150, 140])
+    agent(inputs, [150, 140])
+    (seen, *_), plain = counted[0], agent.actions.plain
+    nothing = (inputs.observations == 0).flatten(0, 1).all(-1)
+    last = inputs.last_actions.flatten()[nothing]
+    others = torch.where(torch.isin(last, plain), last, -1).unique()
+    assert len(seen.agents.observations) == (~nothing).sum()
+    assert len(seen.agents.last) == (~nothing).sum() + len(others)
+
+
+@pytest.mark.parametrize("block", [1, 12, 512])
+def test_without_a_gradient_the_same_numbers(block, monkeypatch):
+    monkeypatch.setattr(compiled_recurrent, "BLOCK", block)
     (agent, inputs), _ = both()
     wanted = agent(inputs, [3, 2, 2, 1])
     with torch.no_grad():

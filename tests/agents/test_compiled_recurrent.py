@@ -23,7 +23,7 @@ N, SEEN, A = 3, 6, 4
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often the compiled forward ran."""
+    """The arguments of each compiled forward."""
     calls = []
     made = compiled.Unrolling
     monkeypatch.setattr(compiled, "Unrolling", lambda *a: calls.append(a) or made(*a))
@@ -102,13 +102,23 @@ def test_rows_without_an_observation_pass_the_encoder_once(dead, counted):
     assert len(entered.last) == len(rows.unique(dim=0))  # of others one per last action and id
 
 
-def test_without_a_gradient_the_same_numbers():
-    (agent, inputs), _ = both()
+@pytest.mark.parametrize("block", [1, 12, 512])
+def test_without_a_gradient_the_same_numbers(block, monkeypatch):
+    monkeypatch.setattr(compiled, "BLOCK", block)
+    (agent, inputs), _ = both(layer_norm=True)
     wanted = agent(inputs, [3, 2, 2, 1])
     with torch.no_grad():
         assert torch.equal(agent(inputs, [3, 2, 2, 1]), wanted)
         agent.requires_grad_(False)
     assert torch.equal(agent(inputs, [3, 2, 2, 1]), wanted)
+
+
+def test_live_and_target_networks_read_inputs_once(counted):
+    (agent, inputs), _ = both()
+    first = agent(inputs, [3, 2, 2, 1])
+    assert torch.equal(copy.deepcopy(agent)(inputs, [3, 2, 2, 1]), first)
+    (live, *_), (target, *_) = counted
+    assert live is target
 
 
 def test_inputs_of_other_sizes_are_refused():
@@ -142,7 +152,7 @@ def test_saturated_gates_and_what_is_not_a_number():
     sizes = [3, 2, 2, 1]
     inputs.observations[0, 0, 0] = exact_inputs.observations[0, 0, 0] = 1e6
     assert_close(agent(inputs, sizes).double(), exact(exact_inputs, sizes), 1e-6)
-    inputs = dataclasses.replace(inputs)  # what was read of the others is kept
+    inputs = dataclasses.replace(inputs)  # the old ones have been read
     inputs.observations[0, 0, 0] = float("nan")
     found = agent(inputs, sizes)
     assert found[0, 0].isnan().all()
