@@ -82,8 +82,8 @@ class InitFrom(Algorithm):
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
         """See base class."""
-        self._continued, self._about_init = True, None
         super().set_state(state)
+        self._continued, self._about_init = True, None
 
     def _tell(self) -> None:
         about, self._about_init = self._about_init, None

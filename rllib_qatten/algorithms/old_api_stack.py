@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, NoReturn
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -60,10 +61,10 @@ class OldAPIStack(Algorithm):
         """Sets what `get_weights` of an algorithm of the same sizes returned, targets included.
 
         Raises:
-            BadInput: If there are weights of any other policy.
+            BadInput: If they are of any other policy, do not fit or are not finite.
         """
         if set(weights) != {DEFAULT_MODULE_ID}:
-            raise BadInput(f"Weights are of {', '.join(map(repr, weights))}: {_ONE_MODULE}.")
+            raise BadInput(f"Weights are of {reprlib.repr(list(weights))}: {_ONE_MODULE}.")
         # RLlib's own fails with its new env runners, which have no `set_weights`.
         learner = {COMPONENT_RL_MODULE: weights}
         self.set_state({COMPONENT_LEARNER_GROUP: {COMPONENT_LEARNER: learner}})

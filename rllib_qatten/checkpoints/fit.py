@@ -1,4 +1,4 @@
-"""Does a checkpoint go into the algorithm that is to load it? Asked before anything is loaded."""
+"""Does a checkpoint, or a state, go into the algorithm that is to take it? Asked before it does."""
 
 from __future__ import annotations
 
@@ -9,21 +9,36 @@ from typing import Any
 
 import numpy as np
 from ray.rllib.core import (
+    COMPONENT_ENV_RUNNER,
+    COMPONENT_ENV_TO_MODULE_CONNECTOR,
+    COMPONENT_EVAL_ENV_RUNNER,
     COMPONENT_LEARNER,
     COMPONENT_LEARNER_GROUP,
+    COMPONENT_METRICS_LOGGER,
+    COMPONENT_MODULE_TO_ENV_CONNECTOR,
     COMPONENT_OPTIMIZER,
     COMPONENT_RL_MODULE,
     DEFAULT_MODULE_ID,
 )
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
+from ray.tune.result import TRAINING_ITERATION
 
-from rllib_qatten.checkpoints.folder import CheckpointError
+from rllib_qatten.checkpoints.folder import ALGORITHM, CheckpointError
+from rllib_qatten.errors import BadInput
 
 #: A setting's name, its value in a checkpoint, and its value here.
 Differs = tuple[str, Any, Any]
 #: What only one kind of optimizer has among its settings -> its `optimizer_name`.
 OPTIMIZERS = {"alpha": "rmsprop", "betas": "adam"}
+#: The key of this package's part of an algorithm's state.
+LOOP = "loop"
+#: All parts of an algorithm's state.
+PARTS = (
+    *(COMPONENT_LEARNER_GROUP, COMPONENT_ENV_RUNNER, COMPONENT_EVAL_ENV_RUNNER),
+    *(COMPONENT_ENV_TO_MODULE_CONNECTOR, COMPONENT_MODULE_TO_ENV_CONNECTOR),
+    *(COMPONENT_METRICS_LOGGER, TRAINING_ITERATION, LOOP),
+)
 #: How many weights that do not fit are named.
 FEW = 3
 
@@ -73,18 +88,80 @@ def assert_same_shapes(
     Raises:
         CheckpointError: If names or shapes differ, naming the first that do.
     """
-    faults = [f"{name} is missing from it" for name in here if name not in saved]
-    faults += [f"{name} is unknown here" for name in saved if name not in here]
-    for name in here.keys() & saved.keys():
-        in_it, current = np.shape(saved[name]), np.shape(here[name])
-        if in_it != current:
-            faults.append(f"{name} has shape {in_it} in it and {current} here")
-    if faults:
-        more = [f"and {len(faults) - FEW} more"] if len(faults) > FEW else []
-        told = [*map(_told, mixer), *sorted(faults)[:FEW], *more]
+    if faults := _faults(saved, here):
         raise CheckpointError(
             "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
-            f"changed? {'; '.join(told)}."
+            f"changed? {'; '.join([*map(_told, mixer), *faults])}."
+        )
+
+
+def assert_weights_fit(given: dict[str, Any], here: dict[str, Any]) -> None:
+    """The same for weights that the user gives, which must be finite, too.
+
+    Raises:
+        BadInput: If names or shapes differ, or if some are not finite.
+    """
+    faults = _faults(given, here)
+    if not faults:
+        odd = [name for name, weight in given.items() if not np.isfinite(weight).all()]
+        faults = [f"{name} holds values that are not finite" for name in odd[:FEW]]
+    if faults:
+        raise BadInput(
+            f"These weights are not of such an algorithm: {'; '.join(faults)}. Nothing was changed."
+        )
+
+
+def _faults(given: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """How names and shapes of weights differ from those here: the first, and how many more."""
+    faults = [f"{name} is missing from it" for name in here if name not in given]
+    faults += [f"{name} is unknown here" for name in given if name not in here]
+    for name in here.keys() & given.keys():
+        in_it, current = np.shape(given[name]), np.shape(here[name])
+        if in_it != current:
+            faults.append(f"{name} has shape {in_it} in it and {current} here")
+    more = [f"and {len(faults) - FEW} more"] if len(faults) > FEW else []
+    return [*sorted(faults)[:FEW], *more]
+
+
+def assert_state_fits(state: dict[str, Any], name: str, learners: LearnerGroup) -> None:
+    """Compares an algorithm's state, or a part of one, with the algorithm that is to take it.
+
+    Args:
+        state: See `Algorithm.get_state`.
+        name: The algorithm's.
+        learners: Its learner.
+
+    Raises:
+        BadInput: If it has unknown parts, is another algorithm's, or if weights do not fit.
+        CheckpointError: If it has the state of another kind of optimizer.
+    """
+    assert_parts(state)
+    theirs = state.get(LOOP, {}).get(ALGORITHM, name)
+    if theirs != name:
+        raise BadInput(f"This is the state of {theirs}, which does not go into {name}.")
+    learner = state.get(COMPONENT_LEARNER_GROUP, {}).get(COMPONENT_LEARNER, {})
+    parts = [p for p in (COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER) if p in learner]
+    if not parts:
+        return
+    paths = [f"{COMPONENT_LEARNER}/{part}" for part in parts]
+    here = learners.get_state(components=paths)[COMPONENT_LEARNER]
+    if COMPONENT_RL_MODULE in parts:
+        weights, weights_here = (s[COMPONENT_RL_MODULE] for s in (learner, here))
+        assert_weights_fit(weights[DEFAULT_MODULE_ID], weights_here[DEFAULT_MODULE_ID])
+    if COMPONENT_OPTIMIZER in parts:
+        assert_same_optimizers(learner[COMPONENT_OPTIMIZER], here[COMPONENT_OPTIMIZER])
+
+
+def assert_parts(names: Iterable[str]) -> None:
+    """Verifies names of parts of an algorithm's state, or of their parts, as "loop/games".
+
+    Raises:
+        BadInput: If there are no such parts.
+    """
+    unknown = [name for name in names if name.partition("/")[0] not in PARTS]
+    if unknown:
+        raise BadInput(
+            f"An algorithm's state has no {', '.join(map(repr, unknown))}, but {', '.join(PARTS)}."
         )
 
 

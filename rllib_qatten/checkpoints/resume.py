@@ -25,11 +25,18 @@ from rllib_qatten import keys
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
-from rllib_qatten.checkpoints.fit import assert_component, assert_learner_fits
+from rllib_qatten.checkpoints.fit import (
+    LOOP,
+    assert_component,
+    assert_learner_fits,
+    assert_parts,
+    assert_state_fits,
+)
 from rllib_qatten.checkpoints.other_team import other_settings
 from rllib_qatten.checkpoints.replay_file import read_episodes, write_episodes
 from rllib_qatten.envs import TeamSpec
 from rllib_qatten.envs.agent_ids import check_same_order
+from rllib_qatten.errors import BadInput
 from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.changed_settings import changed
@@ -37,8 +44,6 @@ from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.replay import EpisodeReplay
 from rllib_qatten.version import __version__
 
-#: The key of this package's part of an algorithm's state.
-LOOP = "loop"
 #: Keys of a config in a checkpoint; `to_dict` spells the second differently.
 _SAVED = {"class", "framework_str"}
 
@@ -109,10 +114,16 @@ class ResumableAlgorithm(Algorithm):
     def get_state(
         self, components: Any = None, *, not_components: Any = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Adds the loop's own state; the replay's episodes are only in checkpoints."""
+        """Adds the loop's own state; the replay's episodes are only in checkpoints.
+
+        Raises:
+            BadInput: If there is no such component.
+        """
+        assert_parts([components] if isinstance(components, str) else components or ())
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(LOOP, components, not_components):
             state[LOOP] = {
+                checkpoint.ALGORITHM: self.config.name,
                 "seed": self.config.seed,
                 "team_reward": self.config.team_reward,
                 "updates_due": self._updates_due,
@@ -128,7 +139,12 @@ class ResumableAlgorithm(Algorithm):
 
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
-        """See `get_state`; where the seed is another one, all draws begin anew from it."""
+        """See `get_state`; where the seed is another one, all draws begin anew from it.
+
+        Raises:
+            BadInput: If it does not fit; nothing is changed then.
+        """
+        assert_state_fits(state, self.config.name, self.learner_group)
         super().set_state(state)
         if LOOP not in state:
             return
@@ -194,8 +210,11 @@ class ResumableAlgorithm(Algorithm):
         """Adds the team for acting, and the replay; the folder is complete or absent.
 
         Raises:
+            BadInput: If `path` is empty, as a variable that was never set.
             CheckpointError: If it cannot be written; an earlier one at `path` is then intact.
         """
+        if path == "":
+            raise BadInput("save_to_path got an empty path; without one it makes a folder in /tmp.")
         path = path or tempfile.mkdtemp()
         path = path if filesystem else checkpoint.absolute(path)
         with checkpoint.replacing(path, filesystem) as folder:
@@ -215,14 +234,21 @@ class ResumableAlgorithm(Algorithm):
         """Verifies the whole checkpoint first; also accepts ~, relative paths, `Path` and file://.
 
         Raises:
+            BadInput: If anything is given besides: the settings are the checkpoint's.
             CheckpointError: If it is damaged, incomplete, or not one of this package.
         """
+        if kwargs:
+            raise BadInput(
+                f"from_checkpoint takes a path alone, not {', '.join(kwargs)}: settings are the "
+                "checkpoint's. To continue with others: algorithm = config.build_algo(), then "
+                "algorithm.restore_from_path(path)."
+            )
         if hasattr(path, "to_directory"):  # Tune's
             path, filesystem = path.to_directory(), None
         path = path if filesystem else checkpoint.absolute(path)
         with checkpoint.on_this_machine(path, filesystem) as folder:
             checkpoint.verify(folder)
-            return super().from_checkpoint(str(folder), **kwargs)
+            return super().from_checkpoint(str(folder))
 
     @override(Algorithm)
     def restore(self, checkpoint_path: Any) -> Any:

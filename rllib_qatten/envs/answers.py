@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ def reward_of(value: Any) -> float:
     """A reward as a float; one in an array of just one is that.
 
     Raises:
-        TypeError, ValueError: If it is no number.
+        TypeError, ValueError: If it is no number, or one too large for a float.
     """
     if type(value) is float:
         return value
@@ -54,7 +55,10 @@ def reward_of(value: Any) -> float:
         value = value.item()
     if isinstance(value, str | bytes):
         raise TypeError(f"{value!r} is no number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def reset_faults(declared: Declared, env: MultiAgentEnv, answer: Any) -> Iterator[str]:

@@ -25,6 +25,7 @@ from ray.rllib.utils.metrics import (
     NUM_EPISODES_LIFETIME,
     NUM_MODULE_STEPS_SAMPLED,
     NUM_MODULE_STEPS_SAMPLED_LIFETIME,
+    WEIGHTS_SEQ_NO,
 )
 
 from rllib_qatten import keys
@@ -151,6 +152,13 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if why:
             self.games.begin_others(env_steps)
         return why
+
+    @override(SingleAgentEnvRunner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See base class, which would keep its weights if the new ones are of fewer updates."""
+        super().set_state({**state, WEIGHTS_SEQ_NO: 0})
+        if WEIGHTS_SEQ_NO in state:
+            self._weights_seq_no: int = state[WEIGHTS_SEQ_NO]
 
     @override(EnvRunner)
     def assert_healthy(self) -> None:

@@ -13,7 +13,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import NUM_EPISODES_LIFETIME, TD_ERROR_KEY
+from ray.rllib.utils.metrics import NUM_EPISODES_LIFETIME, TD_ERROR_KEY, WEIGHTS_SEQ_NO
 from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
@@ -237,8 +237,13 @@ class ValueDecompositionTorchLearner(TorchLearner):
 
     @override(TorchLearner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """See `get_state`."""
-        super().set_state(state)
+        """See `get_state`.
+
+        RLlib would keep its weights if those of the state are not of more updates.
+        """
+        super().set_state({**state, WEIGHTS_SEQ_NO: 0})
+        if WEIGHTS_SEQ_NO in state:
+            self._weights_seq_no: int = state[WEIGHTS_SEQ_NO]
         self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
         if self._learner_connector is not None:
             self._learner_connector.set_state(state.get(LEARNER_CONNECTOR, {}))
