@@ -199,6 +199,11 @@ OLD_NAMES: dict[str, OldName] = {
     "use_tensorboard": OldName(PYMARL, "", "Tune writes TensorBoard files next to the results"),
     "local_results_path": OldName(PYMARL, "", "`storage_path` in YAML"),
     "local_dir": OldName(RLLIB, "", "`storage_path` in YAML"),
+    "resources_per_trial": OldName(
+        RLLIB,
+        "num_cpus_for_main_process and num_cpus_per_env_runner",
+        "what a trial takes follows from its settings",
+    ),
     "repeat_id": OldName(PYMARL, "", "`num_samples` in YAML, or a grid over `seed`"),
 }
 

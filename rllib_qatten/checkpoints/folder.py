@@ -170,6 +170,10 @@ def read_metadata(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         fault = f"{file.name} is missing" if folder.is_dir() else "no such folder"
         raise CheckpointError(f"{folder} is not a checkpoint: {fault}.") from None
+    except NotADirectoryError:
+        raise CheckpointError(
+            f"{folder} is not a checkpoint: it is a file, and a checkpoint is a folder."
+        ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged: {error}.") from None
     return about if isinstance(about, dict) else {}

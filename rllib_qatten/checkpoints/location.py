@@ -117,7 +117,7 @@ def checkpoint_of(team: Path) -> Path:
 
 def _fault(path: Path) -> str:
     if not path.is_dir():
-        return "no such folder"
+        return "a file, not a folder" if path.exists() else "no such folder"
     if (path / "rllib_checkpoint.json").is_file():
         return f"a checkpoint without {TEAM}/, so not of one of this package's algorithms"
     return f"not a checkpoint: it holds no {TEAM}/"

@@ -247,8 +247,16 @@ class ResumableAlgorithm(Algorithm):
             path, filesystem = path.to_directory(), None
         path = path if filesystem else checkpoint.absolute(path)
         with checkpoint.on_this_machine(path, filesystem) as folder:
-            checkpoint.verify(folder)
-            return super().from_checkpoint(str(folder))
+            name = checkpoint.verify(folder)[checkpoint.ALGORITHM]
+            try:
+                return super().from_checkpoint(str(folder))
+            except ValueError as error:
+                if "subclass" not in str(error):
+                    raise
+                raise checkpoint.CheckpointError(
+                    f"{path} is a checkpoint of {name}, not of {cls.__name__}: load it by "
+                    f"{name}.from_checkpoint or RLlib's Algorithm.from_checkpoint."
+                ) from error
 
     @override(Algorithm)
     def restore(self, checkpoint_path: Any) -> Any:

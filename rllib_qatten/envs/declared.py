@@ -232,7 +232,9 @@ def _state_faults(env: Any) -> Iterator[str]:
     if not takes(state):
         if isinstance(space, gym.Space):
             has = (
-                "no state()" if state is None else f"a state that is not a method: {_short(state)}"
+                "no state()"
+                if state is None
+                else f"a state that cannot be called as state(): {_short(state)}"
             )
             yield (
                 f"it has a state_space but {has}: add a method state() that returns the team's "

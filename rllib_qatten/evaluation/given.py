@@ -45,6 +45,7 @@ def action_mask(values: Any) -> np.ndarray:
 def _numbers(values: Any) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
     try:
         array = np.asarray(values)
     except ValueError:  # of different lengths

@@ -6,11 +6,13 @@ import copy
 import dataclasses
 import fnmatch
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from rllib_qatten.algorithms.old_names import hint
 from rllib_qatten.errors import BadInput, one_of
 from rllib_qatten.experiment.experiment import Checkpoints, Experiment, Fields, check_name
 from rllib_qatten.experiment.plain_yaml import MAX_BYTES, UNPRINTABLE, load
@@ -177,6 +179,8 @@ def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes)
     fields = copy.deepcopy(fields)
     try:
         changes.apply(fields)
+        if isinstance(stop := fields.get("stop"), dict):
+            fields["stop"] = dict(_criteria(stop))
         # `file` and `name` are not keys of the YAML.
         for key in fields.keys() - Fields.model_fields.keys():
             raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {_unknown(key)}")
@@ -186,11 +190,22 @@ def _experiment(file: Path, name: str, fields: dict[str, Any], changes: Changes)
         raise BadInput(f"{file}: {name}.{key[:_SHOWN]}: {problem}") from error
 
 
+def _criteria(stop: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Results by whole keys, `env_runners/episode_return_mean`, where they are nested, too."""
+    for key, value in stop.items():
+        if isinstance(value, dict):
+            yield from _criteria(value, f"{before}{key}/")
+        else:
+            yield f"{before}{key}", value
+
+
 def _unknown(key: str) -> str:
     """The problem with an unknown key of an experiment."""
     here = OLD_CHECKPOINT_KEYS.get(key, key)
     if here in Checkpoints.model_fields:
         return f"is set in checkpoint_config: checkpoint_config: {{{here}: ...}}."
+    if told := hint(key):
+        return f"Unknown key of an experiment: {key!r}. {told}"
     return unknown(key, Fields)
 
 

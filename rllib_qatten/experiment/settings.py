@@ -116,6 +116,8 @@ def _unknown(key: str, algorithm: Any) -> str:
         option = f", or with --{key.replace('_', '-')}" if key in OPTIONS else ""
         return f"is set next to config, not in it{option}."
     fields = settings_model(algorithm).model_fields
+    if key not in fields and callable(getattr(config, key, None)):
+        return "is a method of configs in Python; in YAML its settings stand in config themselves."
     try:
         known_setting(key, fields, f"config key of {algorithm.__name__}")
     except ValueError as error:

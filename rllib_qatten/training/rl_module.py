@@ -115,9 +115,15 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             "utilities" [G, N, A] of all actions, legal or not, and Columns.STATE_OUT.
 
         Raises:
-            BadInput: If observations are not [G, N, O].
+            BadInput: If observations are not [G, N, O], or if one of the last two is missing.
         """
-        if columns.LAST_ACTIONS not in batch or Columns.STATE_IN not in batch:
+        going_on = [name for name in (columns.LAST_ACTIONS, Columns.STATE_IN) if name in batch]
+        if len(going_on) < 2:
+            if going_on and self.layout.last_action:
+                raise BadInput(
+                    f"A game that goes on needs both {columns.LAST_ACTIONS!r} [G, N] and "
+                    f"{Columns.STATE_IN!r}, got {going_on[0]!r} alone; without both, games begin."
+                )
             batch = self._begun(batch)
         given = (torch.as_tensor(batch[name]) for name in (Columns.OBS, columns.LAST_ACTIONS))
         inputs = EpisodeInputs(self.layout, *given)
@@ -128,7 +134,8 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
     def _begun(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Adds what a batch lacks at a game's start: last actions of -1, zero hidden states."""
         n, o = self.spec.n_agents, self.spec.observation_size
-        obs = torch.as_tensor(batch[Columns.OBS] if Columns.OBS in batch else [])
+        obs = batch.get(Columns.OBS, [])
+        obs = torch.as_tensor([] if isinstance(obs, dict) else obs)
         if obs.ndim != 3 or obs.shape[1:] != (n, o):
             raise BadInput(
                 f"'obs' must hold the observations of all agents in G games, [G, N, O], here "

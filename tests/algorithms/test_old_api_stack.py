@@ -50,8 +50,13 @@ def test_forward_inference_begins_a_game_and_goes_on(algorithm):
         "state_in": {"hidden": torch.zeros(3, *module.get_initial_state()["hidden"].shape)},
     }
     assert torch.equal(begun["utilities"], module.forward_inference(full)["utilities"])
-    onward = module.forward_inference({"obs": observations, "state_in": begun["state_out"]})
+    onward = module.forward_inference(full | {"state_in": begun["state_out"]})
     assert not torch.equal(onward["utilities"], begun["utilities"])
+    for name in ("last_actions", "state_in"):
+        with pytest.raises(BadInput, match=f"needs both.*got '{name}' alone"):
+            module.forward_inference({"obs": observations, name: full[name]})
+    with pytest.raises(BadInput, match="got none"):
+        module.forward_inference({"obs": {"agent_0": observations[0, 0]}})
     for wrong in (observations[0], observations[:, 0], observations[..., :1]):
         with pytest.raises(BadInput, match=r"\[G, N, O\], here \[G, 2, \d+\]; got \["):
             module.forward_inference({"obs": wrong})

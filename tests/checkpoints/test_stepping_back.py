@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from rllib_qatten import ALGORITHMS
+from rllib_qatten.checkpoints.folder import CheckpointError
 from rllib_qatten.errors import BadInput
 from tests.algorithms.test_every_algorithm import assert_equal, build, weights
 
@@ -138,5 +140,9 @@ def test_a_checkpoint_brings_its_settings(algorithm, tmp_path):
     algorithm.save_to_path(tmp_path / "saved")
     with pytest.raises(BadInput, match=r"not config: .*config.build_algo\(\)"):
         type(algorithm).from_checkpoint(tmp_path / "saved", config=algorithm.config)
+    with pytest.raises(CheckpointError, match=r"checkpoint of QMIX, not of VDN: .*QMIX.from_ch"):
+        ALGORITHMS["VDN"].from_checkpoint(tmp_path / "saved")
+    with pytest.raises(CheckpointError, match="it is a file"):
+        type(algorithm).from_checkpoint(tmp_path / "saved" / "SHA256SUMS")
     with pytest.raises(BadInput, match="empty path"):
         algorithm.save_to_path("")

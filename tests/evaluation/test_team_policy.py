@@ -276,6 +276,13 @@ def test_tensors_are_taken_and_utilities_are_nan_before_the_first_step(folder):
     assert team.utilities.shape == (N, A)
     assert np.isnan(agent.utilities).all()
     observations, masks = games(1)
+    halves = torch.tensor(observations[0]).bfloat16()
+    team.act(halves, masks[0])
+    of_halves = team.utilities
+    team.reset()
+    team.act(halves.float(), masks[0])
+    np.testing.assert_array_equal(team.utilities, of_halves)
+    team.reset()
     seen = torch.tensor(observations[0], requires_grad=True)
     actions = team.act(seen, torch.tensor(masks[0]))
     np.testing.assert_array_equal(

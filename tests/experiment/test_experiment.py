@@ -112,6 +112,27 @@ def test_keys_of_results_may_stop(tmp_path, key):
     check(written(tmp_path, stop={key: 1}))
 
 
+def test_keys_of_results_may_be_nested(tmp_path):
+    experiment = written(tmp_path, stop={"env_runners": {"episode_return_mean": 1}})
+    assert experiment.stop == {"env_runners/episode_return_mean": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"local_dir": "x"}, "a.local_dir: Unknown key.*older RLlib.*`storage_path`"),
+        ({"resources_per_trial": {"cpu": 1}}, "'num_cpus_for_main_process'"),
+        (
+            {"config": {"training": {"lr": 0.1}}},
+            "config.training: is a method of configs in Python",
+        ),
+    ],
+)
+def test_keys_of_other_places_say_which_is_meant(tmp_path, fields, told):
+    with pytest.raises(BadInput, match=told.replace("a.local", r"\w+\.local")):
+        check(written(tmp_path, **fields))
+
+
 def test_what_is_not_ours_is_left_to_rllib(tmp_path):
     settings = {"num_epochs": 3, "num_env_runners": 4}
     experiment = written(tmp_path, run="PPO", env="CartPole-v1", config=settings, stop={"x": 1})
