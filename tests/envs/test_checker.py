@@ -122,6 +122,12 @@ class HugeRewards(ScriptedBattle):
         return seen, dict.fromkeys(rewards, 1e39), *rest
 
 
+class RewardsBeyondFloats(ScriptedBattle):
+    def step(self, action_dict):
+        seen, rewards, *rest = super().step(action_dict)
+        return seen, dict.fromkeys(rewards, 10**400), *rest
+
+
 class UnlikeRewards(ScriptedBattle):
     def step(self, action_dict):
         seen, rewards, *rest = super().step(action_dict)
@@ -315,6 +321,8 @@ BROKEN = {
     nan_rewards: "agent 'unit_0' got the reward nan after step 2: return a finite number",
     HugeRewards: "agent 'unit_0' got the reward 1e+39 after step 1: too large for float32; scale "
     "rewards",
+    RewardsBeyondFloats: f"agent 'unit_0' got the reward {10**400} after step 1: return a finite "
+    "number",
     UnlikeRewards: "the agents got different rewards after step 1, {'unit_0': 1.0, 'unit_1': 3.0}, "
     "but a team has one: give all the same, or set team_reward: sum or mean in the config",
     NoEnd: "step()'s terminateds lack '__all__' after step 1: return a dict that has it, set "
