@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ray.rllib.core import (
     COMPONENT_ENV_RUNNER,
     COMPONENT_ENV_TO_MODULE_CONNECTOR,
@@ -103,7 +104,7 @@ def assert_weights_fit(given: dict[str, Any], here: dict[str, Any]) -> None:
     """
     faults = _faults(given, here)
     if not faults:
-        odd = [name for name, weight in given.items() if not np.isfinite(weight).all()]
+        odd = [name for name, w in given.items() if not torch.as_tensor(w).isfinite().all()]
         faults = [f"{name} holds values that are not finite" for name in odd[:FEW]]
     if faults:
         raise BadInput(
@@ -146,8 +147,8 @@ def assert_state_fits(state: dict[str, Any], name: str, learners: LearnerGroup) 
     paths = [f"{COMPONENT_LEARNER}/{part}" for part in parts]
     here = learners.get_state(components=paths)[COMPONENT_LEARNER]
     if COMPONENT_RL_MODULE in parts:
-        weights, weights_here = (s[COMPONENT_RL_MODULE] for s in (learner, here))
-        assert_weights_fit(weights[DEFAULT_MODULE_ID], weights_here[DEFAULT_MODULE_ID])
+        given, own = (s[COMPONENT_RL_MODULE].get(DEFAULT_MODULE_ID, {}) for s in (learner, here))
+        assert_weights_fit(given, own)
     if COMPONENT_OPTIMIZER in parts:
         assert_same_optimizers(learner[COMPONENT_OPTIMIZER], here[COMPONENT_OPTIMIZER])
 
