@@ -97,9 +97,10 @@ class Unrolling:
             before: [rows[0], h] the hidden states to begin with, if they are not zeros; there is no
                 gradient then.
         """
-        self._inputs, self._rows, self._arrays = inputs, rows, (*inputs, rows, *one_hot)
+        self._inputs, self._rows, self._one_hot = inputs, rows, one_hot
         self._made, self._before = made, before
         self._kept: list[Any] = []
+        self._kept_unseen: list[Any] = []
 
     @property
     def after(self) -> Tensor:
@@ -109,9 +110,8 @@ class Unrolling:
     def forward(self, parameters: Parameters, keep: bool) -> Tensor:
         """The result [M, A] or [M, h]; `keep` for `backward`."""
         m, alive = len(self._inputs.places), int(self._rows[0])
-        seen, different = len(self._inputs.observations), len(self._inputs.last)
         kept = m if keep else min(m, max(BLOCK, alive))
-        encoded = min(kept, seen) + different - seen
+        encoded = min(kept, len(self._inputs.last))
         size, n_actions = parameters[5].shape[1], len(parameters[8])
         norm = encoded if len(parameters[2]) else 0
         shapes = [
@@ -128,7 +128,10 @@ class Unrolling:
         self._kept = [b.numpy() for b in buffers]
         weights = [p.detach().contiguous().numpy() for p in parameters]
         kernels("recurrent").forward(
-            *self._arrays,
+            *self._inputs[:4],
+            self._rows,
+            *self._one_hot,
+            self._encode_unseen(weights),
             *weights,
             BLOCK,
             keep,
@@ -138,6 +141,18 @@ class Unrolling:
         )
         return utilities if n_actions else buffers[-1][alive:]
 
+    def _encode_unseen(self, weights: Sequence[Any]) -> Any:
+        """[D - L, 3h] what enters the gates of rows without an observation."""
+        s, size = len(self._inputs.unseen_last), len(weights[0])
+        norm = s if len(weights[2]) else 0
+        shapes = (s, size), (norm, size), (norm,), (s, 3 * size)
+        *self._kept_unseen, gates = (np.empty(shape, np.float32) for shape in shapes)
+        if s:
+            kernels("recurrent").encode_unseen(
+                *self._inputs[4:], *self._one_hot, *weights[:5], *self._kept_unseen, gates
+            )
+        return gates
+
     def backward(self, grad: Tensor, parameters: Parameters) -> tuple[list[Tensor], Tensor]:
         """Gradients of the parameters, and of the L observations' last columns."""
         encoder, _, norm, _, ih, hh, _, _, head, _ = (p.detach().contiguous() for p in parameters)
@@ -145,15 +160,25 @@ class Unrolling:
         none = grad.new_empty(0, 0)
         given = (grad.contiguous(), none) if len(head) else (none, grad.contiguous())
         of_observations = torch.empty(len(self._inputs.observations), self._made)
+        of_unseen = np.zeros((len(self._inputs.unseen_last), len(ih)), np.float32)
+        arrays = [g.numpy() for g in grads]
         kernels("recurrent").backward(
             *(g.numpy() for g in given),
-            *self._arrays,
+            *self._inputs[:4],
+            self._rows,
+            *self._one_hot,
             *(p.numpy() for p in (encoder, norm, ih, hh, head)),
             BLOCK,
             *self._kept,
+            of_unseen,
             of_observations.numpy(),
-            *(g.numpy() for g in grads),
+            *arrays,
         )
+        if len(of_unseen):
+            kernels("recurrent").unseen_back(
+                of_unseen, *self._inputs[4:], *self._one_hot, norm.numpy(), ih.numpy(),
+                *self._kept_unseen, *arrays[:5], arrays[6],
+            )  # fmt: skip
         return grads, of_observations
 
 

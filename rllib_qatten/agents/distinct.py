@@ -12,19 +12,24 @@ from rllib_qatten.compiled.compiler import kernels
 class Distinct(NamedTuple):
     """M rows of inputs as D rows: first those L with an observation, then different ones without.
 
-    Rows with an observation are taken to differ. Compiled functions take the fields in this order.
+    Rows with an observation are taken to differ. Compiled functions take the first four fields in
+    this order.
 
     Attributes:
         observations: [L, O].
-        last: [D] last actions.
-        ids: [D] of agents.
+        last: [L] last actions.
+        ids: [L] of agents.
         places: [M] which of the D rows each row is.
+        unseen_last: [D - L] the others' last actions.
+        unseen_ids: [D - L].
     """
 
     observations: Any
     last: Any
     ids: Any
     places: Any
+    unseen_last: Any
+    unseen_ids: Any
 
 
 def distinct(
@@ -46,9 +51,12 @@ def distinct(
         observations, more, last, n_actions, n_agents, sources, places
     )
     sources = sources[:count]
+    last, ids = last[sources], sources % max(n_agents, 1)
     return Distinct(
         observations if seen == m else observations[sources[:seen]],
-        last[sources],
-        sources % max(n_agents, 1),
+        last[:seen],
+        ids[:seen],
         places,
+        last[seen:],
+        ids[seen:],
     )

@@ -108,6 +108,20 @@ def look_ups_back(grad, last, ids, of_action, of_agent):
 
 
 @inlined
+def tables_back(of_action, of_agent, n_agents, grad_weight, grad_bias):
+    """Adds gradients of the tables [1 + A, h] and [N, h] to those of weight and bias."""
+    size, n_actions = of_action.shape[1], of_action.shape[0] - 1
+    o = grad_weight.shape[1] - n_actions - n_agents
+    for k in range(size):
+        for a in range(n_actions):
+            grad_weight[k, o + a] += of_action[1 + a, k]
+        for i in range(n_agents):
+            grad_weight[k, o + n_actions + i] += of_agent[i, k]
+        for i in range(of_agent.shape[0]):
+            grad_bias[k] += of_agent[i, k]
+
+
+@inlined
 def input_gates_back(
     of_gates, at, encoded, normed, scales, last, ids, weight_ih, norm, grad, part,
     grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
@@ -115,13 +129,13 @@ def input_gates_back(
     """Adds the gradients of `encode` and of the gates' input product after it.
 
     Args:
-        of_gates: [n, 3h] gradients of the product, for n of the D rows.
+        of_gates: [n, 3h] gradients of the product, for n of L rows.
         at: The first of these rows.
-        encoded: [D, h] what was kept of `encode`, like the following.
-        normed: [D, h].
-        scales: [D].
-        last: [D].
-        ids: [D].
+        encoded: [L, h] what was kept of `encode`, like the following.
+        normed: [L, h].
+        scales: [L].
+        last: [L].
+        ids: [L].
         weight_ih: [3h, h].
         norm: [h] or empty.
         grad: [n, h] receives the gradient of the encoder's product with observations.

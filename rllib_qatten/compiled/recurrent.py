@@ -14,8 +14,9 @@ import numpy as np
 from rllib_qatten.compiled.arithmetic import F1, F2, I1, add, add_rows, transposed
 from rllib_qatten.compiled.compiler import inlined, jit
 from rllib_qatten.compiled.distinct import count_seen, distinct, gather, spread  # noqa: F401
-from rllib_qatten.compiled.encoder import encode, input_gates_back, tables
+from rllib_qatten.compiled.encoder import encode, input_gates_back, tables, tables_back
 from rllib_qatten.compiled.gru import gru_step, gru_step_back
+from rllib_qatten.compiled.unseen import encode_unseen, unseen_back  # noqa: F401
 
 _WEIGHTS = ", ".join([F2, F1, F1, F1, F2, F2, F1, F1, F2, F1])
 _INPUTS = ", ".join([F2, I1, I1, I1, I1, "int64, int64"])
@@ -32,9 +33,9 @@ def end_of_block(rows, begin, block):
     return end, n
 
 
-@jit(f"void({_INPUTS}, {_WEIGHTS}, int64, boolean, {_KEPT}, boolean, {F2})")
+@jit(f"void({_INPUTS}, {F2}, {_WEIGHTS}, int64, boolean, {_KEPT}, boolean, {F2})")
 def forward(
-    observations, last, ids, places, rows, n_actions, n_agents, encoder, encoder_bias, norm,
+    observations, last, ids, places, rows, n_actions, n_agents, unseen, encoder, encoder_bias, norm,
     norm_bias, weight_ih, weight_hh, bias_ih, bias_hh, head, head_bias, block, keep, encoded,
     normed, scales, gates, m, hidden, begun, utilities,
 ):  # fmt: skip
@@ -42,12 +43,13 @@ def forward(
 
     Args:
         observations: [L, O].
-        last: [D] last actions, -1 where there is none.
-        ids: [D] of agents; zeros if inputs are without ids.
+        last: [L] last actions, -1 where there is none.
+        ids: [L] of agents; zeros if inputs are without ids.
         places: [M] which of the D rows each row is.
         rows: [T].
         n_actions: A, or 0 if inputs are without last actions.
         n_agents: N, or 0 if inputs are without ids.
+        unseen: [D - L, 3h] W_i x of rows without an observation, see `encode_unseen`.
         encoder: [h, I].
         encoder_bias: [h].
         norm: [h] scale of the layer norm; empty if there is none.
@@ -61,9 +63,9 @@ def forward(
         block: At most this many rows per block, but at least one step.
         keep: Whether what follows is kept for `backward`. If not, the largest block's rows take the
             place of M and of L.
-        encoded: [D, h] receives the encoder's output.
-        normed: [D, h] receives the normalized rows; empty without a layer norm.
-        scales: [D] receives what they were multiplied by.
+        encoded: [L, h] receives the encoder's output.
+        normed: [L, h] receives the normalized rows; empty without a layer norm.
+        scales: [L] receives what they were multiplied by.
         gates: [M, 3h] receives r, z, n.
         m: [M, h] receives m.
         hidden: [rows[0] + M, h] begins with the hidden states before the first step, and receives
@@ -80,17 +82,6 @@ def forward(
         bias[j] += bias_hh[j]
     to_gates, to_next, to_head = weight_ih.T, weight_hh.T, head.T
     from_hidden = np.zeros((alive, 3 * size), np.float32)
-    # Rows without an observation are encoded first, behind the others.
-    n_unseen = last.shape[0] - n_seen
-    begin = encoded.shape[0] - n_unseen
-    x, unseen = encoded[begin:], np.empty((n_unseen, 3 * size), np.float32)
-    if n_unseen:
-        x[:] = 0
-        encode(
-            x, last[n_seen:], ids[n_seen:], of_action, of_agent, norm, norm_bias,
-            normed[begin:], scales[begin:],
-        )  # fmt: skip
-        np.dot(x, to_gates, unseen)
     step, start, before, seen = 0, 0, 0, 0
     while step < rows.shape[0]:
         end, n = end_of_block(rows, step, block)
@@ -137,12 +128,12 @@ def forward(
 _BACK = ", ".join([F2, F1, F2, F2, F2])
 
 
-@jit(f"void({F2}, {F2}, {_INPUTS}, {_BACK}, int64, {_KEPT}, {F2}, {_WEIGHTS})")
+@jit(f"void({F2}, {F2}, {_INPUTS}, {_BACK}, int64, {_KEPT}, {F2}, {F2}, {_WEIGHTS})")
 def backward(
     grad_utilities, grad_hidden, observations, last, ids, places, rows, n_actions, n_agents,
     encoder, norm, weight_ih, weight_hh, head, block, encoded, normed, scales, gates, m, hidden,
-    grad_observations, grad_encoder, grad_encoder_bias, grad_norm, grad_norm_bias, grad_ih,
-    grad_hh, grad_bias_ih, grad_bias_hh, grad_head, grad_head_bias,
+    of_unseen, grad_observations, grad_encoder, grad_encoder_bias, grad_norm, grad_norm_bias,
+    grad_ih, grad_hh, grad_bias_ih, grad_bias_hh, grad_head, grad_head_bias,
 ):  # fmt: skip
     """Gradients of all parameters.
 
@@ -150,8 +141,8 @@ def backward(
         grad_utilities: [M, A]; not read if the head is empty.
         grad_hidden: [M, h] instead, then; else empty.
         observations: As in `forward`, like the following.
-        last: [D].
-        ids: [D].
+        last: [L].
+        ids: [L].
         places: [M].
         rows: [T].
         n_actions: A or 0.
@@ -162,12 +153,13 @@ def backward(
         weight_hh: [3h, h].
         head: [A, h] or [0, h].
         block: Rows per block.
-        encoded: [D, h] what `forward` kept, like the following.
-        normed: [D, h] or empty.
-        scales: [D] or empty.
+        encoded: [L, h] what `forward` kept, like the following.
+        normed: [L, h] or empty.
+        scales: [L] or empty.
         gates: [M, 3h].
         m: [M, h].
         hidden: [rows[0] + M, h].
+        of_unseen: [D - L, 3h] zeros that receive the gradient of `unseen`.
         grad_observations: [L, C] receives the gradient of the last C columns of observations; C is
             0 if they are data.
         grad_encoder: [h, I], zeros that receive a gradient, like the following.
@@ -183,7 +175,6 @@ def backward(
     """
     n_seen, o = observations.shape
     size, alive, n_steps = weight_hh.shape[1], rows[0], rows.shape[0]
-    n_unseen = last.shape[0] - n_seen
     starts = np.zeros(n_steps + 1, np.int64)
     for t in range(n_steps):
         starts[t + 1] = starts[t] + rows[t]
@@ -192,7 +183,6 @@ def backward(
     copies, of_encoded = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
     of_hidden = np.empty((most, size), np.float32)
     carried, to_before = np.empty((alive, size), np.float32), np.empty((alive, size), np.float32)
-    of_unseen = np.zeros((n_unseen, 3 * size), np.float32)
     of_action = np.zeros((1 + n_actions, size), np.float32)
     of_agent = np.zeros((max(n_agents, 1), size), np.float32)
     from_observation = np.zeros((size, o), np.float32)
@@ -250,18 +240,7 @@ def backward(
             if to_observation.shape[1]:
                 np.dot(x, to_observation, grad_observations[seen : seen + n_here])
         end = step
-    if n_unseen:
-        x = np.empty((n_unseen, size), np.float32)
-        input_gates_back(
-            of_unseen, n_seen, encoded, normed, scales, last, ids, weight_ih, norm, x, part_h,
-            grad_ih, grad_bias_ih, grad_norm, grad_norm_bias, of_action, of_agent,
-        )  # fmt: skip
     for k in range(size):
         for j in range(o):
             grad_encoder[k, j] = from_observation[k, j]
-        for a in range(n_actions):
-            grad_encoder[k, o + a] = of_action[1 + a, k]
-        for i in range(n_agents):
-            grad_encoder[k, o + n_actions + i] = of_agent[i, k]
-        for i in range(of_agent.shape[0]):
-            grad_encoder_bias[k] += of_agent[i, k]
+    tables_back(of_action, of_agent, n_agents, grad_encoder, grad_encoder_bias)

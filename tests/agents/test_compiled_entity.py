@@ -158,7 +158,7 @@ def test_rows_of_agents_that_see_nothing_pass_the_encoder_once(counted):
     last = inputs.last_actions.flatten()[nothing]
     others = torch.where(torch.isin(last, plain), last, -1).unique()
     assert len(seen.agents.observations) == (~nothing).sum()
-    assert len(seen.agents.last) == (~nothing).sum() + len(others)
+    assert len(seen.agents.unseen_last) == len(others)
 
 
 @pytest.mark.parametrize("block", [1, 12, 512])
