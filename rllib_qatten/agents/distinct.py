@@ -53,7 +53,7 @@ def distinct(
     sources = sources[:count]
     last, ids = last[sources], sources % max(n_agents, 1)
     return Distinct(
-        observations if seen == m else observations[sources[:seen]],
+        observations if seen == m else observations.take(sources[:seen], 0),
         last[:seen],
         ids[:seen],
         places,
