@@ -60,7 +60,8 @@ WORKS: dict[str, str] = {
     "custom_resources_for_main_process": "",
     "torch_ddp_kwargs": "with num_learners of 2 or more",
     # The environment.
-    "env": "a registered name, module:Class, a class or a function",
+    "env": "a registered name, module:Class or module:function, a class; in Python a function is "
+    "registered first: tune.register_env(NAME, function)",
     "env_config": "",
     # Env runners.
     "env_runner_cls": "a subclass of TeamEnvRunner",

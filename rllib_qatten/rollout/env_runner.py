@@ -157,8 +157,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     def set_state(self, state: dict[str, Any]) -> None:
         """See base class, which would keep its weights if the new ones are of fewer updates."""
         super().set_state({**state, WEIGHTS_SEQ_NO: 0})
-        if WEIGHTS_SEQ_NO in state:
-            self._weights_seq_no: int = state[WEIGHTS_SEQ_NO]
+        super().set_state(state)  # for their number
 
     @override(EnvRunner)
     def assert_healthy(self) -> None:

@@ -242,8 +242,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
         RLlib would keep its weights if those of the state are not of more updates.
         """
         super().set_state({**state, WEIGHTS_SEQ_NO: 0})
-        if WEIGHTS_SEQ_NO in state:
-            self._weights_seq_no: int = state[WEIGHTS_SEQ_NO]
+        super().set_state({WEIGHTS_SEQ_NO: state.get(WEIGHTS_SEQ_NO, 0)})
         self._last_target_update = state.get(LAST_TARGET_UPDATE, self._last_target_update)
         if self._learner_connector is not None:
             self._learner_connector.set_state(state.get(LEARNER_CONNECTOR, {}))
