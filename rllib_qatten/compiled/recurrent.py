@@ -13,10 +13,13 @@ import numpy as np
 
 from rllib_qatten.compiled.arithmetic import F1, F2, I1, add, add_rows, transposed
 from rllib_qatten.compiled.compiler import inlined, jit
-from rllib_qatten.compiled.distinct import count_seen, distinct, gather, spread  # noqa: F401
+from rllib_qatten.compiled.distinct import count_seen, distinct, gather, spread
 from rllib_qatten.compiled.encoder import encode, input_gates_back, tables, tables_back
 from rllib_qatten.compiled.gru import gru_step, gru_step_back
-from rllib_qatten.compiled.unseen import encode_unseen, unseen_back  # noqa: F401
+from rllib_qatten.compiled.unseen import encode_unseen, unseen_back
+
+#: All that an agent needs, compiled together.
+__all__ = ["backward", "distinct", "encode_unseen", "forward", "unseen_back"]
 
 _WEIGHTS = ", ".join([F2, F1, F1, F1, F2, F2, F1, F1, F2, F1])
 _INPUTS = ", ".join([F2, I1, I1, I1, I1, "int64, int64"])

@@ -1,7 +1,7 @@
 """Rows of inputs without an observation: look-ups alone pass the encoder, and only once.
 
-Letters as in `recurrent`; S = D - L rows. A function of its own, since a loop that is inlined
-twice into one function becomes half as fast.
+Letters as in `recurrent`; S = D - L rows. Functions of their own, since with the encoder inlined
+twice the gradient of the recurrent agent took 1.4 times as long.
 """
 
 import numpy as np
