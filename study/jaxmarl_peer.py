@@ -114,7 +114,7 @@ def _lines(words: list[str], checkout: Path, python: Path) -> Iterator[dict[str,
             raise BadInput(
                 f"JaxMARL's script ended with exit code {script.returncode}: see what it said "
                 "above. Give its checkout by --checkout, and by --python a Python that has what it "
-                "imports (jaxmarl==0.2.0, flashbax, hydra-core, wandb)."
+                "imports (jaxmarl==0.2.0, flashbax, hydra-core, wandb, six)."
             )
     finally:
         script.kill()
