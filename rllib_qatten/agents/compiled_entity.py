@@ -16,7 +16,7 @@ from rllib_qatten.agents.compiled_recurrent import Parameters, Unrolling
 from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.entities import Rows
 from rllib_qatten.agents.entity_actions import EntityActions
-from rllib_qatten.agents.relations import Relations
+from rllib_qatten.agents.relations import COUNTS, Relations
 from rllib_qatten.compiled.compiler import kernels
 
 #: Weight and bias of the networks of teammates and of enemies, before those of the recurrent agent.
@@ -74,38 +74,41 @@ def read(
     """
     last, m = last_actions.flatten().numpy(), last_actions.numel()
     observations = observations.reshape(m, -1).contiguous()
-    entities, added = relations.entities, relations.added(observations)
+    entities, related, tables = relations.entities, relations.related, actions.tables
     helping = np.zeros(m, bool)
     if entities.helper is not None:
         helping = (observations[:, entities.helper] > 0).numpy()
-    observed = observations.numpy()
 
-    def found(part: Rows, more: Any, of_rows: Any, told: bool) -> tuple[Any, Any, Any]:
+    def kind(part: Rows, used: int, told: bool, concerning: Any) -> list[Any]:
+        """What the compiled function is told of a kind of units, and what it writes to."""
+        skip = part.skip or (part.size, part.size)
+        named = -1 if part.aims is None else skip[0]
+        position = part.position or (0, 0)
+        how = np.array([part.start, part.count, part.size, *skip, *position, named, told])
         most = m * part.count
-        rows = np.empty((most, part.used + more.shape[2] + told + 1), np.float32)
-        owners, of_units = np.empty((2, most), np.int64)
-        used = np.delete(np.arange(part.size), slice(*part.skip or (0, 0)))
-        k = kernels("units").read(
-            observed, last, helping, part.start, part.size, used, more, of_rows, rows, owners,
-            of_units,
-        )  # fmt: skip
-        return rows[:k], owners[:k], of_units[:k]
+        rows = np.empty((most, used + told + 1), np.float32)
+        return [how, concerning, rows, *np.empty((2, most), np.int64)]
 
-    tables = actions.tables
     helps, attacks = told and entities.helps is not None, told and entities.attacks is not None
-    teammates = found(entities.teammates, added.of_teammates, tables.of_teammates, helps)
-    enemies = found(entities.enemies, added.of_enemies, tables.of_enemies, attacks)
+    teammates = kind(entities.teammates, related.teammates.used, helps, tables.of_teammates)
+    enemies = kind(entities.enemies, related.enemies.used, attacks, tables.of_enemies)
+    aims = *(entities.teammates.aims or (0, 1)), *(entities.enemies.aims or (0, 1))
+    aimed = np.empty((m, related.own_size - entities.own_size), np.float32)
+    n_teammates, n_enemies = kernels("reading").read(
+        observations.numpy(), last, helping, relations.places, *aims, COUNTS, *teammates, *enemies,
+        aimed,
+    )  # fmt: skip
     parts = [observations[:, start:stop] for start, stop in entities.own]
-    own = torch.cat([*parts, torch.from_numpy(added.own)], 1).numpy()
+    own = torch.cat([*parts, torch.from_numpy(aimed)], 1).numpy()
     units = np.zeros(m, bool)
-    units[teammates[1]] = units[enemies[1]] = True
+    units[teammates[3][:n_teammates]] = units[enemies[3][:n_enemies]] = True
     agents = distinct(own, tables.plain[last], len(actions.plain) * told, 0, units)
-    return Seen(
-        agents,
-        helping,
-        SeenRows(*teammates, agents.places[teammates[1]]),
-        SeenRows(*enemies, agents.places[enemies[1]]),
-    )
+
+    def seen(written: list[Any], count: int) -> SeenRows:
+        rows, owners, of_units = (array[:count] for array in written[2:])
+        return SeenRows(rows, owners, of_units, agents.places[owners])
+
+    return Seen(agents, helping, seen(teammates, n_teammates), seen(enemies, n_enemies))
 
 
 class UnitsUnrolling:

@@ -27,7 +27,7 @@ from rllib_qatten.agents.unit_network import UnitNetwork, read_units
 from rllib_qatten.fast_linear import Linear
 
 #: The modules of `rllib_qatten.compiled` that compute it.
-_COMPILED = "units", "relations", "recurrent"
+_COMPILED = "reading", "units", "recurrent"
 
 
 class Read(NamedTuple):

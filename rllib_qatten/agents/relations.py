@@ -10,31 +10,15 @@ Letters as in `Agent`; N' agents share a network, R rows of teammates, E rows of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rllib_qatten.agents.entities import Entities, Rows
-from rllib_qatten.compiled.compiler import kernels
 
 #: What a unit that aims at another counts: with it, numbers are about as large as the others.
 COUNTS = 0.5
-
-
-class Added(NamedTuple):
-    """What is added for M agents, float32; unspecified in rows of units unseen.
-
-    Attributes:
-        of_teammates: [M, R, X] at the end of each teammate's row.
-        of_enemies: [M, E, Y] at the end of each enemy's.
-        own: [M, 0 or 1] at the end of the own part.
-    """
-
-    of_teammates: Any
-    of_enemies: Any
-    own: Any
 
 
 class Relations(nn.Module):
@@ -42,6 +26,8 @@ class Relations(nn.Module):
 
     Attributes:
         entities: How observations are made without them.
+        related: How with them.
+        places: [N'] the agents' indices in the team.
     """
 
     _place: Tensor
@@ -55,8 +41,8 @@ class Relations(nn.Module):
             places: [N'] the agents' indices in the team.
         """
         super().__init__()
-        self.entities, self._related = entities, entities.related
-        self._places = np.asarray(places, np.int64)
+        self.entities, self.related = entities, entities.related
+        self.places = np.asarray(places, np.int64)
         place, rows = (
             torch.tensor(list(places)).unsqueeze(1),
             torch.arange(entities.teammates.count),
@@ -68,7 +54,7 @@ class Relations(nn.Module):
     def forward(self, observations: Tensor) -> Tensor:
         """Observations [..., N', >= O] as `Entities.related` says; rows of unseen units stay 0."""
         entities = self.entities
-        if self._related is entities:
+        if self.related is entities:
             return observations
         of_teammates, teammates = self._rows(observations, entities.teammates)
         of_enemies, enemies = self._rows(observations, entities.enemies)
@@ -89,22 +75,6 @@ class Relations(nn.Module):
             for columns, rows in ((of_teammates, teammates), (of_enemies, enemies))
         ]
         return torch.cat([*parts, *own], -1)
-
-    def added(self, observations: Tensor) -> Added:
-        """What it adds to float32 observations [M, >= O] on a CPU, by a compiled function."""
-        mates, enemies, after = self.entities.teammates, self.entities.enemies, self._related
-        m, own = len(observations), after.own_size - self.entities.own_size
-        result = Added(
-            np.empty((m, mates.count, after.teammates.size - mates.size), np.float32),
-            np.empty((m, enemies.count, after.enemies.size - enemies.size), np.float32),
-            np.empty((m, own), np.float32),
-        )
-        aims = *(mates.aims or (0, 1)), *(enemies.aims or (0, 1))
-        layouts = _layout(mates), _layout(enemies)
-        kernels("relations").relate(
-            observations.numpy(), self._places, *layouts, *aims, COUNTS, *result
-        )
-        return result
 
     @staticmethod
     def _rows(observations: Tensor, part: Rows) -> tuple[list[Tensor], Tensor]:
@@ -138,9 +108,3 @@ def _counted(aims: Tensor, others: int) -> Tensor:
     counts = torch.zeros(*aims.shape[:-1], others + 1, device=aims.device)
     ones = torch.full_like(aims, COUNTS, dtype=counts.dtype)
     return counts.scatter_add(-1, aims, ones)[..., :others]
-
-
-def _layout(part: Rows) -> np.ndarray:
-    """What the compiled function needs to know of rows."""
-    named = -1 if part.aims is None or part.skip is None else part.skip[0]
-    return np.array([part.start, part.count, part.size, *(part.position or (0, 0)), named])

@@ -30,7 +30,7 @@ def distinct(observations, more, last, n_actions, n_agents, sources, places):
     found = 0
     for i in range(observations.shape[0]):
         places[i] = -1
-        if (more.shape[0] and more[i]) or is_seen(observations[i]):
+        if (more.shape[0] and more[i]) or is_seen(observations[i], 0, observations.shape[1]):
             places[i] = found
             sources[found] = i
             found += 1

@@ -1,81 +1,25 @@
 """Rows of units: one small network over those of seen units, their sums and products, gradients.
 
-Of a row x it makes u = relu(W x). Most rows are zeros, of units dead or out of sight, and are never
-copied. The others get a 1, which W's last column, the bias, is multiplied by. They go by blocks
-whose u stays in the processor's cache, and is computed again where it is needed again: reading it
-back from memory would take longer. For the gradient of sums it is enough where u is positive.
+Of a row x it makes u = relu(W x); the 1 at a row's end is what W's last column, the bias, is
+multiplied by. Rows go by blocks whose u stays in the processor's cache, and is computed again where
+it is needed again: reading it back from memory would take longer. For the gradient of sums it is
+enough where u is positive.
 
 `total[j] += max(row[j], 0)` becomes vectors; the same with an `if` does not, and takes three times
 as long.
 
-Letters: M agents in all entries, N agents of a team, R rows of an agent, K seen rows of all agents,
-F numbers in a row with its 1, h width of u, A actions.
+Letters: M agents in all entries, K seen rows of all agents, F numbers in a row with its 1, h width
+of u, A actions.
 """
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import (
-    B1,
-    B2,
-    F2,
-    F3,
-    I1,
-    I2,
-    I3,
-    ONE,
-    ZERO,
-    add,
-    is_seen,
-)  # fmt: skip
+from rllib_qatten.compiled.arithmetic import B1, B2, F2, I1, I2, ZERO, add
 from rllib_qatten.compiled.compiler import jit
 
 #: Rows of a block.
 BLOCK = 512
 _ROWS = ", ".join([F2, I1, F2])
-
-
-@jit(f"int64({F2}, {I1}, {B1}, int64, int64, {I1}, {F3}, {I3}, {F2}, {I1}, {I1})")
-def read(observations, last, helping, start, size, used, added, actions_of, rows, owners, actions):
-    """Copies the rows of seen units and returns K, how many they are.
-
-    Args:
-        observations: [M, O].
-        last: [M] last actions, -1 where there is none.
-        helping: [M] whether an agent helps instead of attacking.
-        start: Where an observation's first row starts.
-        size: How many numbers are in a row.
-        used: [U] which numbers of a row are used.
-        added: [M, R, X] what is added at each row's end.
-        actions_of: [2, N, R] the action that concerns each row's unit, -1 if none does; of agents
-            that attack, and of those that help.
-        rows: [>= K, F] receives the rows, and the 1; if there is room between them, there it says
-            whether the agent's last action concerned the unit.
-        owners: [>= K] receives whose rows they are.
-        actions: [>= K] receives the actions that concern them.
-    """
-    n_agents, n_rows = actions_of.shape[1], actions_of.shape[2]
-    more, n_used = added.shape[2], used.shape[0]
-    told = rows.shape[1] > n_used + more + 1
-    k = 0
-    for i in range(observations.shape[0]):
-        concerning = actions_of[1 if helping[i] else 0, i % n_agents]
-        for r in range(n_rows):
-            row = observations[i, start + r * size : start + (r + 1) * size]
-            if not is_seen(row):
-                continue
-            out = rows[k]
-            for j in range(n_used):
-                out[j] = row[used[j]]
-            for j in range(more):
-                out[n_used + j] = added[i, r, j]
-            action = concerning[r]
-            if told:
-                out[n_used + more] = ONE if action >= 0 and action == last[i] else ZERO
-            out[rows.shape[1] - 1] = ONE
-            owners[k] = i
-            actions[k] = action
-            k += 1
-    return k
 
 
 @jit(f"void({_ROWS}, int64, {F2}, {B2})")

@@ -8,6 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rllib_qatten.agents import Entities, Rows
+from rllib_qatten.agents.compiled_entity import read
+from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.relations import Relations
 from rllib_qatten.compiled.compiler import kernels
 
@@ -67,15 +69,16 @@ def test_relations_are_those_of_loops(n, enemies):
         assert told[i, related.helper] == observations[i, declared.helper]
 
 
-@pytest.mark.skipif(kernels("relations") is None, reason="numba is not installed")
+@pytest.mark.skipif(kernels("reading") is None, reason="numba is not installed")
 @settings(deadline=None)
 @drawn(
     st.integers(0, 2**32 - 1),
     st.permutations(range(4)),
     *[st.sampled_from([None, (1, 3), (0, 1)])] * 2,
     *[st.sampled_from([None, (10.0, 2.0), (0.0, -0.5)])] * 2,
+    st.booleans(),
 )
-def test_compiled_and_torchs_relations_agree(seed, team, near, far, of_mates, of_enemies):
+def test_compiled_and_torchs_relations_agree(seed, team, near, far, of_mates, of_enemies, longer):
     declared = layout(3, 5)
     changes = {
         name: getattr(declared, name).model_copy(update={"position": place, "aims": aims})
@@ -85,19 +88,26 @@ def test_compiled_and_torchs_relations_agree(seed, team, near, far, of_mates, of
     rng = np.random.default_rng(seed)
     games = torch.stack([observed(rng, 4, 5)[0] for _ in range(6)])
     games[torch.as_tensor(rng.random(games.shape) < 0.1)] = -7.3e4
+    dead = torch.as_tensor(rng.random((6, 4)) < 0.3)
+    games[dead] = 0
     relations, related = Relations(declared, team), declared.related
     wanted = relations(games).flatten(0, 1)
-    added = relations.added(torch.cat([games, torch.ones(6, 4, 3)], -1).flatten(0, 1))
-    for part, got in (("teammates", added.of_teammates), ("enemies", added.of_enemies)):
-        rows, size = getattr(related, part), getattr(declared, part).size
+    more = torch.cat([games, torch.ones(6, 4, 3)], -1) if longer else games
+    last = torch.full((6, 4), -1)
+    seen = read(more, last, relations, EntityActions(declared, 4, team), told=False)
+    for part, got in (("teammates", seen.teammates), ("enemies", seen.enemies)):
+        rows = getattr(related, part)
         told = wanted[:, rows.start : rows.stop].view(24, rows.count, rows.size).numpy()
-        seen = told.any(-1)
-        assert seen.any()
-        np.testing.assert_allclose(got[seen], told[seen][:, size:], rtol=1e-5)
-    own = declared.own_size
-    start = related.own[0][0] if related is not declared else 0
-    assert added.own.shape[1] == related.own_size - own
-    np.testing.assert_array_equal(added.own, wanted[:, start + own :][:, : added.own.shape[1]])
+        owners, places = np.nonzero(told.any(-1))
+        used = np.delete(np.arange(rows.size), slice(*rows.skip))
+        np.testing.assert_array_equal(got.owners, owners)
+        np.testing.assert_allclose(got.rows[:, :-1], told[owners, places][:, used], rtol=1e-5)
+        assert (got.rows[:, -1] == 1).all()
+    own = torch.cat([wanted[:, start:stop] for start, stop in related.own], 1).numpy()
+    observing = seen.agents.places < len(seen.agents.observations)
+    assert observing.sum() >= 24 - dead.sum()
+    np.testing.assert_array_equal(seen.agents.observations, own[observing])
+    assert not own[~observing].any()
 
 
 def test_nothing_declared_adds_nothing():
