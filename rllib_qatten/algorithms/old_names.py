@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rllib_qatten.errors import one_of
 
 PYMARL, EPYMARL, PYMARL2, JAXMARL = "PyMARL", "EPyMARL", "PyMARL2", "JaxMARL"
-RLLIB, MARLLIB, AUTHORS = "older RLlib", "MARLlib", "the Qatten authors"
+RLLIB, MARLLIB, AUTHORS, TUNE = "older RLlib", "MARLlib", "the Qatten authors", "Tune"
 
 
 class OldName(NamedTuple):
@@ -36,7 +36,7 @@ _RESULTS = (
 )
 _EPSILON = "a schedule over env steps, as in [[0, 1.0], [50000, 0.05]]"
 _CONSTANT = "RMSprop's constants are PyMARL's: alpha 0.99, epsilon 1e-5"
-_STOP = "a stopping criterion: `stop` in YAML, or Tune's"
+_STOP = "a stopping criterion: `stop` in YAML, --stop, or Tune's"
 _WHOLE = "games are played to the end and kept whole"
 
 OLD_NAMES: dict[str, OldName] = {
@@ -198,6 +198,9 @@ OLD_NAMES: dict[str, OldName] = {
     "save_replay": OldName(PYMARL, "", "rllib evaluate CHECKPOINT --video"),
     "use_tensorboard": OldName(PYMARL, "", "Tune writes TensorBoard files next to the results"),
     "local_results_path": OldName(PYMARL, "", "`storage_path` in YAML"),
+    "training_iteration": OldName(TUNE, "", _STOP),
+    "num_env_steps_sampled_lifetime": OldName(TUNE, "", _STOP),
+    "time_total_s": OldName(TUNE, "", _STOP),
     "local_dir": OldName(RLLIB, "", "`storage_path` in YAML"),
     "resources_per_trial": OldName(
         RLLIB,

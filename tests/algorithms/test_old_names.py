@@ -36,6 +36,7 @@ def test_the_page_shows_the_table():
         ("no_done_at_end", "there is no setting for it here: truncate in the env"),
         ("replay_buffer_config", "'replay_capacity_episodes' and 'replay'"),
         ("Batch-Size", "'train_batch_size_episodes'"),
+        ("training_iteration", "Tune's name; .* a stopping criterion: `stop` in YAML, --stop"),
         ("gama", "Did you mean 'gamma'"),
         ("learning_rat", "Did you mean 'learning_rate'.*here it is 'lr'"),
     ],
