@@ -80,11 +80,10 @@ def is_seen(row, start, stop):
 
 
 @inlined
-def transposed(weight, begin, end):
-    """Columns of weight [h, I] as rows [end - begin, h]."""
-    size = weight.shape[0]
-    result = np.empty((end - begin, size), np.float32)
-    for j in range(end - begin):
-        for k in range(size):
-            result[j, k] = weight[k, begin + j]
+def transposed(weight):
+    """A copy of weight [h, I] as [I, h]: small products with it are faster than with a view."""
+    result = np.empty((weight.shape[1], weight.shape[0]), np.float32)
+    for j in range(weight.shape[1]):
+        for k in range(weight.shape[0]):
+            result[j, k] = weight[k, j]
     return result

@@ -7,7 +7,7 @@ and `first_bias` [W], both empty if it has one layer, then `last` [J, W] (or [J,
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import ZERO, add, add_rows
+from rllib_qatten.compiled.arithmetic import ZERO, add, add_rows, transposed
 from rllib_qatten.compiled.compiler import inlined
 
 
@@ -16,14 +16,14 @@ def run(state, first, first_bias, last, last_bias, hidden, out):
     """Output [M, J] from state [M, S]; `hidden` [M, W] receives what the ReLU lets pass."""
     x = state
     if first.shape[0]:
-        np.dot(state, first.T, hidden)
+        np.dot(state, transposed(first), hidden)
         for i in range(hidden.shape[0]):
             row = hidden[i]
             for j in range(row.shape[0]):
                 v = row[j] + first_bias[j]
                 row[j] = ZERO if v < ZERO else v
         x = hidden
-    np.dot(x, last.T, out)
+    np.dot(x, transposed(last), out)
     if last_bias.shape[0]:
         for i in range(out.shape[0]):
             row = out[i]

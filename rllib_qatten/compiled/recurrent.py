@@ -78,12 +78,13 @@ def forward(
     """
     n_seen, o = observations.shape
     size, alive = weight_hh.shape[1], rows[0]
-    from_observation = transposed(encoder, 0, o)
+    from_observation = transposed(encoder[:, :o])
     of_action, of_agent = tables(encoder, encoder_bias, o, n_actions, n_agents)
     bias = bias_ih.copy()
     for j in range(2 * size):
         bias[j] += bias_hh[j]
-    to_gates, to_next, to_head = weight_ih.T, weight_hh.T, head.T
+    to_gates, to_next = transposed(weight_ih), transposed(weight_hh)
+    to_head = transposed(head)
     from_hidden = np.zeros((alive, 3 * size), np.float32)
     step, start, before, seen = 0, 0, 0, 0
     while step < rows.shape[0]:

@@ -14,7 +14,7 @@ of u, A actions.
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import B1, B2, F2, I1, I2, ZERO, add
+from rllib_qatten.compiled.arithmetic import B1, B2, F2, I1, I2, ZERO, add, transposed
 from rllib_qatten.compiled.compiler import jit
 
 #: Rows of a block.
@@ -34,13 +34,13 @@ def sums(rows, owners, weight, column, out, positive):
         out: [M, C].
         positive: [K, h] receives where u is positive, for the gradient; empty if none is wanted.
     """
-    size, kept = weight.shape[0], positive.shape[0] > 0
+    size, kept, to_u = weight.shape[0], positive.shape[0] > 0, transposed(weight)
     u = np.empty((min(BLOCK, rows.shape[0]), size), np.float32)
     for i in range(out.shape[0]):
         out[i, column : column + size] = ZERO
     for begin in range(0, rows.shape[0], BLOCK):
         n = min(BLOCK, rows.shape[0] - begin)
-        np.dot(rows[begin : begin + n], weight.T, u[:n])
+        np.dot(rows[begin : begin + n], to_u, u[:n])
         for i in range(n):
             total, row = out[owners[begin + i], column : column + size], u[i]
             for j in range(size):
@@ -106,11 +106,11 @@ def values(rows, owners, weight, actions, heads, query, utilities):
         query: The first of the h columns of `heads` that are queries.
         utilities: [M, A].
     """
-    size = weight.shape[0]
+    size, to_u = weight.shape[0], transposed(weight)
     u = np.empty((min(BLOCK, rows.shape[0]), size), np.float32)
     for begin in range(0, rows.shape[0], BLOCK):
         n = min(BLOCK, rows.shape[0] - begin)
-        np.dot(rows[begin : begin + n], weight.T, u[:n])
+        np.dot(rows[begin : begin + n], to_u, u[:n])
         for i in range(n):
             action, owner = actions[begin + i], owners[begin + i]
             if action < 0:
@@ -131,7 +131,7 @@ def values_back(grad, rows, owners, weight, actions, heads, query, grad_heads, g
     most = min(BLOCK, rows.shape[0])
     u, x = np.empty((most, size), np.float32), np.empty((most, f), np.float32)
     given, wanted = np.empty(most, np.float32), np.empty(most, np.int64)
-    part = np.empty(weight.shape, np.float32)
+    part, to_u = np.empty(weight.shape, np.float32), transposed(weight)
     n = 0
     for k in range(rows.shape[0]):
         d = grad[owners[k], actions[k]] if actions[k] >= 0 else ZERO
@@ -144,7 +144,7 @@ def values_back(grad, rows, owners, weight, actions, heads, query, grad_heads, g
         if not n or (n < most and k + 1 < rows.shape[0]):
             continue
         mine = u[:n]
-        np.dot(x[:n], weight.T, mine)
+        np.dot(x[:n], to_u, mine)
         for i in range(n):
             row, d = mine[i], given[i]
             q = heads[wanted[i], query : query + size]

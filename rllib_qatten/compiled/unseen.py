@@ -6,7 +6,7 @@ twice the gradient of the recurrent agent took 1.4 times as long.
 
 import numpy as np
 
-from rllib_qatten.compiled.arithmetic import F1, F2, I1, ZERO
+from rllib_qatten.compiled.arithmetic import F1, F2, I1, ZERO, transposed
 from rllib_qatten.compiled.compiler import jit
 from rllib_qatten.compiled.encoder import encode, input_gates_back, tables, tables_back
 
@@ -39,7 +39,7 @@ def encode_unseen(
     of_action, of_agent = tables(encoder, encoder_bias, o, n_actions, n_agents)
     encoded[:] = ZERO
     encode(encoded, last, ids, of_action, of_agent, norm, norm_bias, normed, scales)
-    np.dot(encoded, weight_ih.T, gates)
+    np.dot(encoded, transposed(weight_ih), gates)
 
 
 _GRADS = ", ".join([F2, F1, F1, F1, F2, F1])
