@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import rllib_qatten
 from rllib_qatten import QMIX, register_algorithm
+from rllib_qatten.__main__ import app
 from rllib_qatten.algorithms import registry
 from rllib_qatten.algorithms.resolve import algorithm_class
+from rllib_qatten.checkpoints.folder import CheckpointError
 from rllib_qatten.envs import ENVS
 from rllib_qatten.errors import BadInput
 
@@ -109,3 +112,34 @@ def test_an_entry_point_is_enough(monkeypatch, capsys):
     assert list(fresh) == ["SoftMaxQ"]
     assert fresh["SoftMaxQ"].config_class.__name__ == "SoftMaxQConfig"
     assert "Entry point Other" in capsys.readouterr().err
+
+
+SAVE = """
+import sys
+from soft_max.algorithm import SoftMaxQ, SoftMaxQConfig
+config = SoftMaxQConfig().environment("two_step_game").env_runners(num_env_runners=0)
+config.evaluation(evaluation_interval=None)
+algorithm = config.training(hidden_size=8, train_batch_size_episodes=4).build_algo()
+algorithm.train()
+algorithm.save_to_path(sys.argv[1])
+algorithm.stop()
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_an_algorithm_from_outside(tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), str(OUTSIDE)])
+    there = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": paths}, "text": True}
+    subprocess.run([sys.executable, "-c", SAVE, checkpoint], check=True, **there)
+    with pytest.raises(CheckpointError, match="needs the module 'soft_max', which cannot be"):
+        QMIX.from_checkpoint(checkpoint)
+    words = ["attention", str(checkpoint), "--output", str(tmp_path / "weights")]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "rllib attention --run my_module:SoftMaxQ" in " ".join(refused.output.split())
+    words += ["--run", "soft_max.algorithm:SoftMaxQ"]
+    command = [sys.executable, "-m", "rllib_qatten", *words]
+    done = subprocess.run(command, capture_output=True, **there)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "weights" / "game_1.npz").exists()

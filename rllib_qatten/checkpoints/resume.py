@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,10 @@ class ResumableAlgorithm(Algorithm):
         if config is None:
             raise checkpoint.CheckpointError(
                 f"{type(self).__name__} got no settings. If it is being loaded from a checkpoint, "
-                "that was saved by an older rllib_qatten, whose classes have moved since. Its team "
-                "still acts: TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, "
-                "build the algorithm from the same settings and call restore_from_path(path)."
+                "that needs a module that cannot be imported here, or was saved by an older "
+                "rllib_qatten, whose classes have moved since. Its team still acts: "
+                "TeamPolicy.from_checkpoint(path), rllib evaluate. To train on, build the "
+                "algorithm from the same settings and call restore_from_path(path)."
             )
         if isinstance(config, dict) and not _SAVED <= config.keys():
             # RLlib would take any dict with a class for a saved one, which has other keys.
@@ -251,6 +253,11 @@ class ResumableAlgorithm(Algorithm):
             try:
                 return super().from_checkpoint(str(folder))
             except ValueError as error:
+                if missing := _missing_module(folder):
+                    raise checkpoint.CheckpointError(
+                        f"{path} needs the module {missing!r}, which cannot be imported here: add "
+                        "the folder that holds it to PYTHONPATH, or install its package."
+                    ) from error
                 if "subclass" not in str(error):
                     raise
                 raise checkpoint.CheckpointError(
@@ -356,3 +363,16 @@ def _set_games(
     """The runner's index, and why its games start over, if they do."""
     index = runner.worker_index or 0
     return index, runner.set_games(saved.get(index), env_steps)
+
+
+def _missing_module(folder: Path) -> str:
+    """The module, not of this package, for lack of which RLlib could not read a config; or ""."""
+    try:
+        with (folder / ResumableAlgorithm.CLASS_AND_CTOR_ARGS_FILE_NAME).open("rb") as file:
+            pickle.load(file)
+    except ModuleNotFoundError as error:
+        name = error.name or ""
+        return "" if name.split(".")[0] == __package__.split(".")[0] else name
+    except Exception:  # whatever else is wrong has its own message
+        return ""
+    return ""

@@ -181,7 +181,7 @@ def _network(metadata: dict[str, Any], weights: dict[str, Tensor]) -> ActingNetw
 
 def _assert_finite(weights: dict[str, Tensor]) -> None:
     for name, weight in weights.items():
-        if not weight.is_floating_point() or not weight.isfinite().all():
+        if not weight.isfinite().all():  # whole numbers, such as a count of batches, always are
             raise ValueError(f"{name} holds values that are not finite")
 
 

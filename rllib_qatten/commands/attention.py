@@ -32,13 +32,17 @@ def attention(
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Greedy games to show.")] = 1,
     seed: Seed = 0,
     env: Env = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Your own algorithm's class, my_module:MyAlgorithm."),
+    ] = None,
     folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
     ] = Path("attention"),
 ) -> None:
     """Show how the mixer weighs the agents: figures, pages with the battle, arrays.
 
-    Runs no code from the checkpoint; only an environment that you name with --env does run.
+    Runs no code from the checkpoint; only what you name with --env or --run does run.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise BadInput(
@@ -47,6 +51,10 @@ def attention(
         )
     with Screen() as screen:
         screen.doing("Loading the team")
+        if run is not None:
+            from rllib_qatten.algorithms.resolve import algorithm_class
+
+            algorithm_class(run)
         policy, games = _weighed(checkpoint, episodes, seed, env, folder, screen)
     _print(games, policy)
     names = "game_1" if episodes == 1 else f"game_1 .. game_{len(games)}"

@@ -129,7 +129,7 @@ def _evaluate(
     folder = location.find(checkpoint)
     policy = TeamPolicy.from_checkpoint(folder)
     about = policy.metadata
-    if run not in (None, about["algorithm"]):
+    if run is not None and run.rpartition(":")[2] != about["algorithm"]:
         raise BadInput(f"--run {run}: {checkpoint} is a checkpoint of {about['algorithm']}.")
     name, config = choose(policy, env_config, env)
     screen.doing("Preparing the games")

@@ -129,6 +129,13 @@ class _RandomGames:
             if agent not in self._away
         }
         self._t += 1
+        limit = self._declared.spec.episode_limit
+        if limit is not None and self._t > limit:
+            self.notes.setdefault(
+                "episode_limit",
+                f"episode_limit is {limit}, but a random game took more steps: set it to the most "
+                "that a game can take, or to None; the size of the replay is told by it",
+            )
         try:
             answer = self._env.step(dict(sent))
         except (Exception, SystemExit) as error:

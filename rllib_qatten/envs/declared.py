@@ -277,8 +277,11 @@ def _name_faults(env: Any, n_agents: int, state_space: gym.Space | None) -> Iter
             f"is_battle is {_short(battle)}: set it to True if games are won or lost and to "
             "False if not, or rename it"
         )
-    if isinstance(limit, Real) and not _is_limit(limit):
-        yield (f"episode_limit is {limit!r}: set it to the longest game's number of steps, or None")
+    if isinstance(limit, str) or (isinstance(limit, Real) and not _is_limit(limit)):
+        yield (
+            f"episode_limit is {_short(limit)}: set it to the longest game's number of steps, or "
+            "None"
+        )
 
 
 def _entities(

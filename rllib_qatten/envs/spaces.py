@@ -19,6 +19,8 @@ from rllib_qatten.envs.team import ACTION_MASK, OBSERVATION_KEYS
 FLOAT32 = np.finfo(np.float32)
 #: Longer observations and states get a note about their size.
 LONG = 5_000
+#: Numbers beyond which networks hardly learn from an observation.
+LARGE = 1e4
 
 
 def mask_key(space: gym.Space) -> str | None:
@@ -149,6 +151,8 @@ def strays(space: gym.Space, value: Any, at: str = "") -> Iterator[str]:
             )
         elif space.dtype is not None and space.dtype.kind in "iu" and (array % 1).any():
             yield f"fractions{at} where its space says {space.dtype}"
+        elif (most := np.abs(array).max()) > LARGE:
+            yield f"numbers up to {most:g}{at}: networks learn from numbers of about 1; scale them"
 
 
 def bulk(space: gym.Space) -> str | None:

@@ -76,7 +76,11 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
             f".save_to_path({f'{checkpoint}_again'!r})"
         )
     if name not in ALGORITHMS:
-        raise BadInput(f"{checkpoint}: the algorithm {name} is not one of {', '.join(ALGORITHMS)}.")
+        raise BadInput(
+            f"{checkpoint}: the algorithm {name} is not one of {', '.join(ALGORITHMS)}. If it is "
+            f"your own, name its class: rllib attention --run my_module:{name}, or in Python "
+            "import it and call register_algorithm."
+        )
     try:
         module = _module(name, metadata, mixer)
         if isinstance(module.mixer, Mixer):

@@ -172,7 +172,8 @@ class ValueDecompositionTorchLearner(TorchLearner):
             raise FloatingPointError(
                 f"The loss became {sum(losses)} (not finite: "
                 f"{', '.join(faulty) or keys.LOSS}). Training stops before the weights change; the "
-                "last checkpoint is intact. Try a smaller lr or grad_clip."
+                "last checkpoint is intact. Try a smaller lr or grad_clip; if observations, states "
+                "or rewards are far from 1, scale them in the env."
             )
         if len(losses) > 1:
             # Gradients and results are averaged over learners, and each learner averages over its

@@ -261,6 +261,27 @@ def test_what_is_odd_is_said(capsys):
     assert "'a' observed values from 7 to 7 where its space says 0 to 1" in capsys.readouterr().err
 
 
+def test_numbers_that_networks_cannot_use_and_games_beyond_the_limit_are_said(capsys):
+    class Counts(Line):
+        episode_limit = 3
+
+        def __init__(self, config=None):
+            super().__init__(config)
+            counts = gym.spaces.Box(0, 2**40, (2,), np.int64)
+            self.observation_spaces = dict.fromkeys(self.ids, counts)
+
+        def seen(self):
+            return {agent: np.array([2**20, 1]) for agent in self.ids}
+
+    check_env(Counts())
+    said = capsys.readouterr().err
+    assert "'a' observed numbers up to 1.04858e+06: networks learn from numbers of" in said
+    assert "episode_limit is 3, but a random game took more steps" in said
+    Counts.episode_limit = "6"
+    with pytest.raises(TeamContractError, match="episode_limit is '6': set it to the longest"):
+        check_env(Counts())
+
+
 def exits(config):
     sys.exit(3)
 

@@ -30,9 +30,12 @@ class SoftMaxMixer(Mixer):
         super().__init__(n_agents, state_dim, unit_dim)
         self.sharpness = sharpness
         self.value = mlp(state_dim, value_dim, 1)
+        # Like a batch norm's: whole numbers beside the weights.
+        self.register_buffer("rows_mixed", torch.zeros((), dtype=torch.int64))
 
     def mix(self, rows: Rows) -> Mixed:
         """[M, N], [M, S] -> [M]."""
+        self.rows_mixed += len(rows.state)
         value = self.value(rows.state).squeeze(-1)
         soft = torch.logsumexp(rows.utilities / self.sharpness, -1) * self.sharpness
         return Mixed(soft + value, state_value=value)
