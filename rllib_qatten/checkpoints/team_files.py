@@ -173,6 +173,8 @@ def _network(metadata: dict[str, Any], weights: dict[str, Tensor]) -> ActingNetw
     found = sum(weight.numel() for weight in weights.values())
     if found != expected:
         raise ValueError(f"the settings imply {expected:,} weights, but the file has {found:,}")
+    if not all(weight.is_floating_point() for weight in weights.values()):
+        raise ValueError("some weights are no floating-point numbers")
     _assert_finite(weights)
     network = ActingNetwork(layout, settings)
     network.network.load_state_dict(weights)
@@ -181,7 +183,7 @@ def _network(metadata: dict[str, Any], weights: dict[str, Tensor]) -> ActingNetw
 
 def _assert_finite(weights: dict[str, Tensor]) -> None:
     for name, weight in weights.items():
-        if not weight.isfinite().all():  # whole numbers, such as a count of batches, always are
+        if not weight.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite")
 
 

@@ -85,6 +85,7 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
         module = _module(name, metadata, mixer)
         if isinstance(module.mixer, Mixer):
             module.agent.load_state_dict(network.network.state_dict())
+            _assert_kinds(mixer.weights, module.mixer)
             module.mixer.load_state_dict(mixer.weights)
     except Exception as error:  # made-up options may make a mixer raise anything
         raise BadInput(f"{checkpoint}: its mixer cannot be built: {error}") from error
@@ -94,6 +95,13 @@ def load_module(checkpoint: Any) -> ValueDecompositionRLModule:
             "weights to show. Use a checkpoint of Qatten, QMIX, VDN, QLinear, QPLEX or WQMIX."
         )
     return module
+
+
+def _assert_kinds(weights: dict[str, torch.Tensor], mixer: Mixer) -> None:
+    """Whole numbers, such as a batch norm's count, must be so in both: torch would round others."""
+    for name, wanted in mixer.state_dict().items():
+        if name in weights and weights[name].is_floating_point() != wanted.is_floating_point():
+            raise ValueError(f"{name} holds {weights[name].dtype}, not {wanted.dtype}")
 
 
 def _module(name: str, metadata: dict[str, Any], mixer: StoredMixer) -> ValueDecompositionRLModule:
