@@ -134,7 +134,7 @@ class _RandomGames:
             self.notes.setdefault(
                 "episode_limit",
                 f"episode_limit is {limit}, but a random game took more steps: set it to the most "
-                "that a game can take, or to None; the size of the replay is told by it",
+                "that a game can take, or to None; the size of the replay is predicted from it",
             )
         try:
             answer = self._env.step(dict(sent))
