@@ -42,7 +42,12 @@ PEER = "JaxMARL QMIX"
 #: Times their env steps per second.
 GOAL = 3.0
 #: How ours may share the work between processes; see docs/scale.md.
-OVERLAPPED = {"num_env_runners": 1, "sampling": "overlapped", "num_cpus_per_env_runner": 0}
+OVERLAPPED = {
+    "sampling": "overlapped",
+    "num_env_runners": 1,
+    "num_cpus_per_env_runner": 0,
+    "num_cpus_per_learner": 2,
+}
 #: Episodes or windows in one update.
 BATCH = 32
 #: Env steps of a turn, about; games evaluated in it.

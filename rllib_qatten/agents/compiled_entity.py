@@ -62,6 +62,7 @@ def read(
     relations: Relations,
     actions: EntityActions,
     told: bool,
+    agents: Any,
 ) -> Seen:
     """Finds the rows of seen units.
 
@@ -71,13 +72,14 @@ def read(
         relations: Of the observation's entities.
         actions: Which action concerns which unit.
         told: Whether networks are told the last action.
+        agents: [M] which of all rows are read.
     """
-    last, m = last_actions.flatten().numpy(), last_actions.numel()
-    observations = observations.reshape(m, -1).contiguous()
+    last, m = last_actions.flatten().numpy()[agents], len(agents)
+    whole = observations.reshape(last_actions.numel(), -1).contiguous().numpy()
     entities, related, tables = relations.entities, relations.related, actions.tables
     helping = np.zeros(m, bool)
     if entities.helper is not None:
-        helping = (observations[:, entities.helper] > 0).numpy()
+        helping = whole[agents, entities.helper] > 0
 
     def kind(part: Rows, used: int, told: bool, concerning: Any) -> list[Any]:
         """What the compiled function is told of a kind of units, and what it writes to."""
@@ -95,20 +97,19 @@ def read(
     aims = *(entities.teammates.aims or (0, 1)), *(entities.enemies.aims or (0, 1))
     aimed = np.empty((m, related.own_size - entities.own_size), np.float32)
     n_teammates, n_enemies = kernels("reading").read(
-        observations.numpy(), last, helping, relations.places, *aims, COUNTS, *teammates, *enemies,
-        aimed,
+        whole, agents, last, helping, relations.places, *aims, COUNTS, *teammates, *enemies, aimed,
     )  # fmt: skip
-    parts = [observations[:, start:stop] for start, stop in entities.own]
-    own = torch.cat([*parts, torch.from_numpy(aimed)], 1).numpy()
+    own = np.concatenate([*(whole[agents, start:stop] for start, stop in entities.own), aimed], 1)
     units = np.zeros(m, bool)
     units[teammates[3][:n_teammates]] = units[enemies[3][:n_enemies]] = True
-    agents = distinct(own, tables.plain[last], len(actions.plain) * told, 0, units)
+    plain = tables.plain[last], len(actions.plain) * told
+    found = distinct(own, *plain, 0, np.arange(m), units)
 
     def seen(written: list[Any], count: int) -> SeenRows:
         rows, owners, of_units = (array[:count] for array in written[2:])
-        return SeenRows(rows, owners, of_units, agents.places[owners])
+        return SeenRows(rows, owners, of_units, found.places[owners])
 
-    return Seen(agents, helping, seen(teammates, n_teammates), seen(enemies, n_enemies))
+    return Seen(found, helping, seen(teammates, n_teammates), seen(enemies, n_enemies))
 
 
 class UnitsUnrolling:

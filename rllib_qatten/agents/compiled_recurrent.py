@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.inputs import EpisodeInputs
+from rllib_qatten.agents.shares import in_threads, joined, shares
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
 
 #: Rows of a block: with all that is computed for them, they fit the processor's cache.
@@ -66,14 +67,16 @@ def unroll_compiled(
     """
     (entries, n), layout = inputs.last_actions.shape, inputs.layout
     one_hot = layout.n_actions * layout.last_action, layout.n_agents * layout.agent_id
+    given = shares(batch_sizes, n)
 
-    def read() -> Distinct:
-        observations = inputs.observations.contiguous().view(entries * n, -1)
-        return distinct(observations.numpy(), inputs.known_actions.view(-1).numpy(), *one_hot)
+    def read() -> list[Distinct]:
+        observations = inputs.observations.contiguous().view(entries * n, -1).numpy()
+        last = inputs.known_actions.view(-1).numpy()
+        return in_threads(lambda share: distinct(observations, last, *one_hot, share.rows), given)
 
-    rows = np.asarray(batch_sizes, np.int64) * n
-    unrolling = Unrolling(inputs.once(Distinct, read), rows, one_hot)
-    return differentiable(unrolling, parameters, reference).view(entries, n, -1)
+    found = inputs.once((Distinct, len(given)), read)
+    each = [Unrolling(one, share.steps, one_hot) for one, share in zip(found, given, strict=True)]
+    return differentiable(joined(each, given), parameters, reference).view(entries, n, -1)
 
 
 class Unrolling:

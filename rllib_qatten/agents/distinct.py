@@ -33,27 +33,28 @@ class Distinct(NamedTuple):
 
 
 def distinct(
-    observations: Any, last: Any, n_actions: int, n_agents: int, more: Any = None
+    observations: Any, last: Any, n_actions: int, n_agents: int, rows: Any, more: Any = None
 ) -> Distinct:
     """Finds the different rows, by a compiled function.
 
     Args:
-        observations: [M, O] float32.
-        last: [M] int64 last actions, -1 where there is none.
+        observations: [>= M, O] float32.
+        last: [>= M] int64 last actions, -1 where there is none.
         n_actions: How many columns of the inputs are one-hot last actions.
         n_agents: How many are ids.
+        rows: [M] which of these the M rows are.
         more: [M] whether something is observed besides; by default nothing is.
     """
-    m = len(observations)
+    m = len(rows)
     sources, places = np.empty((2, m), np.int64)
     more = np.empty(0, bool) if more is None else more
     seen, count = kernels("recurrent").distinct(
-        observations, more, last, n_actions, n_agents, sources, places
+        observations, rows, more, last, n_actions, n_agents, sources, places
     )
     sources = sources[:count]
     last, ids = last[sources], sources % max(n_agents, 1)
     return Distinct(
-        observations if seen == m else observations.take(sources[:seen], 0),
+        observations if seen == len(observations) else observations.take(sources[:seen], 0),
         last[:seen],
         ids[:seen],
         places,

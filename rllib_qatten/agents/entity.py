@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.inputs import EpisodeInputs, last_actions_of
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.agents.relations import Relations
+from rllib_qatten.agents.shares import Share, in_threads, joined, shares
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
 from rllib_qatten.fast_linear import Linear
 
@@ -112,11 +114,12 @@ class EntityAgent(Agent):
         Compiled for games that are played for training. Whoever else acts need not compile first.
         """
         parameters, seen = self._weights(self.head), None
+        before = hidden.reshape(-1, self.hidden_size)
         if isinstance(inputs, EpisodeInputs) and not torch.is_grad_enabled():
-            seen = self._seen(inputs, parameters)
+            whole = [Share(np.arange(len(before)), [len(before)])]
+            seen = self._seen(inputs, parameters, whole)
         if seen is not None:
-            before = hidden.reshape(-1, self.hidden_size)
-            unrolling = UnitsUnrolling(seen, [len(before)], self.actions, before)
+            unrolling = UnitsUnrolling(seen[0], [len(before)], self.actions, before)
             utilities = computed(unrolling, parameters)
             return utilities.view(*inputs.shape[:-1], -1), unrolling.after.view_as(hidden)
         units = self._read(inputs)
@@ -144,12 +147,16 @@ class EntityAgent(Agent):
         parameters = self._weights(head)
         by_torch = functools.partial(self._by_torch, inputs, batch_sizes, head)
         sizes = self._checked_sizes(inputs, batch_sizes)
-        seen = self._seen(inputs, parameters)
+        entries, n = inputs.shape[:2]
+        given = shares(sizes, n)
+        seen = self._seen(inputs, parameters, given)
         if seen is None:
             return by_torch()
-        entries, n = inputs.shape[:2]
-        unrolling = UnitsUnrolling(seen, [size * n for size in sizes], self.actions)
-        return differentiable(unrolling, parameters, by_torch).view(entries, n, -1)
+        each = [
+            UnitsUnrolling(of_share, share.steps, self.actions)
+            for of_share, share in zip(seen, given, strict=True)
+        ]
+        return differentiable(joined(each, given), parameters, by_torch).view(entries, n, -1)
 
     def _by_torch(
         self, inputs: Tensor | EpisodeInputs, batch_sizes: Tensor | Sequence[int], head: Any
@@ -170,22 +177,29 @@ class EntityAgent(Agent):
             suits(name, plain[0], plain) for name in _COMPILED
         )
 
-    def _seen(self, inputs: Tensor | EpisodeInputs, parameters: Parameters) -> Seen | None:
-        """What compiled functions read, once for live and target networks; None if they cannot."""
+    def _seen(
+        self, inputs: Tensor | EpisodeInputs, parameters: Parameters, given: Sequence[Share]
+    ) -> list[Seen] | None:
+        """What compiled functions read of each share, once for live and target networks.
+
+        None if they cannot.
+        """
         observations = inputs.observations if isinstance(inputs, EpisodeInputs) else inputs
         if self.precision != torch.float32 or not all(
             suits(name, observations, parameters) for name in _COMPILED
         ):
             return None
-        how = self.relations, self.actions, self._told
+
+        def seen(last: Tensor) -> list[Seen]:
+            how = self.relations, self.actions, self._told
+            return in_threads(lambda share: read(observations, last, *how, share.rows), given)
+
         if isinstance(inputs, EpisodeInputs):
-            given = inputs
-            seen: Seen = given.once(
-                self._entities, lambda: read(observations, given.known_actions, *how)
-            )
-            return seen
+            actions = inputs.known_actions
+            found: list[Seen] = inputs.once((self._entities, len(given)), lambda: seen(actions))
+            return found
         last = last_actions_of(inputs[..., self._observation_size :])
-        return None if last is None else read(inputs, last, *how)
+        return None if last is None else seen(last)
 
     def utilities(self, hidden: Tensor, inputs: Tensor | EpisodeInputs) -> Tensor:
         """See base class."""

@@ -11,38 +11,39 @@ from rllib_qatten.compiled.arithmetic import B1, F2, I1, copy, is_seen
 from rllib_qatten.compiled.compiler import inlined, jit
 
 
-@jit(f"UniTuple(int64, 2)({F2}, {B1}, {I1}, int64, int64, {I1}, {I1})")
-def distinct(observations, more, last, n_actions, n_agents, sources, places):
+@jit(f"UniTuple(int64, 2)({F2}, {I1}, {B1}, {I1}, int64, int64, {I1}, {I1})")
+def distinct(observations, rows, more, last, n_actions, n_agents, sources, places):
     """Finds the D different rows.
 
     Args:
-        observations: [M, O].
+        observations: [>= M, O].
+        rows: [M] which of them are looked at.
         more: [M] whether something is observed besides; empty if nothing ever is.
-        last: [M] last actions, -1 where there is none.
+        last: [>= M] last actions, -1 where there is none.
         n_actions: A, or 0 if inputs are without last actions.
         n_agents: N, or 0 if inputs are without ids.
-        sources: [M] receives, for each of the D rows, the row that it was first.
+        sources: [M] receives, for each of the D rows, which of all rows it was first.
         places: [M] receives which of the D rows each row is.
 
     Returns:
         L and D.
     """
     found = 0
-    for i in range(observations.shape[0]):
+    for i in range(rows.shape[0]):
         places[i] = -1
-        if (more.shape[0] and more[i]) or is_seen(observations[i], 0, observations.shape[1]):
+        if (more.shape[0] and more[i]) or is_seen(observations[rows[i]], 0, observations.shape[1]):
             places[i] = found
-            sources[found] = i
+            sources[found] = rows[i]
             found += 1
     seen, n = found, max(n_agents, 1)
     # [1 + A, N] which row that is, -1 where it was not met.
     met = [-1] * ((1 + n_actions) * n)
-    for i in range(observations.shape[0]):
+    for i in range(rows.shape[0]):
         if places[i] < 0:
-            key = (last[i] + 1 if n_actions else 0) * n + (i % n)
+            key = (last[rows[i]] + 1 if n_actions else 0) * n + (rows[i] % n)
             if met[key] < 0:
                 met[key] = found
-                sources[found] = i
+                sources[found] = rows[i]
                 found += 1
             places[i] = met[key]
     return seen, found

@@ -18,7 +18,7 @@ F = "float32"
 #: none); which number names whom a unit aims at (-1 if none does); whether a row is told that the
 #: agent's last action concerned its unit.
 START, COUNT, SIZE, SKIP, RESUME, NEAR, FAR, NAMED, TOLD = range(9)
-_KIND = ", ".join([I1, I3, F2, I1, I1])
+_AGENTS, _KIND = ", ".join([I1, I1, B1, I1]), ", ".join([I1, I3, F2, I1, I1])
 
 
 @inlined
@@ -61,9 +61,10 @@ def _ended(out, x, kind, action, last):
     out[x] = ONE
 
 
-@jit(f"UniTuple(int64, 2)({F2}, {I1}, {B1}, {I1}, {F}, {F}, {F}, {F}, {F}, {_KIND}, {_KIND}, {F2})")
+@jit(f"UniTuple(int64, 2)({F2}, {_AGENTS}, {F}, {F}, {F}, {F}, {F}, {_KIND}, {_KIND}, {F2})")
 def read(
-    observations, last, helping, places, first_enemy, enemy_step, first_agent, agent_step, count,
+    observations, agents, last, helping, places,
+    first_enemy, enemy_step, first_agent, agent_step, count,
     mates, to_mates, mate_rows, mate_owners, mate_actions,
     enemies, to_enemies, enemy_rows, enemy_owners, enemy_actions, aimed,
 ):  # fmt: skip
@@ -74,7 +75,8 @@ def read(
     last action concerned it, if that is told; and 1.
 
     Args:
-        observations: [M, >= O], team by team.
+        observations: [>= M, >= O], team by team.
+        agents: [M] which of them are read.
         last: [M] last actions, -1 where there is none.
         helping: [M] whether an agent helps instead of attacking.
         places: [N'] the agents' indices in the team.
@@ -101,8 +103,9 @@ def read(
     on_agents = np.empty(mates[COUNT] + 1, np.float32)
     mates_aim, enemies_aim = mates[NAMED] >= 0, enemies[NAMED] >= 0
     k, e = 0, 0
-    for i in range(observations.shape[0]):
-        row, place, action = observations[i], places[i % places.shape[0]], last[i]
+    for i in range(agents.shape[0]):
+        agent, action = agents[i], last[i]
+        row, place = observations[agent], places[agent % places.shape[0]]
         on_agents[:], on_enemies[:] = ZERO, ZERO
         if is_seen(row, 0, row.shape[0]):  # else the agent is dead
             helps = 1 if helping[i] else 0
@@ -111,10 +114,10 @@ def read(
             for enemy in by_mates:
                 if enemy >= 0:
                     on_enemies[enemy] += count
-            for agent in by_enemies:
-                if agent >= 0:
-                    on_agents[agent] += count
-            concerning = to_mates[helps, i % to_mates.shape[1]]
+            for other in by_enemies:
+                if other >= 0:
+                    on_agents[other] += count
+            concerning = to_mates[helps, agent % to_mates.shape[1]]
             for r in range(mates[COUNT]):
                 if by_mates[r] > -2:
                     out = mate_rows[k]
@@ -125,7 +128,7 @@ def read(
                     _ended(out, x, mates, concerning[r], action)
                     mate_owners[k], mate_actions[k] = i, concerning[r]
                     k += 1
-            concerning = to_enemies[helps, i % to_enemies.shape[1]]
+            concerning = to_enemies[helps, agent % to_enemies.shape[1]]
             for r in range(enemies[COUNT]):
                 if by_enemies[r] > -2:
                     out = enemy_rows[e]

@@ -18,8 +18,8 @@ from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
 from rllib_qatten import columns, keys
+from rllib_qatten.agents.shares import by_threads
 from rllib_qatten.compiled.compiler import tell
-from rllib_qatten.messages import say_once
 from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss
@@ -76,7 +76,9 @@ class ValueDecompositionTorchLearner(TorchLearner):
             tell()
         else:  # float32 unless `precision` says otherwise: cuDNN would round to ten bits
             torch.backends.cudnn.allow_tf32 = False
-        self._threads = self._threads_for_updates()
+        cpus = self.config.num_cpus_per_learner
+        self._sharing = 1 if cpus == "auto" else max(1, int(cpus))
+        self._threads = self._threads_of_torch()
         self._last_target_update = 0
         self.module.foreach_module(lambda _, module: module.unwrapped().make_target_networks())
 
@@ -106,7 +108,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
             FloatingPointError: In all learners alike, if the loss is not finite.
         """
         try:
-            with torch_threads(self._threads):
+            with torch_threads(self._threads), by_threads(self._sharing):
                 return super().update(*args, _no_metrics_reduce=not statistics, **kwargs)
         except Exception as error:
             alone = not isinstance(error, FloatingPointError)
@@ -114,7 +116,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
                 torch.distributed.destroy_process_group()
             raise
 
-    def _threads_for_updates(self) -> int:
+    def _threads_of_torch(self) -> int:
         """How many threads torch may use in an update: one if most of it is compiled.
 
         Else those that Ray or the user gave the process by OMP_NUM_THREADS. Where nobody did, as in
@@ -122,13 +124,6 @@ class ValueDecompositionTorchLearner(TorchLearner):
         """
         given, config = torch.get_num_threads(), self.config
         if any(module.unwrapped().agent.compiled for module in self.module.values()):
-            cpus = config.num_cpus_per_learner
-            if cpus != "auto" and cpus > 1:
-                say_once(
-                    f"num_cpus_per_learner: {cpus} reserves more than is used: updates of this "
-                    "agent are compiled and take one core. Env runners that play meanwhile use "
-                    "others (sampling: overlapped)."
-                )
             return 1
         if "OMP_NUM_THREADS" in os.environ:
             return given

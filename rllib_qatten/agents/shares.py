@@ -1,0 +1,107 @@
+"""A batch's games shared out to threads, each of which passes its own through the agent and back.
+
+Compiled functions run without Python's lock. Letters as in `Agent`; M agents in all entries.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: With fewer rows, a thread costs what it saves.
+FEWEST = 1024
+
+_threads: ContextVar[int] = ContextVar("threads", default=1)
+Made = TypeVar("Made")
+
+
+class Share(NamedTuple):
+    """The games of one thread.
+
+    Attributes:
+        rows: Which of the M rows are theirs, step by step.
+        steps: How many of these each step has, never increasing.
+    """
+
+    rows: Any
+    steps: Any
+
+
+@contextmanager
+def by_threads(number: int) -> Iterator[None]:
+    """Shares batches out to so many threads, meanwhile and for the caller."""
+    before = _threads.set(number)
+    try:
+        yield
+    finally:
+        _threads.reset(before)
+
+
+def shares(batch_sizes: Sequence[int], n_agents: int) -> list[Share]:
+    """A batch's games in turn, longest first: about as many rows for each thread.
+
+    Args:
+        batch_sizes: [T] games per step, never increasing.
+        n_agents: N.
+    """
+    sizes = np.asarray(batch_sizes, np.int64)
+    m = int(sizes.sum()) * n_agents
+    number = max(1, min(_threads.get(), m // FEWEST, int(sizes[0])))
+    if number == 1:
+        return [Share(np.arange(m), sizes * n_agents)]
+    game = np.arange(m) // n_agents - (sizes.cumsum() - sizes).repeat(sizes * n_agents)
+    steps = [-(-(sizes - k) // number) * n_agents for k in range(number)]
+    return [Share(np.flatnonzero(game % number == k), s[s > 0]) for k, s in enumerate(steps)]
+
+
+def in_threads(function: Callable[..., Made], *arguments: Iterable[Any]) -> list[Made]:
+    """The function's results, each in a thread of its own but the first, in the caller's."""
+    first, *others = zip(*arguments, strict=True)
+    running = [_pool().submit(function, *of_one) for of_one in others]
+    return [function(*first), *(one.result() for one in running)]
+
+
+def joined(unrollings: Sequence[Any], given: Sequence[Share]) -> Any:
+    """The unrollings of the shares `given` as one."""
+    return unrollings[0] if len(unrollings) == 1 else SharedOut(unrollings, given)
+
+
+class SharedOut:
+    """Passes of all shares through an agent and back, as one; see `differentiable`."""
+
+    def __init__(self, unrollings: Sequence[Any], given: Sequence[Share]) -> None:
+        """Of the shares `given`, an unrolling each."""
+        self._unrollings, self._rows = unrollings, [share.rows for share in given]
+
+    def forward(self, parameters: Sequence[Tensor], keep: bool) -> Tensor:
+        """The result of all M rows."""
+        each = in_threads(lambda one: one.forward(parameters, keep), self._unrollings)
+        whole = torch.empty(sum(map(len, each)), each[0].shape[1])
+        for rows, result in zip(self._rows, each, strict=True):
+            whole.numpy()[rows] = result.numpy()
+        return whole
+
+    def backward(self, grad: Tensor, parameters: Sequence[Tensor]) -> tuple[list[Tensor], None]:
+        """Gradients of the parameters."""
+
+        def of_share(one: Any, rows: Any) -> Any:
+            return one.backward(torch.from_numpy(grad.numpy()[rows]), parameters)[0]
+
+        first, *others = in_threads(of_share, self._unrollings, self._rows)
+        for grads in others:
+            torch._foreach_add_(first, grads)
+        return first, None
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "games")
