@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.inputs import EpisodeInputs
-from rllib_qatten.agents.shares import in_threads, joined, shares
+from rllib_qatten.agents.shares import joined, shares
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
+from rllib_qatten.compiled.threads import in_threads
 
 #: Rows of a block: with all that is computed for them, they fit the processor's cache.
 BLOCK = 512

@@ -24,8 +24,9 @@ from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.inputs import EpisodeInputs, last_actions_of
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.agents.relations import Relations
-from rllib_qatten.agents.shares import Share, in_threads, joined, shares
+from rllib_qatten.agents.shares import Share, joined, shares
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
+from rllib_qatten.compiled.threads import in_threads
 from rllib_qatten.fast_linear import Linear
 
 #: The modules of `rllib_qatten.compiled` that compute it.

@@ -1,27 +1,18 @@
 """A batch's games shared out to threads, each of which passes its own through the agent and back.
 
-Compiled functions run without Python's lock. Letters as in `Agent`; M agents in all entries.
+Letters as in `Agent`; M agents in all entries.
 """
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-#: With fewer rows, a thread costs what it saves.
-FEWEST = 1024
-
-_threads: ContextVar[int] = ContextVar("threads", default=1)
-Made = TypeVar("Made")
+from rllib_qatten.compiled.threads import in_threads, threads_for
 
 
 class Share(NamedTuple):
@@ -36,16 +27,6 @@ class Share(NamedTuple):
     steps: Any
 
 
-@contextmanager
-def by_threads(number: int) -> Iterator[None]:
-    """Shares batches out to so many threads, meanwhile and for the caller."""
-    before = _threads.set(number)
-    try:
-        yield
-    finally:
-        _threads.reset(before)
-
-
 def shares(batch_sizes: Sequence[int], n_agents: int) -> list[Share]:
     """A batch's games in turn, longest first: about as many rows for each thread.
 
@@ -55,19 +36,12 @@ def shares(batch_sizes: Sequence[int], n_agents: int) -> list[Share]:
     """
     sizes = np.asarray(batch_sizes, np.int64)
     m = int(sizes.sum()) * n_agents
-    number = max(1, min(_threads.get(), m // FEWEST, int(sizes[0])))
+    number = min(threads_for(m), int(sizes[0]))
     if number == 1:
         return [Share(np.arange(m), sizes * n_agents)]
     game = np.arange(m) // n_agents - (sizes.cumsum() - sizes).repeat(sizes * n_agents)
     steps = [-(-(sizes - k) // number) * n_agents for k in range(number)]
     return [Share(np.flatnonzero(game % number == k), s[s > 0]) for k, s in enumerate(steps)]
-
-
-def in_threads(function: Callable[..., Made], *arguments: Iterable[Any]) -> list[Made]:
-    """The function's results, each in a thread of its own but the first, in the caller's."""
-    first, *others = zip(*arguments, strict=True)
-    running = [_pool().submit(function, *of_one) for of_one in others]
-    return [function(*first), *(one.result() for one in running)]
 
 
 def joined(unrollings: Sequence[Any], given: Sequence[Share]) -> Any:
@@ -100,8 +74,3 @@ class SharedOut:
         for grads in others:
             torch._foreach_add_(first, grads)
         return first, None
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), "games")

@@ -1,7 +1,8 @@
-"""Mixers as one compiled call, and their gradient as another."""
+"""Mixers as one compiled call, and their gradient as another, in each thread."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
+from rllib_qatten.compiled.threads import in_threads, threads_for
 from rllib_qatten.mixers.layers import Hypernet
 
 Network = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -56,6 +58,57 @@ def network(net: Hypernet | None, state: Tensor) -> Network:
     if last is None:
         return empty, none, first.weight, none if first.bias is None else first.bias
     return first.weight, first.bias, last.weight, none if last.bias is None else last.bias
+
+
+class SharedOut:
+    """The mixings of M rows shared out to threads, as one; see `Mixing`."""
+
+    def __init__(self, rows: int, n_agents: int, of_part: Callable[[slice], Mixing]) -> None:
+        """For M rows of N agents; `of_part` makes the mixing of those of a thread."""
+        number = max(1, min(rows, threads_for(rows * n_agents)))
+        ends = [rows * k // number for k in range(number + 1)]
+        self._parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+        self._mixings = [of_part(part) for part in self._parts]
+
+    def forward(self, utilities: Tensor, features: Tensor, weights: Sequence[Tensor]) -> Any:
+        """See `Mixing`."""
+
+        def of_part(mixing: Mixing, part: slice) -> Any:
+            return mixing.forward(utilities[part], features[part], weights)
+
+        q_tots, regularizers = zip(*in_threads(of_part, self._mixings, self._parts), strict=True)
+        return _whole(q_tots), sum(regularizers[1:], regularizers[0])
+
+    def backward(
+        self,
+        grads: Sequence[Tensor],
+        utilities: Tensor,
+        features: Tensor,
+        weights: Sequence[Tensor],
+        features_too: bool,
+    ) -> Sequence[Tensor | None]:
+        """See `Mixing`."""
+        of_q_tot, of_regularizer = grads
+
+        def of_part(mixing: Mixing, part: slice) -> Any:
+            given = of_q_tot[part], of_regularizer
+            return mixing.backward(given, utilities[part], features[part], weights, features_too)
+
+        found = in_threads(of_part, self._mixings, self._parts)
+        of_utilities, of_features, *of_weights = zip(*found, strict=True)
+        return [
+            _whole(of_utilities),
+            _whole(of_features) if features_too else None,
+            *(sum(of_one[1:], of_one[0]) for of_one in of_weights),
+        ]
+
+    def of_rows(self, name: str) -> Tensor:
+        """An attribute of the mixings, whose first axis is rows, of all of them."""
+        return _whole([getattr(mixing, name) for mixing in self._mixings])
+
+
+def _whole(of_parts: Sequence[Tensor]) -> Tensor:
+    return of_parts[0] if len(of_parts) == 1 else torch.cat(list(of_parts))
 
 
 def run(

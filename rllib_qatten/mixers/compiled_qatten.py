@@ -30,7 +30,7 @@ class QattenMixing:
     state_value: Tensor
 
     def __init__(
-        self, state: Tensor, alive: Tensor | None, scale: float, mask: Tensor | None, factor: float
+        self, state: Tensor, alive: Tensor | None, scale: float, counts: Tensor | None
     ) -> None:
         """For rows of a state.
 
@@ -38,13 +38,12 @@ class QattenMixing:
             state: [M, S].
             alive: [M, N], if attention is to go to the living only.
             scale: Of logits before the softmax.
-            mask: [M], which rows count for the regularizer; None if all do.
-            factor: Of a squared logit in the regularizer, before the mean over rows and agents.
+            counts: [M] the factor of each row's squared logits in the regularizer; None without.
         """
         if alive is None:
             alive = torch.empty(0, 0, dtype=torch.bool)
         self._given: list[Any] = [*arrays([state]), *arrays([alive]), scale]
-        self._mask, self._factor = mask, factor
+        self._counts = counts
 
     def forward(
         self, utilities: Tensor, features: Tensor, weights: Sequence[Tensor]
@@ -75,16 +74,9 @@ class QattenMixing:
         return q_tot, self._regularizer(q_tot)
 
     def _regularizer(self, like: Tensor) -> Tensor:
-        if not self._factor:
+        if self._counts is None:
             return like.new_zeros(())
-        squares = self.logits.square().sum((1, 2))
-        return (squares @ self._counts(like)).to(like.dtype)
-
-    def _counts(self, like: Tensor) -> Tensor:
-        """[M] the factor of each row's squared logits."""
-        rows = torch.ones_like(like) if self._mask is None else self._mask.to(like.dtype)
-        terms = max(float(rows.sum()) * self.logits.shape[2], 1.0)
-        return rows * (self._factor / terms)
+        return self.logits.square().sum((1, 2)) @ self._counts
 
     def backward(
         self,
@@ -97,8 +89,8 @@ class QattenMixing:
         """See `Mixing`."""
         grad, of_regularizer = grads
         squares = grad.new_empty(0)
-        if self._factor:
-            squares = 2 * of_regularizer * self._counts(grad)
+        if self._counts is not None:
+            squares = 2 * of_regularizer * self._counts
         shape = features.shape if features_too else (0, *features.shape[1:])
         found = [torch.empty_like(utilities), torch.empty(shape), *zeros(weights)]
         state, alive, scale = self._given

@@ -130,25 +130,38 @@ class QattenMixer(Mixer):
     def _mix_compiled(
         self, rows: Rows, folded: Affine, features: Tensor, weights: list[Tensor]
     ) -> Mixed:
-        alive = rows.alive if self.mask_dead else None
-        mask = None if self.reg_over_padding else rows.mask
-        factor = self.attend_reg_coef if torch.is_grad_enabled() else 0.0
-        mixing = QattenMixing(rows.state, alive, self.scale, mask, factor)
+        state, alive = rows.state, rows.alive if self.mask_dead else None
+        counts = self._counts(rows)
+
+        def of_part(part: slice) -> QattenMixing:
+            living, counted = (None if x is None else x[part] for x in (alive, counts))
+            return QattenMixing(state[part], living, self.scale, counted)
 
         def reference(utilities: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             mixed = self._mix_by_torch(rows._replace(utilities=utilities), folded, features)
             return mixed.q_tot, mixed.regularizer
 
+        m, n = rows.utilities.shape
+        mixing = compiled.SharedOut(m, n, of_part)
         q_tot, regularizer = compiled.run(mixing, reference, rows.utilities, features, weights)
         return Mixed(
             q_tot,
             regularizer,
-            mixing.attention,
-            mixing.logits,
-            mixing.values,
-            mixing.head_weights.abs() if self.head_weight is not None else None,
-            mixing.state_value if self.state_value is not None else None,
+            mixing.of_rows("attention"),
+            mixing.of_rows("logits"),
+            mixing.of_rows("values"),
+            mixing.of_rows("head_weights").abs() if self.head_weight is not None else None,
+            mixing.of_rows("state_value") if self.state_value is not None else None,
         )
+
+    def _counts(self, rows: Rows) -> Tensor | None:
+        """[M] the factor of each row's squared logits in the regularizer; None without one."""
+        if not self.attend_reg_coef or not torch.is_grad_enabled():
+            return None
+        m, n = rows.utilities.shape
+        counted = None if self.reg_over_padding else rows.mask
+        counted = rows.state.new_ones(m) if counted is None else counted.to(rows.state.dtype)
+        return counted * (self.attend_reg_coef / max(float(counted.sum()) * n, 1.0))
 
     def _weights(self, state: Tensor, folded: Affine) -> list[Tensor]:
         """All parameters, in the order that the compiled functions take them in."""

@@ -63,14 +63,15 @@ class QMixer(Mixer):
         weights = [weight for net in self._nets for weight in compiled.network(net, state)]
         if not compiled.suits("qmix", state, [utilities, *weights]):
             return self._mix_by_torch(rows)
-        mixing = QMIXing(state)
+        m, n = utilities.shape
+        mixing = compiled.SharedOut(m, n, lambda part: QMIXing(state[part]))
 
         def reference(utilities: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             mixed = self._mix_by_torch(rows._replace(utilities=utilities))
             return mixed.q_tot, mixed.regularizer
 
         q_tot, _ = compiled.run(mixing, reference, utilities, state, weights)
-        return Mixed(q_tot, state_value=mixing.state_value)
+        return Mixed(q_tot, state_value=mixing.of_rows("state_value"))
 
     def _mix_by_torch(self, rows: Rows) -> Mixed:
         utilities, state = rows.utilities, rows.state

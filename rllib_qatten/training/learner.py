@@ -18,8 +18,8 @@ from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
 from rllib_qatten import columns, keys
-from rllib_qatten.agents.shares import by_threads
 from rllib_qatten.compiled.compiler import tell
+from rllib_qatten.compiled.threads import by_threads
 from rllib_qatten.product_choice import torch_threads
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rllib_qatten.agents import shares as module
-from rllib_qatten.agents.shares import by_threads, in_threads, shares
+from rllib_qatten.agents.shares import shares
+from rllib_qatten.compiled import threads as module
 from rllib_qatten.compiled.compiler import kernels
+from rllib_qatten.compiled.threads import by_threads, in_threads
 from tests.agents import test_compiled_entity, test_compiled_recurrent
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 

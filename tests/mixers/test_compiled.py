@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from rllib_qatten.compiled import threads
 from rllib_qatten.compiled.compiler import kernels
 from rllib_qatten.mixers import compiled
 from tests.mixers.batches import ALL_QATTENS, batch, build
@@ -64,16 +65,17 @@ def counted(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("rows", [1, 700])
+@pytest.mark.parametrize(("rows", "number"), [(1, 1), (700, 1), (700, 3)])
 @pytest.mark.parametrize(
     ("name", "options"),
     CASES,
     ids=lambda x: x if isinstance(x, str) else name_of({"hypernet_layers": 2} | x),
 )
-def test_equals_torch_in_float64(name, options, rows, counted, monkeypatch):
+def test_equals_torch_in_float64(name, options, rows, number, counted, monkeypatch):
     (ours, exact), results = both(name, options, rows), []
+    monkeypatch.setattr(threads, "FEWEST", 1)
     for form, by_torch in ((ours, False), (exact, False), (ours, True)):
-        with monkeypatch.context() as patched:
+        with monkeypatch.context() as patched, threads.by_threads(number):
             if by_torch:
                 patched.setattr(compiled, "suits", lambda *_: False)
             results.append(values_and_gradients(*form))
