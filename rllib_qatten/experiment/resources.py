@@ -74,8 +74,8 @@ def _check_this_machine(
             f"least, and this machine has {memory / 1e9:.0f} GB: use fewer env runners, or a "
             "cluster (RAY_ADDRESS).",
         )
-    # Processes may share CPUs, but none can have more than there are.
-    if (most := max(bundle.get("CPU", 0.0) for bundle in bundles)) > max(cpus(), 1):
+    # Processes may share CPUs, and two threads one, but no process can have more than there are.
+    if (most := max(bundle.get("CPU", 0.0) for bundle in bundles)) > max(cpus(), 2):
         raise experiment.error("config", f"a process needs {most:g} CPUs, but there are {cpus()}.")
     for name, amount in needs.items():
         if amount and name not in ("CPU", "GPU"):

@@ -14,7 +14,7 @@ from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.commands import lists
 from rllib_qatten.envs import ENVS
 from rllib_qatten.envs.battles.armies import NEEDS, SMAC_LIMITS
-from rllib_qatten.experiment import costs
+from rllib_qatten.experiment import costs, resources
 from rllib_qatten.experiment.settings import settings_model
 
 
@@ -128,6 +128,16 @@ def test_a_dry_run_estimates_from_the_last_run(tmp_path, monkeypatch):
     text = rllib(*words, "--stop", f"{keys.STEPS}=6000")
     assert "trials    3, 2 at a time on this machine" in text
     assert "time      about 20 minutes, at the last run's 10 env steps/s" in text
+
+
+def test_one_core_is_enough_for_the_examples(monkeypatch):
+    for module in (costs, resources):
+        monkeypatch.setattr(module, "cpus", lambda: 1)
+    words = "train", "-f", "qatten_3s5z", "--dry-run", "--set"
+    assert re.search("2 processes, 3 CPUs", rllib(*words, "env_config.engine=smax"))
+    assert "a process needs 3 CPUs, but there are 1" in rllib(
+        *words, "num_cpus_per_learner=3", code=2
+    )
 
 
 def test_a_dry_run_refuses_what_a_run_would():
