@@ -9,14 +9,12 @@ a run and its continuation, must multiply alike, or they would differ in their l
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +24,7 @@ import torch.nn.functional as F
 from rllib_qatten.errors import one_of
 from rllib_qatten.files import cache_folder
 from rllib_qatten.machine import processor
+from rllib_qatten.threads import torch_threads
 
 #: Environment variable that overrides the measurement: "onednn" or "torch".
 VARIABLE = "RLLIB_QATTEN_PRODUCTS"
@@ -97,21 +96,6 @@ def judge(microseconds: dict[str, list[float]], measured_on: str) -> Choice:
     onednn, own = microseconds[most]
     times = f"{most} rows take oneDNN {onednn:.0f} and torch's own product {own:.0f} microseconds"
     return Choice(best, f"measured on {measured_on}: {times}")
-
-
-@contextlib.contextmanager
-def torch_threads(number: int = 1) -> Iterator[None]:
-    """Holds torch to so many threads.
-
-    More than one gain small products nothing and mostly wait; on a machine that also does other
-    work they take ten times as long. To ask for it takes 4 microseconds.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def measure() -> dict[str, list[float]]:

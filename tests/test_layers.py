@@ -16,6 +16,7 @@ GROUND = (
     "files",
     "fast_linear",
     "machine",
+    "threads",
     "product_choice",
 )
 #: The rooms from the ground up; a module imports from its own room and from those before it.

@@ -74,12 +74,14 @@ def read(
         told: Whether networks are told the last action.
         agents: [M] which of all rows are read.
     """
-    last, m = last_actions.flatten().numpy()[agents], len(agents)
-    whole = observations.reshape(last_actions.numel(), -1).contiguous().numpy()
+    m, every = len(agents), last_actions.numel()
+    mine = slice(None) if m == every else agents
+    last = last_actions.flatten().numpy()[mine]
+    whole = observations.reshape(every, -1).contiguous().numpy()
     entities, related, tables = relations.entities, relations.related, actions.tables
     helping = np.zeros(m, bool)
     if entities.helper is not None:
-        helping = whole[agents, entities.helper] > 0
+        helping = whole[mine, entities.helper] > 0
 
     def kind(part: Rows, used: int, told: bool, concerning: Any) -> list[Any]:
         """What the compiled function is told of a kind of units, and what it writes to."""
@@ -99,7 +101,7 @@ def read(
     n_teammates, n_enemies = kernels("reading").read(
         whole, agents, last, helping, relations.places, *aims, COUNTS, *teammates, *enemies, aimed,
     )  # fmt: skip
-    own = np.concatenate([*(whole[agents, start:stop] for start, stop in entities.own), aimed], 1)
+    own = np.concatenate([*(whole[mine, start:stop] for start, stop in entities.own), aimed], 1)
     units = np.zeros(m, bool)
     units[teammates[3][:n_teammates]] = units[enemies[3][:n_enemies]] = True
     plain = tables.plain[last], len(actions.plain) * told

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.inputs import EpisodeInputs
-from rllib_qatten.agents.shares import joined, shares
+from rllib_qatten.agents.shares import joined, key_of, shares
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
-from rllib_qatten.compiled.threads import in_threads
+from rllib_qatten.threads import in_threads
 
 #: Rows of a block: with all that is computed for them, they fit the processor's cache.
 BLOCK = 512
@@ -75,7 +75,7 @@ def unroll_compiled(
         last = inputs.known_actions.view(-1).numpy()
         return in_threads(lambda share: distinct(observations, last, *one_hot, share.rows), given)
 
-    found = inputs.once((Distinct, len(given)), read)
+    found = inputs.once((Distinct, key_of(given)), read)
     each = [Unrolling(one, share.steps, one_hot) for one, share in zip(found, given, strict=True)]
     return differentiable(joined(each, given), parameters, reference).view(entries, n, -1)
 

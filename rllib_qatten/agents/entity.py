@@ -24,10 +24,10 @@ from rllib_qatten.agents.entity_actions import EntityActions
 from rllib_qatten.agents.inputs import EpisodeInputs, last_actions_of
 from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.agents.relations import Relations
-from rllib_qatten.agents.shares import Share, joined, shares
+from rllib_qatten.agents.shares import Share, joined, key_of, shares
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
-from rllib_qatten.compiled.threads import in_threads
 from rllib_qatten.fast_linear import Linear
+from rllib_qatten.threads import in_threads
 
 #: The modules of `rllib_qatten.compiled` that compute it.
 _COMPILED = "reading", "units", "recurrent"
@@ -197,7 +197,8 @@ class EntityAgent(Agent):
 
         if isinstance(inputs, EpisodeInputs):
             actions = inputs.known_actions
-            found: list[Seen] = inputs.once((self._entities, len(given)), lambda: seen(actions))
+            key = self._entities, key_of(given)
+            found: list[Seen] = inputs.once(key, lambda: seen(actions))
             return found
         last = last_actions_of(inputs[..., self._observation_size :])
         return None if last is None else seen(last)

@@ -5,14 +5,14 @@ Letters as in `Agent`; M agents in all entries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rllib_qatten.compiled.threads import in_threads, threads_for
+from rllib_qatten.threads import in_threads, threads_for
 
 
 class Share(NamedTuple):
@@ -44,12 +44,17 @@ def shares(batch_sizes: Sequence[int], n_agents: int) -> list[Share]:
     return [Share(np.flatnonzero(game % number == k), s[s > 0]) for k, s in enumerate(steps)]
 
 
+def key_of(given: Sequence[Share]) -> Hashable:
+    """What tells the shares `given` from those of another batch or number of threads."""
+    return tuple(tuple(share.steps) for share in given)
+
+
 def joined(unrollings: Sequence[Any], given: Sequence[Share]) -> Any:
     """The unrollings of the shares `given` as one."""
-    return unrollings[0] if len(unrollings) == 1 else SharedOut(unrollings, given)
+    return unrollings[0] if len(unrollings) == 1 else SharedUnrolling(unrollings, given)
 
 
-class SharedOut:
+class SharedUnrolling:
     """Passes of all shares through an agent and back, as one; see `differentiable`."""
 
     def __init__(self, unrollings: Sequence[Any], given: Sequence[Share]) -> None:

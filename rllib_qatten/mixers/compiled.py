@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
-from rllib_qatten.compiled.threads import in_threads, threads_for
 from rllib_qatten.mixers.layers import Hypernet
+from rllib_qatten.threads import in_threads, threads_for
 
 Network = tuple[Tensor, Tensor, Tensor, Tensor]
 """Weight and bias of a network's first of two layers (empty if it has one), and of its last."""
@@ -60,7 +60,7 @@ def network(net: Hypernet | None, state: Tensor) -> Network:
     return first.weight, first.bias, last.weight, none if last.bias is None else last.bias
 
 
-class SharedOut:
+class SharedMixing:
     """The mixings of M rows shared out to threads, as one; see `Mixing`."""
 
     def __init__(self, rows: int, n_agents: int, of_part: Callable[[slice], Mixing]) -> None:
@@ -125,7 +125,7 @@ def run(
         reference: Computes them by torch from utilities, features and the very same weights, for
             second derivatives.
         utilities: [M, N].
-        features: [M, N, U'], or anything if the mixer has none.
+        features: [M, N, U'], or anything with M rows if the mixer has none.
         weights: The parameters, in the compiled functions' order.
     """
     tensors = utilities, features, *weights

@@ -142,7 +142,7 @@ class QattenMixer(Mixer):
             return mixed.q_tot, mixed.regularizer
 
         m, n = rows.utilities.shape
-        mixing = compiled.SharedOut(m, n, of_part)
+        mixing = compiled.SharedMixing(m, n, of_part)
         q_tot, regularizer = compiled.run(mixing, reference, rows.utilities, features, weights)
         return Mixed(
             q_tot,

@@ -64,7 +64,7 @@ class QMixer(Mixer):
         if not compiled.suits("qmix", state, [utilities, *weights]):
             return self._mix_by_torch(rows)
         m, n = utilities.shape
-        mixing = compiled.SharedOut(m, n, lambda part: QMIXing(state[part]))
+        mixing = compiled.SharedMixing(m, n, lambda part: QMIXing(state[part]))
 
         def reference(utilities: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             mixed = self._mix_by_torch(rows._replace(utilities=utilities))

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from rllib_qatten import columns, keys
 from rllib_qatten.compiled.compiler import tell
-from rllib_qatten.compiled.threads import by_threads
-from rllib_qatten.product_choice import torch_threads
+from rllib_qatten.threads import by_threads, torch_threads
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss
 
@@ -76,9 +75,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
             tell()
         else:  # float32 unless `precision` says otherwise: cuDNN would round to ten bits
             torch.backends.cudnn.allow_tf32 = False
-        cpus = self.config.num_cpus_per_learner
-        self._sharing = 1 if cpus == "auto" else max(1, int(cpus))
-        self._threads = self._threads_of_torch()
+        self._threads, self._threads_of_torch = self._threads_for_updates()
         self._last_target_update = 0
         self.module.foreach_module(lambda _, module: module.unwrapped().make_target_networks())
 
@@ -108,7 +105,7 @@ class ValueDecompositionTorchLearner(TorchLearner):
             FloatingPointError: In all learners alike, if the loss is not finite.
         """
         try:
-            with torch_threads(self._threads), by_threads(self._sharing):
+            with torch_threads(self._threads_of_torch), by_threads(self._threads):
                 return super().update(*args, _no_metrics_reduce=not statistics, **kwargs)
         except Exception as error:
             alone = not isinstance(error, FloatingPointError)
@@ -116,19 +113,21 @@ class ValueDecompositionTorchLearner(TorchLearner):
                 torch.distributed.destroy_process_group()
             raise
 
-    def _threads_of_torch(self) -> int:
-        """How many threads torch may use in an update: one if most of it is compiled.
+    def _threads_for_updates(self) -> tuple[int, int]:
+        """How many threads an update's games are shared out to, and how many torch may use.
 
-        Else those that Ray or the user gave the process by OMP_NUM_THREADS. Where nobody did, as in
-        one's own script, torch would take all cores; the settings say how many are meant.
+        One is torch's, if most of an update is compiled. Else torch has those that Ray or the user
+        gave the process by OMP_NUM_THREADS. Where nobody did, as in one's own script, torch would
+        take all cores; the settings say how many are meant.
         """
         given, config = torch.get_num_threads(), self.config
+        cpus = config.num_cpus_per_learner
+        cpus = 1 if cpus == "auto" else max(1, int(cpus))
         if any(module.unwrapped().agent.compiled for module in self.module.values()):
-            return 1
+            return cpus, 1
         if "OMP_NUM_THREADS" in os.environ:
-            return given
-        meant = config.num_cpus_per_learner, config.num_cpus_for_main_process
-        return min(given, max(1, *(int(cpus) for cpus in meant if cpus != "auto")))
+            return 1, given
+        return 1, min(given, max(cpus, int(config.num_cpus_for_main_process)))
 
     @staticmethod
     def loss(

@@ -1,16 +1,17 @@
 """A batch's games shared out to threads: every row once, whole games, the same results."""
 
-import threading
-
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rllib_qatten import threads as threads_module
+from rllib_qatten.agents import compiled_recurrent, entity
+from rllib_qatten.agents import shares as shares_module
 from rllib_qatten.agents.shares import shares
-from rllib_qatten.compiled import threads as module
 from rllib_qatten.compiled.compiler import kernels
-from rllib_qatten.compiled.threads import by_threads, in_threads
+from rllib_qatten.threads import by_threads, in_threads
 from tests.agents import test_compiled_entity, test_compiled_recurrent
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 
@@ -19,7 +20,21 @@ AGENTS = {"entity": test_compiled_entity, "recurrent": test_compiled_recurrent}
 
 @pytest.fixture(autouse=True)
 def _whatever_the_size(monkeypatch):
-    monkeypatch.setattr(module, "FEWEST", 1)
+    monkeypatch.setattr(threads_module, "FEWEST", 1)
+
+
+@pytest.fixture
+def working(monkeypatch):
+    """In how many threads at once each part of the work was done."""
+    numbers = []
+
+    def counting(function, *arguments):
+        numbers.append(len(arguments[0]))
+        return in_threads(function, *arguments)
+
+    for where in (compiled_recurrent, entity, shares_module):
+        monkeypatch.setattr(where, "in_threads", counting)
+    return numbers
 
 
 @given(
@@ -47,35 +62,36 @@ def test_every_thread_has_whole_games_and_about_as_many_rows(lengths, n, threads
     assert max(loads) - min(loads) <= max(lengths) * n
 
 
-def test_few_rows_stay_together(monkeypatch):
-    monkeypatch.setattr(module, "FEWEST", 100)
-    with by_threads(3):
-        assert [len(shares([m], 1)) for m in (99, 100, 199, 200, 1000)] == [1, 1, 1, 2, 3]
-    assert len(shares([1000], 1)) == 1  # outside
-
-
 @pytest.mark.skipif(kernels("units") is None, reason="numba is not installed")
 @pytest.mark.parametrize("threads", [2, 3, 9])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 @pytest.mark.parametrize("agent", AGENTS)
-def test_results_and_gradients_are_torchs_in_float64(agent, lengths, threads):
-    tests, sizes = AGENTS[agent], batch_sizes(lengths)
-    ours, exact = tests.both(sizes=sizes)
+def test_results_and_gradients_are_torchs_in_float64(agent, lengths, threads, working):
+    tests, sizes, number = AGENTS[agent], batch_sizes(lengths), min(threads, len(lengths))
     for with_head in (True, False):
+        ours, exact = tests.both(sizes=sizes)
         wanted = tests.results(*exact, sizes, with_head)
+        working.clear()
         with by_threads(threads):
             found, again = (tests.results(*ours, sizes, with_head) for _ in range(2))
+        # Read once, forward and backward twice; there is nothing to join of a single game.
+        assert working == [number] * (5 if number > 1 else 1)
         for a, b, c in zip(found, wanted, again, strict=True):
             assert_close(a.double(), b, 1e-6)
             assert a.equal(c)  # to the bit, whichever thread is first
+        with by_threads(threads), torch.no_grad():  # as target networks
+            network, inputs = ours
+            plain = network if with_head else network.hidden_states
+            assert plain(inputs, sizes).equal(found[0])
 
 
-def test_threads_run_at_once_and_keep_their_order():
-    together = threading.Barrier(3)
-    assert in_threads(lambda a, b: (together.wait(20), a + b)[1], [1, 2, 3], [4, 5, 6]) == [5, 7, 9]
-
-
-@pytest.mark.parametrize("numbers", [(0, 1), (1, 0)])
-def test_what_one_thread_raises_is_raised(numbers):
-    with pytest.raises(ZeroDivisionError):
-        in_threads(lambda x: 1 / x, numbers)
+@pytest.mark.skipif(kernels("units") is None, reason="numba is not installed")
+@pytest.mark.parametrize("agent", AGENTS)
+def test_inputs_are_read_anew_for_other_games_or_threads(agent):
+    """What was read for some shares is not taken for others'."""
+    (agent, inputs), _ = AGENTS[agent].both(sizes=[5, 4, 2, 2])
+    for sizes in ([5, 4, 2, 2], [4, 4, 3, 2], [5, 4, 4]):
+        alone = agent(inputs, sizes)
+        for threads in (2, 3):
+            with by_threads(threads):
+                assert_close(agent(inputs, sizes), alone, 1e-6)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from rllib_qatten.compiled import threads
+from rllib_qatten import threads
 from rllib_qatten.compiled.compiler import kernels
 from rllib_qatten.mixers import compiled
 from tests.mixers.batches import ALL_QATTENS, batch, build
@@ -72,14 +72,19 @@ def counted(monkeypatch):
     ids=lambda x: x if isinstance(x, str) else name_of({"hypernet_layers": 2} | x),
 )
 def test_equals_torch_in_float64(name, options, rows, number, counted, monkeypatch):
-    (ours, exact), results = both(name, options, rows), []
+    (ours, exact), results, working = both(name, options, rows), [], []
     monkeypatch.setattr(threads, "FEWEST", 1)
+    in_threads = compiled.in_threads
+    monkeypatch.setattr(
+        compiled, "in_threads", lambda f, *a: working.append(len(a[0])) or in_threads(f, *a)
+    )
     for form, by_torch in ((ours, False), (exact, False), (ours, True)):
         with monkeypatch.context() as patched, threads.by_threads(number):
             if by_torch:
                 patched.setattr(compiled, "suits", lambda *_: False)
             results.append(values_and_gradients(*form))
     assert len(counted) == 2  # forward and backward, of the first alone
+    assert working == [number, number]
     for found, wanted, by_torch in zip(*results, strict=True):
         assert (found is None) == (wanted is None)
         if found is not None:

@@ -73,17 +73,21 @@ def _three_threads():
 
 @pytest.mark.usefixtures("_three_threads")
 @pytest.mark.parametrize(
-    ("settings", "of_process", "of_torch"),
+    ("settings", "of_process", "of_torch", "shared_out"),
     [
-        ({}, None, 1),
-        ({"num_cpus_per_learner": 2}, "3", 1),  # games are shared out instead
-        ({"agent": "feed_forward"}, None, 1),  # the CPUs that an algorithm has by default
-        ({"agent": "feed_forward", "num_cpus_per_learner": 2}, None, 2),
-        ({"agent": "feed_forward", "num_cpus_for_main_process": 4}, None, 3),
-        ({"agent": "feed_forward"}, "3", 3),
+        ({}, None, 1, 1),
+        ({"num_cpus_per_learner": 2}, "3", 1, 2),
+        ({"num_cpus_per_learner": 0.5}, None, 1, 1),
+        ({"num_cpus_per_learner": "auto"}, None, 1, 1),
+        ({"agent": "feed_forward"}, None, 1, 1),  # the CPUs that an algorithm has by default
+        ({"agent": "feed_forward", "num_cpus_per_learner": 2}, None, 2, 1),
+        ({"agent": "feed_forward", "num_cpus_for_main_process": 4}, None, 3, 1),
+        ({"agent": "feed_forward"}, "3", 3, 1),
     ],
 )
-def test_an_update_takes_the_threads_that_are_meant(settings, of_process, of_torch, monkeypatch):
+def test_an_update_takes_the_threads_that_are_meant(
+    settings, of_process, of_torch, shared_out, monkeypatch
+):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if of_process:
         monkeypatch.setenv("OMP_NUM_THREADS", of_process)
@@ -97,7 +101,7 @@ def test_an_update_takes_the_threads_that_are_meant(settings, of_process, of_tor
 
     learner.loss = lambda *given: (used.add(threads()), loss(*given))[1]
     learner_update(learner, random_episodes(size, ragged=True))()
-    assert used == {(of_torch, settings.get("num_cpus_per_learner", 1))}
+    assert used == {(of_torch, shared_out)}
     assert threads() == (3, 1)
 
 
