@@ -77,7 +77,7 @@ WORKS: dict[str, str] = {
     # Learning.
     "num_learners": "they share every batch, and learn what a single one would",
     "num_gpus_per_learner": "",
-    "num_cpus_per_learner": "",
+    "num_cpus_per_learner": "also the threads of its updates (docs/scale.md)",
     "custom_resources_per_learner": "",
     "local_gpu_idx": "",
     "gamma": "",
