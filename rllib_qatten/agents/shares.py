@@ -75,7 +75,5 @@ class SharedUnrolling:
         def of_share(one: Any, rows: Any) -> Any:
             return one.backward(torch.from_numpy(grad.numpy()[rows]), parameters)[0]
 
-        first, *others = in_threads(of_share, self._unrollings, self._rows)
-        for grads in others:
-            torch._foreach_add_(first, grads)
-        return first, None
+        each = in_threads(of_share, self._unrollings, self._rows)
+        return [sum(grads[1:], grads[0]) for grads in zip(*each, strict=True)], None
