@@ -68,6 +68,17 @@ def killed_at(count):
     sys.addaudithook(hook)
 
 
+def unread(pipe):
+    """How many bytes wait in a pipe; they are taken out."""
+    os.set_blocking(pipe, False)
+    try:
+        return len(os.read(pipe, 4096))
+    except BlockingIOError:
+        return 0
+    finally:
+        os.set_blocking(pipe, True)
+
+
 @pytest.fixture
 def earlier(tmp_path):
     """A checkpoint in which a user keeps files of their own."""
@@ -139,23 +150,31 @@ def test_a_folder_in_use_is_no_leftover(tmp_path):
 
 @pytest.mark.slow
 def test_hundreds_of_kills_at_random_times(earlier):
+    saved = os.pipe()
+
     def work():
         generation = read(earlier)
         while True:
             generation += 1
             save(earlier, generation)
+            os.write(saved[1], b"x")
 
     began = time.monotonic()
     for last in range(10):
         save(earlier, last)
-    several = (time.monotonic() - began) / 2  # of five saves, on this machine
+    one = (time.monotonic() - began) / 10
+    left = 0  # kills that left what the last whole save wrote
     for _ in range(400):
         process = forked(work)
-        time.sleep(random.uniform(0, several))
+        whole = last + sum(len(os.read(saved[0], 1)) for _ in range(random.randrange(3)))
+        time.sleep(random.uniform(0, 2 * one))
         os.kill(process, signal.SIGKILL)
         assert killed(process)
-        assert read(earlier) >= last
+        whole += unread(saved[0])
         last = read(earlier)
+        assert last in (whole, whole + 1)  # the save that was killed may have been done
+        left += last == whole
     save(earlier, last)
     assert last > 100
+    assert left > 20
     assert list(earlier.parent.iterdir()) == [earlier]
