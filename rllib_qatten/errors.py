@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 #: All accepted names are listed if that takes at most this many characters.
 FEW = 500
 _names = reprlib.Repr()
 _names.maxstring = _names.maxother = 100
+#: Where code lies that is not a user's own: this package, Python, and what is installed.
+OTHERS = (
+    str(Path(__file__).parent),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    "<",  # made while running
+)
 
 
 class BadInput(ValueError):
@@ -22,6 +32,25 @@ class EngineFailed(RuntimeError):
 
 class EnvFailed(EngineFailed):
     """A Python environment raised; the message names it, the step and what it raised."""
+
+
+def described(error: BaseException) -> str:
+    """What a user's code raised, and where: `KeyError: 'hp' (my_env.py line 17, in step)`."""
+    if isinstance(error, SystemExit):
+        what = f"SystemExit (sys.exit({error.code!r}))"
+    else:
+        what = f"{type(error).__name__}: {error}"
+    return what + own_line("".join(traceback.format_tb(error.__traceback__)))
+
+
+def own_line(trace: str) -> str:
+    """The innermost line of a user's own code in a traceback, in brackets; "" if there is none.
+
+    Errors of torch, NumPy and Python often name nothing that a user wrote.
+    """
+    lines = re.findall(r'^ *File "([^"]+)", line (\d+), in (.+)$', trace, re.MULTILINE)
+    own = [line for line in lines if not line[0].startswith(OTHERS)]
+    return f" ({own[-1][0]} line {own[-1][1]}, in {own[-1][2]})" if own else ""
 
 
 def one_of(name: str, accepted: Iterable[str], what: str) -> str:

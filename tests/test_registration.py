@@ -61,6 +61,8 @@ def test_a_name_is_taken_once():
         register_algorithm("elsewhere.module:QMIX")
     with pytest.raises(BadInput, match="not an algorithm's path: write my_package"):
         register_algorithm("QMIX")
+    with pytest.raises(BadInput, match=r"Other processes cannot import .*<locals>\.MyQ: define"):
+        register_algorithm(type("MyQ", (QMIX,), {"__qualname__": "made.<locals>.MyQ"}))
     assert register_algorithm(QMIX) is QMIX  # the same again
 
 

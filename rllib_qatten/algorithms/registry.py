@@ -86,6 +86,9 @@ def register_algorithm(algorithm: str | type) -> str | type:
     if not module or not name.isidentifier():
         raise BadInput(
             f"{algorithm!r} is not an algorithm's path: write my_package.my_module:MyAlgorithm."
+            if isinstance(algorithm, str)
+            else f"Other processes cannot import {_path(algorithm)}: define the class at the top "
+            "level of its module."
         )
     ALGORITHMS.add(name, algorithm)
     wrapt.register_post_import_hook(

@@ -22,6 +22,7 @@ from rllib_qatten.envs.spaces import (
     strays,
 )
 from rllib_qatten.envs.team import ACTION_MASK, ALIVE, BATTLE_WON, COMMON, OBSERVATION_KEYS
+from rllib_qatten.errors import described
 
 #: Other libraries' names for what the contract calls action_mask.
 OTHER_MASKS = (
@@ -251,7 +252,7 @@ def _view_faults(
     try:
         state = env.state()
     except (Exception, SystemExit) as error:  # a user's env may raise anything
-        yield f"state() raised {type(error).__name__}: {error} {where}; fix state()"
+        yield f"state() raised {described(error)} {where}; fix state()"
         return
     for what, advice in misfits(declared.state_space, state):
         fix = ": return that or correct state_space" if advice.startswith(",") else ""

@@ -24,6 +24,7 @@ from rllib_qatten.envs.declared import Declared, declare
 from rllib_qatten.envs.flags import away_after_reset, away_after_step, game_flags
 from rllib_qatten.envs.spaces import bulk, plain_space
 from rllib_qatten.envs.team import BATTLE_WON, COMMON, TeamContractError, engine_name_of
+from rllib_qatten.errors import described
 from rllib_qatten.messages import say_once
 
 #: How many steps of random games the checker plays, and how many seconds it takes at most.
@@ -140,7 +141,7 @@ class _RandomGames:
             answer = self._env.step(dict(sent))
         except (Exception, SystemExit) as error:
             yield (
-                f"step({sent}) raised {_named(error)}; fix step(), which gets an action for "
+                f"step({sent}) raised {described(error)}; fix step(), which gets an action for "
                 "every agent in the game"
             )
             return
@@ -200,7 +201,7 @@ class _RandomGames:
         try:
             answer = self._env.reset(seed=self._seed)
         except (Exception, SystemExit) as error:  # a user's env may raise anything
-            yield f"reset() raised {_named(error)}; fix reset(), which gets seed and options"
+            yield f"reset() raised {described(error)}; fix reset(), which gets seed and options"
             return
         self._seed = None
         faults = list(reset_faults(self._declared, self._env, answer))
@@ -220,10 +221,3 @@ class _RandomGames:
 
     def _legal(self, i: int) -> np.ndarray:
         return legal_actions(self._declared, i, self._observations, self._infos)
-
-
-def _named(error: BaseException) -> str:
-    """An error with its type; `sys.exit()` by that name."""
-    if isinstance(error, SystemExit):
-        return f"SystemExit (sys.exit({error.code!r}))"
-    return f"{type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pettingzoo import ParallelEnv
 
-from rllib_qatten.errors import BadInput, EngineFailed, one_of
+from rllib_qatten.errors import BadInput, EngineFailed, described, one_of
 from rllib_qatten.messages import say
 
 #: Names of a parameter that takes the whole `env_config`, whatever its keys are.
@@ -54,7 +54,7 @@ def construct(
     except Exception as error:  # a user's constructor may raise anything
         hint = "" if by_keyword else _hint(make)
         raise BadInput(
-            f"{name} raised {type(error).__name__}: {error}, when it was created with env_config "
+            f"{name} raised {described(error)}, when it was created with env_config "
             f"{dict(env_config)!r}{hint}."
         ) from error
     finally:

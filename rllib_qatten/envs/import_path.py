@@ -15,7 +15,7 @@ import gymnasium as gym
 from pettingzoo import AECEnv, ParallelEnv
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from rllib_qatten.errors import one_of
+from rllib_qatten.errors import described, one_of
 
 #: Packages of environments that the extra `envs` installs.
 EXTRA_ENVS = ("mpe2", "lbforaging", "rware")
@@ -45,10 +45,7 @@ def load_module(name: str) -> ModuleType:
             f"installed packages.{_nearest_module(missing)}"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        raise ValueError(
-            f"Importing {name!r} raised {type(error).__name__}: {error} "
-            f"(python -c 'import {name}' shows where)"
-        ) from error
+        raise ValueError(f"Importing {name!r} raised {described(error)}") from error
 
 
 def load_attribute(path: str) -> Any:

@@ -18,7 +18,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_qatten.envs.checker import STEPS
 from rllib_qatten.envs.team import TeamContractError
-from rllib_qatten.errors import EngineFailed, EnvFailed
+from rllib_qatten.errors import EngineFailed, EnvFailed, described
 from rllib_qatten.messages import say
 
 #: Seconds after which a slow call is reported; reported again each time they have doubled.
@@ -140,7 +140,8 @@ def checked(
             for call, before in own.items():
                 vars(env).pop(call) if before is None else setattr(env, call, before)
         if _worth_reporting(attempt):
-            say(f"{name} raised {raised[0]!r} in its check and is recreated (fault {attempt}).")
+            first = described(raised[0])
+            say(f"{name} raised {first} in its check and is recreated (fault {attempt}).")
         env = make()
         if len(answered) >= STEPS:  # together as much as a check plays
             return env
@@ -323,4 +324,4 @@ class PythonGames:
             )
 
     def _raised(self, error: BaseException, where: str) -> str:
-        return f"{self._name} raised {error!r} in {where}"
+        return f"{self._name} raised {described(error)} in {where}"

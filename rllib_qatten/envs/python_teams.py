@@ -23,6 +23,7 @@ from rllib_qatten.envs.team import (
     TeamView,
     engine_name_of,
 )
+from rllib_qatten.errors import described
 from rllib_qatten.messages import say
 
 #: How a game is saved: by the env's own `get_state`, or the whole env pickled.
@@ -282,4 +283,4 @@ def _close(env: MultiAgentEnv) -> None:
         try:
             env.close()
         except Exception as error:  # a user's env may raise anything
-            say(f"{engine_name_of(env)} raised {error!r} in close(), which is ignored.")
+            say(f"{engine_name_of(env)} raised {described(error)} in close(), which is ignored.")

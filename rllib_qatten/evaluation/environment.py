@@ -17,7 +17,7 @@ import gymnasium as gym
 
 from rllib_qatten.envs import EnvRules, TeamVector, make_teams
 from rllib_qatten.envs.agent_ids import check_same_order
-from rllib_qatten.errors import BadInput
+from rllib_qatten.errors import BadInput, described
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 
 #: Environments that a checkpoint may name; none of their settings names code.
@@ -56,7 +56,7 @@ def make_games(
         raise BadInput(str(error)) from error
     except Exception as error:  # made-up settings may make an env raise anything
         raise BadInput(
-            f"the environment {name} {config} cannot be created: {type(error).__name__}: {error}"
+            f"the environment {name} {config} cannot be created: {described(error)}"
         ) from error
     try:
         player = policy.fitted(teams.spec)

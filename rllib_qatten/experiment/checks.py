@@ -26,7 +26,7 @@ from rllib_qatten.algorithms.value_decomposition import ValueDecomposition
 from rllib_qatten.checkpoints.other_team import initial_weights
 from rllib_qatten.envs import TeamSpec, check_env, declare, env_creator, vectorizes
 from rllib_qatten.envs.team import TeamSpace
-from rllib_qatten.errors import one_of
+from rllib_qatten.errors import described, one_of
 from rllib_qatten.experiment import search
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.resources import check_counts, check_resources
@@ -288,7 +288,7 @@ def _made_by(experiment: Experiment, env: Any, inside: str) -> Iterator[None]:
             ) from error
         raise experiment.error(
             f"config.{inside}env" if inside else "env",
-            f"creating {env} raised {type(error).__name__}: {error}",
+            f"creating {env} raised {described(error)}",
         ) from error
 
 

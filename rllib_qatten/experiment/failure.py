@@ -10,6 +10,8 @@ from ray import cloudpickle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 
+from rllib_qatten.errors import own_line
+
 
 def failure(trial: Trial) -> str:
     """The message of the error that ended a trial, without the traceback."""
@@ -23,7 +25,8 @@ def failure(trial: Trial) -> str:
     if isinstance(error, RayActorError):
         return _death(error)
     if isinstance(error, BaseException) and not isinstance(error, RayError):
-        return f"{type(error).__name__}: {error}"
+        what, where = f"{type(error).__name__}: {error}", own_line(str(trial.get_error()))
+        return what if where in what else what + where
     # If an actor died while it was built, the error holds its traceback as text, message last.
     lines = str(error or trial.get_error() or "no reason is known").strip().splitlines()
     return lines[-1].strip()
@@ -68,7 +71,7 @@ def _death(error: RayError) -> str:
     errors = re.findall(r"^((?:\w+\.)*\w*(?:Error|Exception): .+)$", text, re.MULTILINE)
     others = re.findall(r"^((?:\w+\.)+[A-Z]\w*: .+)$", text, re.MULTILINE)
     if raised := [*errors[:1], *others[-1:]]:
-        return str(raised[0])
+        return f"{raised[0]}{own_line(text)}"
     who = re.search(r"class_name: (\S+)", text)
     return (
         f"{type(error).__name__}: the process of {who[1] if who else 'the trial'} was killed, by "

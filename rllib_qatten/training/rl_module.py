@@ -12,6 +12,7 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from rllib_qatten import columns, keys
 from rllib_qatten.agents import AGENTS, Agent, EpisodeInputs, InputLayout, make_agent, unroll
@@ -70,7 +71,7 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             settings: The model config; its "mixer" holds the mixer's options.
 
         Raises:
-            ValueError: One of the mixer's settings is out of range.
+            ValueError: One of the mixer's settings is out of range, or a weight has no size yet.
         """
         sizes = {"n_actions": spec.n_actions} if cls.mixer_class.uses_actions else {}
         # Keys are computed from the declared unit features, else from the agent's own observation.
@@ -78,6 +79,12 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         mixer: nn.Module = cls.mixer_class(
             spec.n_agents, spec.state_size, unit_size, **sizes, **settings["mixer"]
         )
+        if any(is_lazy(weight) for weight in mixer.parameters()):
+            raise ValueError(
+                f"{cls.mixer_class.__name__} has weights without a size (a lazy layer of torch): "
+                "make them from n_agents, state_dim and unit_dim, so that they can be copied and "
+                "saved before the first batch"
+            )
         return mixer
 
     @property

@@ -127,7 +127,7 @@ def test_without_leave_the_error_ends_training(runners):
     with pytest.raises(EnvFailed) as caught:
         train(algorithm)
     algorithm.stop()
-    assert "scripted battle raised ConnectionError('simulator lost') in step" in str(caught.value)
+    assert "scripted battle raised ConnectionError: simulator lost (" in str(caught.value)
     assert "restart_failed_sub_environments" in str(caught.value)
     if runners:
         (note,) = caught.value.__notes__

@@ -3,8 +3,10 @@
 from typing import Literal
 
 import pytest
+import torch
 
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
+from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.mixers import Mixed, Mixer
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
@@ -73,6 +75,16 @@ def test_a_mixers_option_with_the_name_of_a_setting_is_refused():
 
     with pytest.raises(TypeError, match=r"Discounted's option gamma has the name of a setting"):
         config_of(Discounted)
+
+
+def test_a_mixer_whose_weights_have_no_size_yet_is_refused():
+    class Lazy(Scaled):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.value = torch.nn.LazyLinear(1)
+
+    with pytest.raises(ValueError, match="Lazy has weights without a size"):
+        config_of(Lazy).rl_module_class.make_mixer(TeamSpec(("a",), 1, 1, 1), {"mixer": {}})
 
 
 def test_mixer_and_loss_share_an_option_only_with_one_default():

@@ -315,7 +315,7 @@ def defaults(cells=3, limit=5):
             {"x": 1},
             r"exits called sys.exit\(3\) when it was created with env_config {'x': 1}",
         ),
-        (fails, {}, "fails raised KeyError: 'cells', when it was created"),
+        (fails, {}, r"fails raised KeyError: 'cells' \(.* line \d+, in fails\), when it was"),
         (no_config, {"x": 1}, "no_config takes no settings, but env_config is {'x': 1}"),
         (keywords, {"cell": 1}, "Unknown env_config key of keywords: 'cell'.*Did you mean 'cells'"),
     ],

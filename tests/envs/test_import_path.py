@@ -78,7 +78,7 @@ def test_the_python_path_goes_before_what_is_installed(folder, monkeypatch):
          "which is not installed."),
         ("own_package.broken:MyEnv", ValueError,
          "Importing 'own_package.broken' raised ZeroDivisionError: division by zero "
-         "(python -c 'import own_package.broken' shows where)"),
+         "({folder}/own_package/broken.py line 1, in <module>)"),
         ("own_package.games:MyEvn", ValueError,
          "Unknown class or function in own_package.games: 'MyEvn'. Did you mean 'MyEnv'? "
          "Accepted: MyEnv, Nothing, build."),

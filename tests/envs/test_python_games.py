@@ -1,6 +1,7 @@
 """Python environments that raise, hang or never end."""
 
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -92,7 +93,8 @@ def test_an_env_that_raises_is_made_anew_and_its_game_dropped(where, error, caps
     assert second.view.observations[1, :, 1].tolist() == [0, 0]  # step 0 of another game
     assert third.done.tolist() == [True, False]
     assert (teams.game_restarts, Frail.made, Frail.closed) == (1, 1, 1)
-    assert f"scripted battle raised {error!r} in step 2 of a game" in capsys.readouterr().err
+    told = f"scripted battle raised {type(error).__name__}.*{error}.* in step 2 of a game"
+    assert re.search(told, capsys.readouterr().err)
 
 
 def test_one_that_raises_in_reset_is_made_anew_at_once():
@@ -117,9 +119,10 @@ def test_without_leave_to_restart_the_error_names_env_step_and_cause():
     teams, view = frail(restart=False, at=(4,))
     with pytest.raises(EnvFailed) as caught:
         list(play(teams, view, 3))
-    assert str(caught.value).startswith(
-        "scripted battle raised ConnectionError('simulator lost') in step 2 of a game. In "
-        "training, fault_tolerance(restart_failed_sub_environments=True)"
+    assert re.match(
+        r"scripted battle raised ConnectionError: simulator lost \(\S+\.py line \d+, in \w+\) in "
+        r"step 2 of a game. In training, fault_tolerance\(restart_failed_sub_environments=True\)",
+        str(caught.value),
     )
     assert isinstance(caught.value.__cause__, ConnectionError)
 
@@ -138,7 +141,7 @@ def test_one_that_can_not_be_made_anew_is_given_up():
         raise OSError("no licence")
 
     teams._games._make = make
-    with pytest.raises(EnvFailed, match=r"OSError\('no licence'\) in its constructor, the last of"):
+    with pytest.raises(EnvFailed, match=r"OSError: no licence \(.*\) in its constructor"):
         list(play(teams, view, 3))
 
 
