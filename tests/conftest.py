@@ -26,7 +26,7 @@ settings.load_profile("shared_machine")
 LONGEST = (
     *("test_every_algorithm.py", "test_sc2.py", "test_tuner.py", "test_resume.py"),
     *("test_learning.py", "test_small_games.py", "test_train_runs.py", "test_overlapped.py"),
-    "test_learners.py",
+    *("test_learners.py", "test_one_algorithm.py"),
     *("test_working_settings.py", "test_restoring.py", "test_faults.py", "test_benchmarks.py"),
     *("test_docs.py", "test_across_learners.py"),
 )

@@ -12,7 +12,7 @@ from ray.tune.registry import register_env
 from rllib_qatten.agents import AGENTS, SHARING, Entities
 from rllib_qatten.algorithms import ALGORITHMS
 from rllib_qatten.envs.team import TeamSpec
-from tests.algorithms import test_every_algorithm as every
+from tests.algorithms import tiny as every
 from tests.teams import ScriptedBattle
 from tests.training import test_rl_module as policy
 

@@ -5,7 +5,7 @@ import pytest
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_qatten import QMIXConfig
-from tests.algorithms.test_every_algorithm import build
+from tests.algorithms.tiny import build
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 HERE = ("evaluation", "env_runners")

@@ -18,7 +18,7 @@ from rllib_qatten.checkpoints.other_team import initial_weights
 from rllib_qatten.envs import make_teams
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.evaluate import evaluate
-from tests.algorithms import test_every_algorithm as every
+from tests.algorithms import tiny as every
 from tests.teams import Skirmish
 from tests.training import test_rl_module as policy
 

@@ -14,7 +14,7 @@ from ray.tune.utils import flatten_dict
 from rllib_qatten import keys
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.training.across_learners import from_all_learners
-from tests.algorithms.test_every_algorithm import assert_equal, build, weights
+from tests.algorithms.tiny import assert_equal, build, weights
 from tests.teams import ScriptedBattle
 
 RAGGED = {

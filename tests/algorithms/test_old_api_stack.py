@@ -6,7 +6,7 @@ import torch
 
 from rllib_qatten import Qatten
 from rllib_qatten.errors import BadInput
-from tests.algorithms.test_every_algorithm import assert_equal, build, weights
+from tests.algorithms.tiny import assert_equal, build, weights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ray.tune.registry import register_env
 
-from tests.algorithms.test_every_algorithm import build, weights
+from tests.algorithms.tiny import build, weights
 from tests.checkpoints.resuming import fingerprint, numbers
 from tests.checkpoints.test_resume import assert_equal
 from tests.teams import ScriptedBattle

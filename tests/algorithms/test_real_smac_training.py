@@ -8,7 +8,7 @@ from rllib_qatten import TeamPolicy
 from rllib_qatten.envs import make_smac
 from rllib_qatten.envs.battles import sc2_install
 from rllib_qatten.errors import BadInput
-from tests.algorithms import test_every_algorithm as every
+from tests.algorithms import tiny as every
 
 pytestmark = [pytest.mark.sc2, pytest.mark.usefixtures("ray_session")]
 

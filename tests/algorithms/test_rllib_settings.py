@@ -19,7 +19,7 @@ from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig, columns
 from rllib_qatten.algorithms.refusals import PLAYING
 from rllib_qatten.algorithms.rllib_settings import CANNOT, NOT_USED, WORKS, public
 from tests.algorithms.settings_page import PAGE, settings_table
-from tests.algorithms.test_every_algorithm import TINY, build
+from tests.algorithms.tiny import TINY, build
 
 ROOT = Path(__file__).parents[2]
 REFUSED = NOT_USED | CANNOT

@@ -16,7 +16,7 @@ from rllib_qatten import QMIX, QMIXConfig
 from rllib_qatten.algorithms.qmix import QMIXRLModule
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.training.learner import ValueDecompositionTorchLearner
-from tests.algorithms.test_every_algorithm import TINY, assert_equal, build, weights
+from tests.algorithms.tiny import TINY, assert_equal, build, weights
 from tests.teams import ScriptedBattle
 
 pytestmark = pytest.mark.usefixtures("ray_session")

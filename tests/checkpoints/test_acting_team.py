@@ -17,7 +17,7 @@ from rllib_qatten.evaluation.mixer_weights import load_module
 from rllib_qatten.evaluation.team_policy import TeamPolicy
 from rllib_qatten.mixers import Mixed, Mixer
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
-from tests.algorithms.test_every_algorithm import build
+from tests.algorithms.tiny import build
 from tests.evaluation.teams import write_team
 from tests.teams import ScriptedBattle
 

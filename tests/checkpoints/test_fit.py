@@ -4,7 +4,7 @@ import pytest
 
 from rllib_qatten.checkpoints import fit
 from rllib_qatten.checkpoints.folder import CheckpointError
-from tests.algorithms.test_every_algorithm import assert_equal, build, weights
+from tests.algorithms.tiny import assert_equal, build, weights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -17,7 +17,7 @@ from ray.train._internal.storage import StorageContext
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints.folder import CheckpointError
-from tests.algorithms.test_every_algorithm import TINY, assert_equal, build, weights
+from tests.algorithms.tiny import TINY, assert_equal, build, weights
 from tests.settings import those_of
 
 pytestmark = pytest.mark.usefixtures("ray_session")

@@ -6,7 +6,7 @@ import pytest
 from rllib_qatten import ALGORITHMS
 from rllib_qatten.checkpoints.folder import CheckpointError
 from rllib_qatten.errors import BadInput
-from tests.algorithms.test_every_algorithm import assert_equal, build, weights
+from tests.algorithms.tiny import assert_equal, build, weights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -8,8 +8,8 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from rllib_qatten import TeamPolicy
 from rllib_qatten.agents.registry import AGENTS
 from rllib_qatten.rollout.episode import TeamEpisode
-from tests.algorithms.test_every_algorithm import assert_equal, weights
-from tests.algorithms.test_every_algorithm import build as build_algorithm
+from tests.algorithms.tiny import assert_equal, weights
+from tests.algorithms.tiny import build as build_algorithm
 from tests.settings import every_form
 from tests.training.several_learners import PLAYED, build
 from tests.training.test_batch import make_episode
