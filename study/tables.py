@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from ray.tune.result import TIME_TOTAL_S
+from scipy import stats
 
 from rllib_qatten.errors import BadInput
-from rllib_qatten.evaluation.estimate import Estimate, student
+from rllib_qatten.evaluation.estimate import CONFIDENCE, Estimate, student
 from rllib_qatten.experiment.file import read
 from rllib_qatten.files import replacing
 from rllib_qatten.report import statistics
@@ -32,6 +33,8 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DO
 LEAST_STEPS, ALIKE = 500_000, 0.9
 #: A win rate whose env steps are told.
 REACHED = 0.8
+#: Games behind a run's win rate: five evaluations of a hundred.
+GAMES = 500
 #: What stands for a number that nobody knows.
 UNKNOWN = "-"
 #: (battle, algorithm, agent) -> its runs.
@@ -94,16 +97,19 @@ def _rows(folder: Path) -> Rows:
 
 
 def _whole(rows: Rows, over_battles: bool = False) -> str:
-    """Every row: battle, algorithm, agent, win rate, interval, seeds, env steps, minutes, speed."""
-    head = "battle", "algorithm", "agent", "win rate", "95 % interval", "seeds", "env steps"
-    lines = [(*head, "minutes", f"{REACHED} after"), ("---",) * 3 + ("---:",) * 6]
+    """Every row: battle, algorithm, agent, win rate, intervals, seeds, env steps, minutes, speed."""
+    head = "battle", "algorithm", "agent", "win rate", "95 % interval", "another seed", "seeds"
+    lines = [
+        (*head, "env steps", "minutes", f"{REACHED} after"),
+        ("---",) * 3 + ("---:",) * 7,
+    ]
     for (battle, algorithm, agent), runs in rows.items():
         rate, interval = _estimate(runs).cells("{:.3f}")
         end, minutes = _millions(runs), _minutes(runs)
-        made = rate, interval, str(len(runs)), end, minutes, _reached(runs)
+        made = rate, interval, _another(runs), str(len(runs)), end, minutes, _reached(runs)
         lines.append((battle, algorithm, agent, *made))
     if not rows:
-        lines.append(("no run yet", *("",) * 8))
+        lines.append(("no run yet", *("",) * 9))
     return _table(lines) + (_over_battles(rows) if over_battles else "")
 
 
@@ -188,6 +194,21 @@ def _cell(runs: list[Run], best: float) -> str:
 
 def _estimate(runs: list[Run]) -> Estimate:
     return statistics.final(runs, "win_rate", "iqm")
+
+
+def _another(runs: list[Run]) -> str:
+    """Where one more seed's win rate lies 95 times in 100: Student's prediction interval.
+
+    The seeds' spread counts for no less than what `GAMES` games leave open, by Agresti and Coull's
+    share: few seeds may be alike by chance.
+    """
+    wins, n = np.array([run.final("win_rate") for run in runs]), len(runs)
+    if n < 2:
+        return UNKNOWN
+    share = (GAMES * wins.mean() + 2) / (GAMES + 4)
+    spread = max(wins.std(ddof=1), math.sqrt(share * (1 - share) / (GAMES + 4)))
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * spread * math.sqrt(1 + 1 / n)
+    return f"{max(wins.mean() - reach, 0):.2f} .. {min(wins.mean() + reach, 1):.2f}"
 
 
 def _mean(runs: list[Run]) -> float:

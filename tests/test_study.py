@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +39,33 @@ def test_a_table_that_does_not_exist_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("<!-- table: batles -->\n<!-- end of table -->")
     with pytest.raises(BadInput, match="no table is called batles"):
         tables.pages(tmp_path)
+
+
+def seeds(*wins):
+    return [SimpleNamespace(final=lambda name, rate=rate: rate) for rate in wins]
+
+
+@pytest.mark.parametrize(
+    ("wins", "told"),
+    [
+        # Of a printed table, t(2) = 4.303; sqrt(1 + 1/3) = 1.1547.
+        ([0.45, 0.5, 0.55], "0.25 .. 0.75"),  # 4.303 * 0.05 * 1.1547 = 0.2484
+        ([0.5, 0.5, 0.5], "0.39 .. 0.61"),  # 500 games: 4.303 * 0.02227 * 1.1547 = 0.1107
+        ([0.9], "-"),
+        ([1.0, 1.0, 1.0], "0.99 .. 1.00"),
+    ],
+)
+def test_another_seeds_interval_by_hand(wins, told):
+    assert tables._another(seeds(*wins)) == told
+
+
+def test_another_seed_is_inside_19_times_of_20():
+    draw = np.random.default_rng(5).normal(0.5, 0.08, (2000, 4))
+    inside = 0
+    for *known, new in draw:
+        low, high = map(float, tables._another(seeds(*known)).split(" .. "))
+        inside += low - 0.005 <= new <= high + 0.005
+    assert 0.93 < inside / len(draw) < 0.97
 
 
 def test_every_row_is_that_of_the_raw_files():
