@@ -97,7 +97,7 @@ def _rows(folder: Path) -> Rows:
 
 
 def _whole(rows: Rows, over_battles: bool = False) -> str:
-    """Every row: what was trained, its win rate with intervals, seeds, env steps, minutes, speed."""
+    """Every row: its subject, win rate with intervals, seeds, env steps, minutes, speed."""
     head = "battle", "algorithm", "agent", "win rate", "95 % interval", "another seed", "seeds"
     lines = [
         (*head, "env steps", "minutes", f"{REACHED} after"),
