@@ -136,7 +136,8 @@ def test_reset_keeps_battles_that_have_just_begun(battles):
     ],
 )
 def test_a_fault_drops_the_battle_and_nothing_else(battles, kind):
-    teams = battles(2, {0: [kind, 2], 3: [kind, 1]}, hang_timeout_s=1.5)
+    patience = 1.5 if kind == "hang" else 30  # a busy machine may keep a game waiting, too
+    teams = battles(2, {0: [kind, 2], 3: [kind, 1]}, hang_timeout_s=patience)
     trace, episodes = play(teams, 30)
     dropped = [(view, step, g) for view, _, step in trace for g in np.flatnonzero(step.dropped)]
     assert sorted(int(view.observations[g, 0, 0]) for view, _, g in dropped) == [0, 3]
