@@ -17,6 +17,7 @@ from benchmarks.parts import Part
 from rllib_qatten.__main__ import app
 from rllib_qatten.algorithms.resolve import algorithm_class
 from rllib_qatten.commands.arguments import key_values
+from rllib_qatten.experiment.checks import check
 from rllib_qatten.experiment.examples import file_or_example
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.file import Changes, of_words, read
@@ -96,6 +97,8 @@ def valid(experiment):
     algorithm = algorithm_class(experiment.run)
     for config in experiment.variants():
         check_kinds(experiment, algorithm, config)
+        if "init_from" in config:  # does that team fit?
+            check(experiment)
 
 
 def pip(words):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
@@ -29,6 +30,8 @@ from rllib_qatten.algorithms.refusals import (
 from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.algorithms.validation import check_settings
+from rllib_qatten.checkpoints.components import policy_folder
+from rllib_qatten.checkpoints.location import from_users_folder
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.errors import one_of
 from rllib_qatten.mixers.options import options_of
@@ -306,6 +309,15 @@ class ValueDecompositionConfig(LayeredConfig):
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The algorithm's policy."""
         return RLModuleSpec(module_class=self.rl_module_class)
+
+    @override(AlgorithmConfig)
+    def get_multi_rl_module_spec(self, **kwargs: Any) -> MultiRLModuleSpec:
+        """Finds the folder that `load_state_path` means; RLlib takes an absolute one alone."""
+        spec = super().get_multi_rl_module_spec(**kwargs)
+        for policy in spec.rl_module_specs.values():
+            if path := policy.load_state_path:
+                policy.load_state_path = str(policy_folder(from_users_folder(path)))
+        return spec
 
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type[ValueDecompositionTorchLearner]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -13,7 +11,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.torch_utils import update_target_network
 from torch import Tensor
 
-from rllib_qatten.checkpoints.location import local
+from rllib_qatten.checkpoints.location import from_users_folder
 from rllib_qatten.checkpoints.other_team import initial_weights
 from rllib_qatten.errors import BadInput
 from rllib_qatten.messages import say
@@ -42,7 +40,10 @@ class InitFrom(Algorithm):
         assert isinstance(module, ValueDecompositionRLModule)
         try:
             weights, trained = initial_weights(
-                _from_here(config.init_from), module.layout, module.agent_settings, module.spec
+                from_users_folder(config.init_from),
+                module.layout,
+                module.agent_settings,
+                module.spec,
             )
         except BadInput as error:
             self._about_init = error
@@ -92,11 +93,6 @@ class InitFrom(Algorithm):
             raise about
         if about:
             say(about)
-
-
-def _from_here(init_from: Any) -> Path:
-    """The folder that the user meant: Tune runs trials in folders of their own."""
-    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR", ""), local(init_from))
 
 
 def _begin_with(learner: Any, weights: dict[str, Tensor]) -> None:

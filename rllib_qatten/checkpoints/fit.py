@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.core import (
     COMPONENT_ENV_RUNNER,
@@ -22,11 +21,11 @@ from ray.rllib.core import (
     DEFAULT_MODULE_ID,
 )
 from ray.rllib.core.learner.learner_group import LearnerGroup
-from ray.rllib.utils.checkpoints import Checkpointable
 from ray.tune.result import TRAINING_ITERATION
 
 from rllib_qatten.checkpoints.folder import ALGORITHM, CheckpointError
 from rllib_qatten.errors import BadInput
+from rllib_qatten.training.weights import FEW, weight_faults
 
 #: A setting's name, its value in a checkpoint, and its value here.
 Differs = tuple[str, Any, Any]
@@ -40,8 +39,6 @@ PARTS = (
     *(COMPONENT_ENV_TO_MODULE_CONNECTOR, COMPONENT_MODULE_TO_ENV_CONNECTOR),
     *(COMPONENT_METRICS_LOGGER, TRAINING_ITERATION, LOOP),
 )
-#: How many weights that do not fit are named.
-FEW = 3
 
 
 def assert_learner_fits(
@@ -61,7 +58,7 @@ def assert_learner_fits(
     parts = [f"{COMPONENT_LEARNER}/{part}" for part in (COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER)]
     here = learners.get_state(components=parts)[COMPONENT_LEARNER]
     learner = folder / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER
-    weights = _load(learner / COMPONENT_RL_MODULE / DEFAULT_MODULE_ID, "module_state")
+    weights = load(learner / COMPONENT_RL_MODULE / DEFAULT_MODULE_ID, "module_state")
     weights_here = here[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
     standardized = "standardize_rewards"  # the setting, and the module that it brings
     in_it, current = (any(f"{standardized}." in n for n in w) for w in (weights, weights_here))
@@ -72,7 +69,7 @@ def assert_learner_fits(
             "with the checkpoint's settings."
         )
     assert_same_shapes(weights, weights_here, mixer)
-    optimizers = _load(learner, "state")[COMPONENT_OPTIMIZER]
+    optimizers = load(learner, "state")[COMPONENT_OPTIMIZER]
     assert_same_optimizers(optimizers, here[COMPONENT_OPTIMIZER])
 
 
@@ -89,7 +86,7 @@ def assert_same_shapes(
     Raises:
         CheckpointError: If names or shapes differ, naming the first that do.
     """
-    if faults := _faults(saved, here):
+    if faults := weight_faults(saved, here):
         raise CheckpointError(
             "The checkpoint's weights do not fit; has the env, the mixer or the size of a network "
             f"changed? {'; '.join([*map(_told, mixer), *faults])}."
@@ -102,7 +99,7 @@ def assert_weights_fit(given: dict[str, Any], here: dict[str, Any]) -> None:
     Raises:
         BadInput: If names or shapes differ, or if some are not finite.
     """
-    faults = _faults(given, here)
+    faults = weight_faults(given, here)
     if not faults:
         odd = [name for name, w in given.items() if not torch.as_tensor(w).isfinite().all()]
         faults = [f"{name} holds values that are not finite" for name in odd[:FEW]]
@@ -110,18 +107,6 @@ def assert_weights_fit(given: dict[str, Any], here: dict[str, Any]) -> None:
         raise BadInput(
             f"These weights are not of such an algorithm: {'; '.join(faults)}. Nothing was changed."
         )
-
-
-def _faults(given: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """How names and shapes of weights differ from those here: the first, and how many more."""
-    faults = [f"{name} is missing from it" for name in here if name not in given]
-    faults += [f"{name} is unknown here" for name in given if name not in here]
-    for name in here.keys() & given.keys():
-        in_it, current = np.shape(given[name]), np.shape(here[name])
-        if in_it != current:
-            faults.append(f"{name} has shape {in_it} in it and {current} here")
-    more = [f"and {len(faults) - FEW} more"] if len(faults) > FEW else []
-    return [*sorted(faults)[:FEW], *more]
 
 
 def assert_state_fits(state: dict[str, Any], name: str, learners: LearnerGroup) -> None:
@@ -182,32 +167,6 @@ def assert_same_optimizers(saved: dict[str, Any], here: dict[str, Any]) -> None:
             )
 
 
-def assert_component(algorithm: Checkpointable, component: str) -> None:
-    """Verifies that an algorithm has a component, which RLlib would skip otherwise.
-
-    Args:
-        algorithm: The algorithm.
-        component: Names of parts within parts, "learner_group/learner/rl_module".
-
-    Raises:
-        CheckpointError: If it has none, with the names of those that are there.
-    """
-    part: Any = algorithm
-    names = component.split("/")
-    for i, name in enumerate(names):
-        if not isinstance(part, Checkpointable):  # remote; its parts are not here
-            return
-        parts = dict(part.get_checkpointable_components())
-        if name not in parts:
-            inside = "/".join(names[:i])
-            there = ", ".join(f"{inside}/{part}" if inside else part for part in parts) or "none"
-            raise CheckpointError(
-                f"component={component!r}: there is no such component that can be restored by "
-                f"itself. {f'Inside {inside}' if inside else 'Here'} are: {there}."
-            )
-        part = parts[name]
-
-
 def _told(differs: Differs) -> str:
     name, in_it, current = differs
     return f"{name}: {in_it} in the checkpoint, {current} here"
@@ -218,6 +177,7 @@ def _kind(optimizer: dict[str, Any]) -> str:
     return next((kind for mark, kind in OPTIMIZERS.items() if mark in settings), "another one")
 
 
-def _load(folder: Path, name: str) -> Any:
+def load(folder: Path, name: str) -> Any:
+    """What a file of RLlib's, whatever its kind, holds."""
     with next(folder.glob(f"{name}.*")).open("rb") as file:
         return pickle.load(file)

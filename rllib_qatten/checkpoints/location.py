@@ -1,6 +1,7 @@
 """Finds the folder of a team from what a user gives: an address, Tune's object, run or trial."""
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,11 @@ def local(checkpoint: Any) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise BadInput(f"{text}: {error}.") from error
+
+
+def from_users_folder(checkpoint: Any) -> Path:
+    """As `local`, also in a trial of Tune's, which runs in a folder of its own."""
+    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR", ""), local(checkpoint)).absolute()
 
 
 def find(checkpoint: Any) -> Path:

@@ -26,9 +26,9 @@ from rllib_qatten import keys
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
+from rllib_qatten.checkpoints.components import assert_component_fits, find_component
 from rllib_qatten.checkpoints.fit import (
     LOOP,
-    assert_component,
     assert_learner_fits,
     assert_parts,
     assert_state_fits,
@@ -283,13 +283,20 @@ class ResumableAlgorithm(Algorithm):
     ) -> None:
         """Checks the whole checkpoint before it changes anything.
 
+        With a `component`, `path` is a checkpoint, too, or the component's folder in it.
+
         Raises:
             CheckpointError: If it is damaged, incomplete, or does not fit this algorithm.
         """
         path = path if filesystem else checkpoint.absolute(path)
         if component is not None:
-            assert_component(self, component)
-            super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
+            part = find_component(self, component)
+            with checkpoint.on_this_machine(path, filesystem) as folder:
+                if (folder / component).is_dir():
+                    checkpoint.verify(folder)
+                    folder /= component
+                assert_component_fits(folder, component, part, self.learner_group)
+                super().restore_from_path(folder, component=component, **kwargs)
             return
         if not self._storage:  # not one of Tune's trials: `rllib train` prints this itself
             say(f"{path}: {checkpoint.UNPICKLES}")

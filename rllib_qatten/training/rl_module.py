@@ -23,6 +23,7 @@ from rllib_qatten.mixers.options import Option, options_of
 from rllib_qatten.rollout.exploration import ILLEGAL
 from rllib_qatten.training.reward_standardizer import RewardStandardizer
 from rllib_qatten.training.selection import greedy_actions, utilities_of
+from rllib_qatten.training.weights import weight_faults
 
 
 class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -287,6 +288,19 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         return {"state": state, "unit_features": units, "alive": batch[columns.ALIVE][rows]}
 
     # RLlib's interfaces.
+
+    @override(TorchRLModule)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes all weights or none; RLlib takes those whose names it knows.
+
+        Raises:
+            BadInput: If names or shapes differ.
+        """
+        if faults := weight_faults(state, self.state_dict()):
+            raise BadInput(
+                f"These weights are not of such a policy: {'; '.join(faults)}. Nothing was changed."
+            )
+        super().set_state(state)
 
     @override(TargetNetworkAPI)
     def make_target_networks(self) -> None:

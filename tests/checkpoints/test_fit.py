@@ -80,18 +80,3 @@ def test_another_optimizer_is_named(path, tmp_path):
     with pytest.raises(CheckpointError, match=r"Build the algorithm with optimizer_name='adam'"):
         first.restore_from_path(tmp_path / "adam")
     first.stop()
-
-
-@pytest.mark.parametrize("runners", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_components_that_are_not_there_are_refused(path, runners):
-    algorithm = build("VDN", num_env_runners=runners, seed=2)
-    for component, says in (
-        ("nope", "Here are: learner_group, env_runner, eval_env_runner"),
-        ("replay", "no such component that can be restored by itself"),
-        ("learner_group/learner/optimizer", "Inside learner_group/learner are: .*/rl_module"),
-    ):
-        with pytest.raises(CheckpointError, match=says):
-            algorithm.restore_from_path(path, component=component)
-    module = "learner_group/learner/rl_module/default_policy"
-    algorithm.restore_from_path(path / module, component=module)
-    algorithm.stop()
