@@ -45,6 +45,8 @@ def whole(least: int) -> Kind:
 
 SWITCH = Kind("true or false", lambda v: isinstance(v, bool))
 AMOUNT = Kind("a number, 0 or more", lambda v: is_number(v) and v >= 0)
+#: Nothing arrives within no time, and RLlib asks again at once.
+WAIT = Kind("a number above 0", lambda v: is_number(v) and v > 0)
 AMOUNTS = Kind(
     "a dict of numbers, 0 or more, by name",
     lambda v: isinstance(v, dict) and all(isinstance(k, str) and AMOUNT.fits(v[k]) for k in v),
@@ -100,12 +102,9 @@ KINDS: dict[str, Kind] = {
         AMOUNT,
     ),
     "num_cpus_per_learner": AMOUNT.also("auto"),
+    **dict.fromkeys(("sample_timeout_s", "evaluation_sample_timeout_s"), WAIT.also(None)),
     **dict.fromkeys(
-        (
-            *("sample_timeout_s", "evaluation_sample_timeout_s", "min_time_s_per_iteration"),
-            "evaluation_unhealthy_workers_timeout_s",
-        ),
-        AMOUNT.also(None),
+        ("min_time_s_per_iteration", "evaluation_unhealthy_workers_timeout_s"), AMOUNT.also(None)
     ),
     **dict.fromkeys(
         ("custom_resources_for_main_process", "custom_resources_per_env_runner"), AMOUNTS

@@ -21,9 +21,9 @@ from rllib_qatten.algorithms.searched import searchable
 from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import BadInput, one_of
 
-#: Attributes, and so keys of a config's dict: the settings that were set explicitly, and the named
-#: sets that the others take their values from.
-SET, SETS = "_set", "_named_sets"
+#: Attributes, and so keys of a config's dict: the settings that were set explicitly, the named
+#: sets that the others take their values from, and the config's class.
+SET, SETS, KIND = "_set", "_named_sets", "_kind"
 
 
 class _Layered(ABCMeta):
@@ -31,7 +31,7 @@ class _Layered(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         config = super().__call__(*args, **kwargs)
-        vars(config).update({SET: (), SETS: config._chosen_sets()})
+        vars(config).update({SET: (), SETS: config._chosen_sets(), KIND: cls.__name__})
         return config
 
 
@@ -160,6 +160,8 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
                 f"These are all settings of another kind of config, whose defaults would replace "
                 f"{self.name}'s: start from {type(self).__name__}() and set what differs."
             )
+        if (kind := config_dict.get(KIND, type(self).__name__)) != type(self).__name__:
+            raise another_kind(kind, self.name)
         config_dict = {key: value for key, value in config_dict.items() if key != "class"}
         for key in config_dict:
             if key not in (TRIAL_INFO, "multiagent"):
@@ -175,3 +177,11 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         super().update_from_dict(given)
         self._lay()
         return self
+
+
+def another_kind(kind: str, algorithm: str) -> BadInput:
+    """The error for a whole config of one kind that is given to an algorithm of another."""
+    return BadInput(
+        f"A {kind} holds the settings of another algorithm than {algorithm}, whose mixer or loss "
+        f"they would not get: train the one that it is of, or start from {algorithm}'s config."
+    )

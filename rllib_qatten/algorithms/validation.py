@@ -153,6 +153,11 @@ def _check_unread(config: Any) -> None:
             f"tau is {config.tau}, so target networks move at every update, and "
             f"target_update_episodes: {config.target_update_episodes} is not used: leave one out."
         )
+    if not config.explore and not config.in_evaluation and config.was_set("epsilon"):
+        raise ValueError(
+            "epsilon was set, but with explore: false all actions are greedy and nothing reads it: "
+            "leave one out."
+        )
     defaults = type(config)(config.algo_class)
     for name in ("priority_exponent", "importance_exponent"):
         value = getattr(config, name)

@@ -33,6 +33,7 @@ from rllib_qatten.algorithms.cluster import say_what_is_lacking
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
 from rllib_qatten.algorithms.init_from import InitFrom
+from rllib_qatten.algorithms.layered_config import another_kind
 from rllib_qatten.algorithms.live import COMPILING, LEARNING, PLAYING, LiveAlgorithm
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.own_env_runner import OwnEnvRunner
@@ -81,6 +82,9 @@ class ValueDecomposition(
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
+        theirs = config.algo_class
+        if theirs is not None and not issubclass(type(self), theirs):
+            raise another_kind(type(config).__name__, type(self).__name__)
         check_env(config.env)
         check_gpus(config)
         say_what_is_lacking(type(self), config)

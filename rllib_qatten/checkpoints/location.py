@@ -17,6 +17,8 @@ from rllib_qatten.messages import say
 TEAM, MARK = "team_policy", "policy.json"
 #: Tune's files: a trial's results, and which checkpoint was saved with which result.
 RESULTS, SAVED = "result.json", "checkpoint_dir_name"
+#: What it keeps of a whole run.
+RUN = "experiment_state-*.json"
 #: At most this many bytes of a trial's results are read.
 RESULTS_LIMIT = 2**28
 
@@ -126,6 +128,8 @@ def _fault(path: Path) -> str:
         return "a file, not a folder" if path.exists() else "no such folder"
     if (path / "rllib_checkpoint.json").is_file():
         return f"a checkpoint without {TEAM}/, so not of one of this package's algorithms"
+    if (path / RESULTS).exists() or any(path.glob(RUN)):
+        return "a run that has saved no checkpoint yet"
     return f"not a checkpoint: it holds no {TEAM}/"
 
 

@@ -173,8 +173,15 @@ class _RandomGames:
                 )
 
     def untold(self) -> Iterator[str]:
-        """Battles of which no game said that it was won, though one ended by itself."""
-        if not self._declared.spec.is_battle or BATTLE_WON in self._last_infos:
+        """Battles of which no game said that it was won, though one ended by itself, and others."""
+        if not self._declared.spec.is_battle:
+            if BATTLE_WON in self._last_infos:
+                yield (
+                    f"the infos have {BATTLE_WON!r}, which is not read, since is_battle is not "
+                    "True: set it in __init__() to get win rates"
+                )
+            return
+        if BATTLE_WON in self._last_infos:
             return
         meant = next((name for name in OTHER_VICTORIES if name in self._last_infos), None)
         if not self._terminated and meant is None:  # cut off, all of them: nobody won

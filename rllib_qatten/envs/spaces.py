@@ -21,6 +21,8 @@ FLOAT32 = np.finfo(np.float32)
 LONG = 5_000
 #: Numbers beyond which networks hardly learn from an observation.
 LARGE = 1e4
+#: What float32 may add to a bound, as a share of it.
+ROUNDED = 1e-6
 
 
 def mask_key(space: gym.Space) -> str | None:
@@ -144,7 +146,8 @@ def strays(space: gym.Space, value: Any, at: str = "") -> Iterator[str]:
             yield from strays(part, value[i], f"{at}[{i}]" if at else f" in [{i}]")
     elif isinstance(space, gym.spaces.Box) and space.shape and 0 not in space.shape:
         array = np.asarray(value, np.float64)
-        if (array < space.low).any() or (array > space.high).any():
+        low, high = (ROUNDED * np.maximum(np.abs(end), 1) for end in (space.low, space.high))
+        if (array < space.low - low).any() or (array > space.high + high).any():
             yield (
                 f"values from {array.min():g} to {array.max():g}{at} where its space says "
                 f"{space.low.min():g} to {space.high.max():g}"

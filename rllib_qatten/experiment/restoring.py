@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pickle
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -230,4 +231,4 @@ def _resume(experiment: Experiment) -> str:
     """The option that begins with the newest checkpoint of a run, if it is on this machine."""
     folder = experiment.folder
     near = nearby(folder, MARK) if isinstance(folder, Path) else []
-    return f"--resume {near[0] if near else 'CHECKPOINT'}"
+    return f"--resume {shlex.quote(str(near[0])) if near else 'CHECKPOINT'}"

@@ -15,6 +15,7 @@ from rllib_qatten import ALGORITHMS, QattenConfig, QMIXConfig
 from rllib_qatten.algorithms.recipes import RECIPES
 from rllib_qatten.algorithms.searched import is_searched
 from rllib_qatten.envs.small_games import TwoStepGame
+from rllib_qatten.errors import BadInput
 from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 
 
@@ -81,6 +82,8 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
         ({"returns": "n_step", "td_lambda": 0.5}, "n_step does not use lambda.*is 0.5"),
         ({"n_step": 3}, "n_step is 3, but returns: td_lambda does not use it"),
         ({"tau": 0.1, "target_update_episodes": 50}, "tau is 0.1.*target_update_episodes: 50 is"),
+        ({"explore": False, "epsilon": 0.3}, "epsilon was set, but with explore: false"),
+        ({"sample_timeout_s": 0}, "sample_timeout_s must be a number above 0, or None; got 0"),
         ({"priority_exponent": 0.9}, "priority_exponent is 0.9, but replay: uniform does not"),
         ({"importance_exponent": 1.0}, "importance_exponent is 1.0, but replay: uniform does"),
         ({"standardize_rewards": 1}, "standardize_rewards must be true or false; got 1"),
@@ -89,6 +92,34 @@ from rllib_qatten.mixers import PRESETS, QPLEX_PRESETS
 def test_refuses(settings, says):
     with pytest.raises(ValueError, match=says):
         QattenConfig().environment("two_step_game").update_from_dict(settings).validate()
+
+
+def test_without_exploration_a_recipes_epsilon_is_no_fault():
+    config = QattenConfig().environment("two_step_game").env_runners(explore=False)
+    config.training(recipe="smax_recurrent").validate()
+    # Evaluation, which does not explore, takes over what was set for training.
+    config = QattenConfig().environment("two_step_game").training(epsilon=0.3)
+    config.validate()
+    config.get_evaluation_config_object().validate()
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    ("algorithm", "kind"), [("Qatten", "QMIX"), ("QMIX", "Qatten"), ("VDN", "QMIX")]
+)
+def test_another_algorithms_whole_config_is_refused(algorithm, kind):
+    given = ALGORITHMS[kind].get_default_config().environment("two_step_game")
+    says = f"A {kind}Config holds the settings of another algorithm than {algorithm}"
+    with pytest.raises(BadInput, match=says):
+        ALGORITHMS[algorithm](config=given)
+    with pytest.raises(BadInput, match=says):
+        ALGORITHMS[algorithm](config=given.to_dict())
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_subclass_takes_the_config_of_the_algorithm_that_it_extends():
+    mine = type("MyQMIX", (ALGORITHMS["QMIX"],), {})
+    mine(config=QMIXConfig().environment("two_step_game")).stop()
 
 
 @pytest.mark.parametrize(

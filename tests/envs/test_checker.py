@@ -141,6 +141,13 @@ def test_games_whose_victories_are_known_or_cannot_be_are_not_told_of():
         assert unsaid(env) == []
 
 
+def test_victories_of_what_is_not_declared_a_battle_are_told_of():
+    env = ScriptedBattle()
+    env.is_battle = False
+    [note] = unsaid(env)
+    assert "'battle_won', which is not read, since is_battle is not True" in note
+
+
 def test_building_an_algorithm_says_it(capfd):
     say_once.cache_clear()
     make_teams(Renamed, {}, 2)

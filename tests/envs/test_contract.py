@@ -261,6 +261,15 @@ def test_what_is_odd_is_said(capsys):
     assert "'a' observed values from 7 to 7 where its space says 0 to 1" in capsys.readouterr().err
 
 
+def test_what_float32_makes_of_a_bound_is_not_odd(capsys):
+    class Rounded(Line):
+        def seen(self):
+            return {agent: np.full(3, 1.0000001) for agent in self.ids}
+
+    check_env(Rounded())
+    assert "values" not in capsys.readouterr().err
+
+
 def test_numbers_that_networks_cannot_use_and_games_beyond_the_limit_are_said(capsys):
     class Counts(Line):
         episode_limit = 3

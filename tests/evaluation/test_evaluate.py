@@ -119,8 +119,12 @@ def test_what_is_no_checkpoint_gets_one_message(command, folder, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     weights = folder / stored.FOLDER / stored.WEIGHTS
     weights.write_bytes(weights.read_bytes()[:100])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "experiment_state-2026-01-01_00-00-00.json").write_text("{}")
     for path, message in (
         (folder, "was cut short or altered"),
+        (run, "run: a run that has saved no checkpoint yet"),
         (tmp_path, f"not a checkpoint: it holds no team_policy/. Did you mean {folder}?"),
         ("nowhere", "nowhere: no such folder"),
     ):
@@ -129,7 +133,7 @@ def test_what_is_no_checkpoint_gets_one_message(command, folder, tmp_path, monke
         assert result.output.startswith("Error: ")
         assert message in result.output
         assert len(result.output.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == [folder]
+    assert sorted(tmp_path.iterdir()) == [folder, run]
 
 
 @pytest.mark.usefixtures("ray_session")
