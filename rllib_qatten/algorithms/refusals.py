@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -178,7 +180,7 @@ def _check_model_config(config: Any, given: Any, own_class: type | None) -> None
 def _check_evaluation(config: Any) -> None:
     """Evaluation may have its own settings for sampling; any others would be ignored."""
     given, function = config.evaluation_config, config.custom_evaluation_function
-    if function is not None and not callable(function):
+    if function is not None and not (callable(function) and _takes_two(function)):
         raise ValueError(
             "custom_evaluation_function must be a function of the algorithm and its evaluation's "
             f"env runners; got {function!r}."
@@ -219,6 +221,17 @@ def _check_evaluation(config: Any) -> None:
                 f"evaluation_config sets epsilon to {given['epsilon']}, but has explore: false, as "
                 "by default, so that evaluation is greedy: set explore: true with it."
             )
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with two values; one without a signature may."""
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def check_env(env: Any) -> None:

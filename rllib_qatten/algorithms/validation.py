@@ -153,9 +153,10 @@ def _check_unread(config: Any) -> None:
             f"tau is {config.tau}, so target networks move at every update, and "
             f"target_update_episodes: {config.target_update_episodes} is not used: leave one out."
         )
-    if not config.explore and not config.in_evaluation and config.was_set("epsilon"):
+    played_greedily = not config.explore and not config.in_evaluation
+    if played_greedily and config.was_set("epsilon") and config.epsilon != 0:
         raise ValueError(
-            "epsilon was set, but with explore: false all actions are greedy and nothing reads it: "
+            f"epsilon is {config.epsilon}, but with explore: false all actions are greedy and nothing reads it: "
             "leave one out."
         )
     defaults = type(config)(config.algo_class)
