@@ -227,10 +227,8 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     """Whether a function can be called with two values; one without a signature may."""
     try:
         inspect.signature(function).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)
     return True
 
 

@@ -156,8 +156,8 @@ def _check_unread(config: Any) -> None:
     played_greedily = not config.explore and not config.in_evaluation
     if played_greedily and config.was_set("epsilon") and config.epsilon != 0:
         raise ValueError(
-            f"epsilon is {config.epsilon}, but with explore: false all actions are greedy and nothing reads it: "
-            "leave one out."
+            f"epsilon is {config.epsilon}, but with explore: false all actions are greedy, and "
+            "nothing reads it: leave one out."
         )
     defaults = type(config)(config.algo_class)
     for name in ("priority_exponent", "importance_exponent"):
