@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import reprlib
 import sysconfig
@@ -14,12 +15,10 @@ from pathlib import Path
 FEW = 500
 _names = reprlib.Repr()
 _names.maxstring = _names.maxother = 100
-#: Where code lies that is not a user's own: this package, Python, and what is installed.
-OTHERS = (
-    str(Path(__file__).parent),
-    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
-    "<",  # made while running
-)
+#: Beginnings of paths to code that is not a user's own: this package, Python, made while running.
+OTHERS = f"{Path(__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}", "<"
+#: Parts of paths to what is installed.
+INSTALLED = f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 
 
 class BadInput(ValueError):
@@ -49,7 +48,11 @@ def own_line(trace: str) -> str:
     Errors of torch, NumPy and Python often name nothing that a user wrote.
     """
     lines = re.findall(r'^ *File "([^"]+)", line (\d+), in (.+)$', trace, re.MULTILINE)
-    own = [line for line in lines if not line[0].startswith(OTHERS)]
+    own = [
+        line
+        for line in lines
+        if not (line[0].startswith(OTHERS) or any(part in line[0] for part in INSTALLED))
+    ]
     return f" ({own[-1][0]} line {own[-1][1]}, in {own[-1][2]})" if own else ""
 
 

@@ -16,10 +16,6 @@ PRIVATE = {
         "",
         "What was given to rl_module(), apart from what we add to it.",
     ),
-    "._rl_module_spec": (
-        "",
-        "What was given to rl_module(), before defaults are filled in.",
-    ),
     "._threading_lock": (
         "",
         "RLlib sets it so for its own algorithms that train in a thread.",
@@ -123,6 +119,10 @@ PRIVATE = {
     "ray.rllib.algorithms.algorithm_config:AlgorithmConfig._model_config_auto_includes": (
         "property",
         "RLlib's extension point for a module's settings.",
+    ),
+    "ray.rllib.algorithms.algorithm_config:AlgorithmConfig._rl_module_spec": (
+        "attribute",
+        "What was given to rl_module(), before defaults are filled in.",
     ),
     "ray.rllib.algorithms.algorithm_config:AlgorithmConfig._translate_special_keys": (
         "key, warn_deprecated",

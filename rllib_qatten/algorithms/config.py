@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -10,7 +11,6 @@ from typing import Any, ClassVar, Self
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.connectors.connector_v2 import ConnectorV2
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics.metrics_logger import DEFAULT_STATS_CLS_LOOKUP
@@ -298,6 +298,11 @@ class ValueDecompositionConfig(LayeredConfig):
                 one_of(name, named, setting)
         check_settings(self)  # before RLlib, whose messages for some of them mislead
         super().validate()
+        spec: RLModuleSpec | None = vars(self)["_rl_module_spec"]
+        if spec is not None and spec.load_state_path:
+            # RLlib takes an absolute path to the policy alone.
+            found = str(policy_folder(from_users_folder(spec.load_state_path)))
+            self._rl_module_spec = dataclasses.replace(spec, load_state_path=found)
         for option in self.options.values():
             option.check(getattr(self, option.name))
         # Building the smallest mixer checks its options.
@@ -309,15 +314,6 @@ class ValueDecompositionConfig(LayeredConfig):
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The algorithm's policy."""
         return RLModuleSpec(module_class=self.rl_module_class)
-
-    @override(AlgorithmConfig)
-    def get_multi_rl_module_spec(self, **kwargs: Any) -> MultiRLModuleSpec:
-        """Finds the folder that `load_state_path` means; RLlib takes an absolute one alone."""
-        spec = super().get_multi_rl_module_spec(**kwargs)
-        for policy in spec.rl_module_specs.values():
-            if path := policy.load_state_path:
-                policy.load_state_path = str(policy_folder(from_users_folder(path)))
-        return spec
 
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type[ValueDecompositionTorchLearner]:

@@ -22,7 +22,7 @@ from rllib_qatten.algorithms.unknown_setting import unknown_setting
 from rllib_qatten.errors import BadInput, one_of
 
 #: Attributes, and so keys of a config's dict: the settings that were set explicitly, the named
-#: sets that the others take their values from, and the config's class.
+#: sets that the others take their values from, and the policy's name.
 SET, SETS, KIND = "_set", "_named_sets", "_kind"
 
 
@@ -31,7 +31,7 @@ class _Layered(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         config = super().__call__(*args, **kwargs)
-        vars(config).update({SET: (), SETS: config._chosen_sets(), KIND: cls.__name__})
+        vars(config).update({SET: (), SETS: config._chosen_sets(), KIND: config.policy_name()})
         return config
 
 
@@ -52,6 +52,11 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
     learners = searchable("learners")
     callbacks = searchable("callbacks")
     evaluation = searchable("evaluation")
+
+    @classmethod
+    def policy_name(cls) -> str:
+        """The policy's class; the default one's, if a user sets another."""
+        return str(getattr(cls, "rl_module_class", cls).__name__)
 
     @property
     def name(self) -> str:
@@ -160,8 +165,8 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
                 f"These are all settings of another kind of config, whose defaults would replace "
                 f"{self.name}'s: start from {type(self).__name__}() and set what differs."
             )
-        if (kind := config_dict.get(KIND, type(self).__name__)) != type(self).__name__:
-            raise another_kind(kind, self.name)
+        if (policy := config_dict.get(KIND, self.policy_name())) != self.policy_name():
+            raise another_policy(policy, self.name, self.policy_name())
         config_dict = {key: value for key, value in config_dict.items() if key != "class"}
         for key in config_dict:
             if key not in (TRIAL_INFO, "multiagent"):
@@ -179,9 +184,10 @@ class LayeredConfig(AlgorithmConfig, metaclass=_Layered):
         return self
 
 
-def another_kind(kind: str, algorithm: str) -> BadInput:
-    """The error for a whole config of one kind that is given to an algorithm of another."""
+def another_policy(given: str, algorithm: str, own: str) -> BadInput:
+    """The error for all settings of an algorithm with one policy that another one gets."""
     return BadInput(
-        f"A {kind} holds the settings of another algorithm than {algorithm}, whose mixer or loss "
-        f"they would not get: train the one that it is of, or start from {algorithm}'s config."
+        f"These are all settings of an algorithm whose policy is {given}, but {algorithm}'s is "
+        f"{own}, with another mixer: train the one that they are of, or start from {algorithm}'s "
+        "own config."
     )

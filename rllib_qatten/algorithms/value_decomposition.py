@@ -33,7 +33,7 @@ from rllib_qatten.algorithms.cluster import say_what_is_lacking
 from rllib_qatten.algorithms.config import ValueDecompositionConfig
 from rllib_qatten.algorithms.custom_evaluation import CustomEvaluation
 from rllib_qatten.algorithms.init_from import InitFrom
-from rllib_qatten.algorithms.layered_config import another_kind
+from rllib_qatten.algorithms.layered_config import another_policy
 from rllib_qatten.algorithms.live import COMPILING, LEARNING, PLAYING, LiveAlgorithm
 from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.own_env_runner import OwnEnvRunner
@@ -70,8 +70,10 @@ class ValueDecomposition(
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A config built on its own, `QMIXConfig()`, belongs to the algorithm that names it."""
         super().__init_subclass__(**kwargs)
-        if "config_class" in vars(cls):
-            ValueDecompositionConfig.algorithms[cls.config_class] = cls
+        known = ValueDecompositionConfig.algorithms
+        # One that is derived from the algorithm that it shares a config with leaves it to that.
+        if "config_class" in vars(cls) and not issubclass(cls, known.get(cls.config_class, ())):
+            known[cls.config_class] = cls
 
     @classmethod
     @override(Algorithm)
@@ -82,9 +84,13 @@ class ValueDecomposition(
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
-        theirs = config.algo_class
-        if theirs is not None and not issubclass(type(self), theirs):
-            raise another_kind(type(config).__name__, type(self).__name__)
+        for each in (config, self.config):  # frozen; RLlib's constructor forgets it
+            object.__setattr__(each, "algo_class", type(self))
+        theirs = config.algorithms.get(type(config), ValueDecomposition)
+        own = self.config_class
+        if not (type(config) is own or own not in config.algorithms or isinstance(self, theirs)):
+            given = config.policy_name()
+            raise another_policy(given, type(self).__name__, own.policy_name())
         check_env(config.env)
         check_gpus(config)
         say_what_is_lacking(type(self), config)

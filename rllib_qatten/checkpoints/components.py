@@ -17,7 +17,7 @@ from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from rllib_qatten.checkpoints.fit import assert_same_optimizers, assert_same_shapes, load
-from rllib_qatten.checkpoints.folder import CheckpointError
+from rllib_qatten.checkpoints.folder import SUMS, CheckpointError, verify
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 
 #: Where a checkpoint has optimizer and weights.
@@ -49,6 +49,29 @@ def find_component(algorithm: Checkpointable, component: str) -> Any:
                 f"itself. {f'Inside {inside}' if inside else 'Here'} are: {there}."
             )
         part = parts[name]
+    return part if isinstance(part, Checkpointable) else None
+
+
+def saved_component(folder: Path, component: str) -> Path:
+    """The folder of a saved part, whose checkpoint is verified if it is in one.
+
+    Args:
+        folder: A checkpoint, or the part's own folder.
+        component: The part's name.
+
+    Raises:
+        CheckpointError: If there is none, or if the checkpoint is damaged.
+    """
+    part = folder / component if (folder / component).is_dir() else folder
+    if not (part / Checkpointable.CLASS_AND_CTOR_ARGS_FILE_NAME).is_file():
+        why = "holds no part of an algorithm" if folder.is_dir() else "no such folder"
+        raise CheckpointError(
+            f"component={component!r}: {folder}: {why}; name a checkpoint, or the part's own "
+            "folder in it."
+        )
+    within = part.parents[component.count("/")]
+    if within / component == part and (within / SUMS).exists():
+        verify(within)
     return part
 
 
@@ -66,12 +89,9 @@ def assert_component_fits(folder: Path, component: str, part: Any, learners: Lea
     """
     saved = _class_in(folder)
     wanted = ValueDecompositionRLModule if component == str(POLICY) else type(part)
-    alike = saved and (part is None or issubclass(saved, wanted) or isinstance(part, saved))
-    if not alike:
-        what = f"holds a {saved.__name__}" if saved else "holds no part of an algorithm"
+    if not (saved is None or part is None or issubclass(saved, wanted) or isinstance(part, saved)):
         raise CheckpointError(
-            f"component={component!r}: {folder} {what}: name a checkpoint, or the folder "
-            f"{component} in it."
+            f"component={component!r}: {folder} holds a {saved.__name__}, which is another part."
         )
     if not POLICY.is_relative_to(component):
         return
@@ -101,10 +121,10 @@ def policy_folder(path: Path) -> Path:
 
 
 def _class_in(folder: Path) -> type | None:
-    """The class of what was saved into a folder; None if nothing was."""
+    """The class of a saved part; None if it cannot be told, for lack of a module for instance."""
     try:
         with (folder / Checkpointable.CLASS_AND_CTOR_ARGS_FILE_NAME).open("rb") as file:
             saved: type = pickle.load(file)["class"]
         return saved
-    except FileNotFoundError:
+    except Exception:  # pickles of other versions raise anything; the part's state decides
         return None

@@ -25,7 +25,7 @@ from ray.tune.result import TRAINING_ITERATION
 
 from rllib_qatten.checkpoints.folder import ALGORITHM, CheckpointError
 from rllib_qatten.errors import BadInput
-from rllib_qatten.training.weights import FEW, weight_faults
+from rllib_qatten.training.weights import MOST, weight_faults
 
 #: A setting's name, its value in a checkpoint, and its value here.
 Differs = tuple[str, Any, Any]
@@ -102,7 +102,7 @@ def assert_weights_fit(given: dict[str, Any], here: dict[str, Any]) -> None:
     faults = weight_faults(given, here)
     if not faults:
         odd = [name for name, w in given.items() if not torch.as_tensor(w).isfinite().all()]
-        faults = [f"{name} holds values that are not finite" for name in odd[:FEW]]
+        faults = [f"{name} holds values that are not finite" for name in odd[:MOST]]
     if faults:
         raise BadInput(
             f"These weights are not of such an algorithm: {'; '.join(faults)}. Nothing was changed."
@@ -178,6 +178,14 @@ def _kind(optimizer: dict[str, Any]) -> str:
 
 
 def load(folder: Path, name: str) -> Any:
-    """What a file of RLlib's, whatever its kind, holds."""
-    with next(folder.glob(f"{name}.*")).open("rb") as file:
-        return pickle.load(file)
+    """What a file of RLlib's, whatever its ending, holds.
+
+    Raises:
+        CheckpointError: If it is missing or cannot be read.
+    """
+    try:
+        with next(folder.glob(f"{name}.*")).open("rb") as file:
+            return pickle.load(file)
+    except (StopIteration, OSError, EOFError, pickle.UnpicklingError) as error:
+        why = "is missing" if isinstance(error, StopIteration) else f"cannot be read: {error}"
+        raise CheckpointError(f"{folder} is damaged: its {name} {why}.") from error

@@ -128,8 +128,9 @@ def _fault(path: Path) -> str:
         return "a file, not a folder" if path.exists() else "no such folder"
     if (path / "rllib_checkpoint.json").is_file():
         return f"a checkpoint without {TEAM}/, so not of one of this package's algorithms"
-    if (path / RESULTS).exists() or any(path.glob(RUN)):
-        return "a run that has saved no checkpoint yet"
+    saved = any(any(path.glob(f"{depth}checkpoint_*")) for depth in ("", "*/"))
+    if not saved and ((path / RESULTS).exists() or any(path.glob(RUN))):
+        return "a run that has saved no checkpoint"
     return f"not a checkpoint: it holds no {TEAM}/"
 
 

@@ -26,7 +26,11 @@ from rllib_qatten import keys
 from rllib_qatten.checkpoints import folder as checkpoint
 from rllib_qatten.checkpoints import team_files
 from rllib_qatten.checkpoints.acting_team import team_policy_files
-from rllib_qatten.checkpoints.components import assert_component_fits, find_component
+from rllib_qatten.checkpoints.components import (
+    assert_component_fits,
+    find_component,
+    saved_component,
+)
 from rllib_qatten.checkpoints.fit import (
     LOOP,
     assert_learner_fits,
@@ -292,9 +296,7 @@ class ResumableAlgorithm(Algorithm):
         if component is not None:
             part = find_component(self, component)
             with checkpoint.on_this_machine(path, filesystem) as folder:
-                if (folder / component).is_dir():
-                    checkpoint.verify(folder)
-                    folder /= component
+                folder = saved_component(folder, component)
                 assert_component_fits(folder, component, part, self.learner_group)
                 super().restore_from_path(folder, component=component, **kwargs)
             return

@@ -45,7 +45,10 @@ def load_module(name: str) -> ModuleType:
             f"installed packages.{_nearest_module(missing)}"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        raise ValueError(f"Importing {name!r} raised {described(error)}") from error
+        raise ValueError(
+            f"Importing {name!r} raised {described(error)} "
+            f"(python -c 'import {name}' shows all of it)"
+        ) from error
 
 
 def load_attribute(path: str) -> Any:

@@ -146,8 +146,9 @@ def strays(space: gym.Space, value: Any, at: str = "") -> Iterator[str]:
             yield from strays(part, value[i], f"{at}[{i}]" if at else f" in [{i}]")
     elif isinstance(space, gym.spaces.Box) and space.shape and 0 not in space.shape:
         array = np.asarray(value, np.float64)
-        low, high = (ROUNDED * np.maximum(np.abs(end), 1) for end in (space.low, space.high))
-        if (array < space.low - low).any() or (array > space.high + high).any():
+        low, high = (np.asarray(end, np.float64) for end in (space.low, space.high))
+        below, above = (ROUNDED * np.maximum(np.abs(end), 1) for end in (low, high))
+        if (array < low - below).any() or (array > high + above).any():
             yield (
                 f"values from {array.min():g} to {array.max():g}{at} where its space says "
                 f"{space.low.min():g} to {space.high.max():g}"

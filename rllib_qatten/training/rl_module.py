@@ -296,7 +296,10 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
         Raises:
             BadInput: If names or shapes differ.
         """
-        if faults := weight_faults(state, self.state_dict()):
+        own = self.state_dict()
+        if self.inference_only:  # what acting has no use for may be there
+            state = {name: weight for name, weight in state.items() if name in own}
+        if faults := weight_faults(state, own):
             raise BadInput(
                 f"These weights are not of such a policy: {'; '.join(faults)}. Nothing was changed."
             )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 #: How many weights that do not fit are named.
-FEW = 3
+MOST = 3
 
 
 def weight_faults(given: dict[str, Any], here: dict[str, Any]) -> list[str]:
@@ -16,5 +16,5 @@ def weight_faults(given: dict[str, Any], here: dict[str, Any]) -> list[str]:
         in_it, current = (tuple(np.shape(weights[name])) for weights in (given, here))
         if in_it != current:
             faults.append(f"{name} has shape {in_it} in it and {current} here")
-    more = [f"and {len(faults) - FEW} more"] if len(faults) > FEW else []
-    return [*sorted(faults)[:FEW], *more]
+    more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
+    return [*sorted(faults)[:MOST], *more]

@@ -1,9 +1,13 @@
 """Parts of an algorithm, restored from those of a checkpoint: all of a part, or nothing."""
 
+import shutil
+
 import pytest
+import torch
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rllib_qatten import ALGORITHMS
+from rllib_qatten.algorithms.vdn import VDNRLModule
 from rllib_qatten.checkpoints.components import LEARNER, POLICY
 from rllib_qatten.checkpoints.folder import CheckpointError
 from rllib_qatten.errors import BadInput
@@ -40,11 +44,12 @@ def test_those_that_are_not_there_are_refused(trained, runners):
     algorithm.stop()
 
 
+@pytest.mark.parametrize("learners", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("component", PARTS)
-def test_a_part_comes_from_a_checkpoint_or_its_own_folder(trained, component):
+def test_a_part_comes_from_a_checkpoint_or_its_own_folder(trained, component, learners):
     path, wanted = trained
     for folder in (path, path / component):
-        algorithm = build("VDN", seed=2)
+        algorithm = build("VDN", seed=2, num_learners=learners)
         algorithm.restore_from_path(folder, component=component)
         assert_all_have(algorithm, wanted)
         algorithm.train()
@@ -76,13 +81,64 @@ def test_another_parts_folder_is_refused(trained, tmp_path):
     algorithm = build("VDN", seed=2)
     before = weights(algorithm)
     for folder, component, says in (
-        ("env_runner", "learner_group", "env_runner holds a TeamEnvRunner: name a checkpoint, or"),
+        ("env_runner", "learner_group", "env_runner holds a TeamEnvRunner, which is another part"),
         ("learner_group", "env_runner", "learner_group holds a LearnerGroup"),
-        (tmp_path, "learner_group", "holds no part of an algorithm"),
+        (tmp_path, "learner_group", "holds no part of an algorithm; name a checkpoint, or"),
+        (tmp_path / "nowhere", "learner_group", "nowhere: no such folder"),
     ):
         with pytest.raises(CheckpointError, match=says):
             algorithm.restore_from_path(trained[0] / folder, component=component)
     assert_equal(before, weights(algorithm))
+    algorithm.stop()
+
+
+def test_a_damaged_part_is_refused_by_name(trained, tmp_path):
+    algorithm = build("VDN", seed=2)
+    for file in ("learner/state.pkl", "learner/rl_module/default_policy/module_state.pkl"):
+        alone, whole = tmp_path / "alone", tmp_path / "whole"
+        shutil.copytree(trained[0] / "learner_group", alone)
+        shutil.copytree(trained[0], whole)
+        for damaged in (alone / file, whole / "learner_group" / file):
+            damaged.write_bytes(damaged.read_bytes()[:50])
+        with pytest.raises(CheckpointError, match=r"is damaged: its \w*state cannot be read"):
+            algorithm.restore_from_path(alone, component="learner_group")
+        for folder in (whole, whole / "learner_group"):
+            with pytest.raises(CheckpointError, match="is damaged: it was cut short or altered"):
+                algorithm.restore_from_path(folder, component="learner_group")
+        (alone / file).unlink()
+        with pytest.raises(CheckpointError, match=r"is damaged: its \w*state is missing"):
+            algorithm.restore_from_path(alone, component="learner_group")
+        shutil.rmtree(alone)
+        shutil.rmtree(whole)
+    algorithm.stop()
+
+
+def test_a_part_does_without_the_classes_that_it_was_saved_with(trained, tmp_path):
+    """As docs/checkpoints.md advises where a checkpoint's module cannot be imported."""
+    part = shutil.copytree(trained[0] / "learner_group", tmp_path / "part")
+    (part / "class_and_ctor_args.pkl").write_bytes(b"cnowhere_module\nConfig\n.")
+    algorithm = build("VDN", seed=2)
+    algorithm.restore_from_path(part, component="learner_group")
+    assert_equal(trained[1], weights(algorithm))
+    algorithm.stop()
+
+
+class WithAuxiliary(VDNRLModule):
+    """Has a layer that only learning uses, as the mixer is one."""
+
+    def setup(self):
+        super().setup()
+        if not self.inference_only:
+            self.auxiliary = torch.nn.Linear(3, 3)
+
+
+def test_a_users_layers_for_learning_alone_stay_there(tmp_path):
+    config = ALGORITHMS["VDN"].get_default_config().environment("two_step_game")
+    config.rl_module(rl_module_spec=RLModuleSpec(module_class=WithAuxiliary))
+    algorithm = config.build_algo()
+    algorithm.train()
+    algorithm.restore_from_path(algorithm.save_to_path(tmp_path / "checkpoint"))
+    assert "auxiliary.weight" in weights(algorithm)
     algorithm.stop()
 
 

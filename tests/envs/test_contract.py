@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import warnings
 from typing import ClassVar
 
 import gymnasium as gym
@@ -21,7 +22,7 @@ from rllib_qatten.envs import (
     make_teams,
 )
 from rllib_qatten.envs.agent_ids import check_same_order, in_order
-from rllib_qatten.envs.spaces import misfits, reader
+from rllib_qatten.envs.spaces import misfits, reader, strays
 from rllib_qatten.errors import BadInput
 
 BOX = gym.spaces.Box(0, 1, (3,), np.float32)
@@ -267,6 +268,10 @@ def test_what_float32_makes_of_a_bound_is_not_odd(capsys):
             return {agent: np.full(3, 1.0000001) for agent in self.ids}
 
     check_env(Rounded())
+    most = np.finfo(np.float32)
+    unbounded = gym.spaces.Box(most.min, most.max, (3,), np.float32)
+    with warnings.catch_warnings(action="error"):
+        assert list(strays(unbounded, np.full(3, 0.5, np.float32))) == []
     assert "values" not in capsys.readouterr().err
 
 

@@ -78,7 +78,8 @@ def test_the_python_path_goes_before_what_is_installed(folder, monkeypatch):
          "which is not installed."),
         ("own_package.broken:MyEnv", ValueError,
          "Importing 'own_package.broken' raised ZeroDivisionError: division by zero "
-         "({folder}/own_package/broken.py line 1, in <module>)"),
+         "({folder}/own_package/broken.py line 1, in <module>) "
+         "(python -c 'import own_package.broken' shows all of it)"),
         ("own_package.games:MyEvn", ValueError,
          "Unknown class or function in own_package.games: 'MyEvn'. Did you mean 'MyEnv'? "
          "Accepted: MyEnv, Nothing, build."),

@@ -124,7 +124,7 @@ def test_what_is_no_checkpoint_gets_one_message(command, folder, tmp_path, monke
     (run / "experiment_state-2026-01-01_00-00-00.json").write_text("{}")
     for path, message in (
         (folder, "was cut short or altered"),
-        (run, "run: a run that has saved no checkpoint yet"),
+        (run, "run: a run that has saved no checkpoint."),
         (tmp_path, f"not a checkpoint: it holds no team_policy/. Did you mean {folder}?"),
         ("nowhere", "nowhere: no such folder"),
     ):
