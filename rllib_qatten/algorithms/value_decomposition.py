@@ -81,16 +81,19 @@ class ValueDecomposition(
         """The algorithm's own settings."""
         return cls.config_class(cls)
 
+    def _assert_takes(self, config: ValueDecompositionConfig) -> None:
+        """Refuses another algorithm's config: its policy, with another mixer, would be trained."""
+        known, own = config.algorithms, self.config_class
+        theirs = next((known[kind] for kind in type(config).__mro__ if kind in known), object)
+        if type(config) is not own and own in known and not isinstance(self, theirs):
+            raise another_policy(config.policy_name(), type(self).__name__, own.policy_name())
+
     @override(Algorithm)
     def setup(self, config: ValueDecompositionConfig) -> None:
         """Adds the replay, before callbacks may restore a checkpoint into it."""
         for each in (config, self.config):  # frozen; RLlib's constructor forgets it
             object.__setattr__(each, "algo_class", type(self))
-        theirs = config.algorithms.get(type(config), ValueDecomposition)
-        own = self.config_class
-        if not (type(config) is own or own not in config.algorithms or isinstance(self, theirs)):
-            given = config.policy_name()
-            raise another_policy(given, type(self).__name__, own.policy_name())
+        self._assert_takes(config)
         check_env(config.env)
         check_gpus(config)
         say_what_is_lacking(type(self), config)
