@@ -214,7 +214,7 @@ def test_a_runner_that_hangs_is_restarted(tmp_path):
     Recreated.seen.clear()
     once = str(tmp_path / "hung")
     algorithm = build(
-        2, env_config={"fault": "hang", "once": once}, sample_timeout_s=3.0, callbacks=Recreated
+        2, env_config={"fault": "hang", "once": once}, sample_timeout_s=6.0, callbacks=Recreated
     )
     started = time.monotonic()
     result = until_restarted(algorithm)
