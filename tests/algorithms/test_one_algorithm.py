@@ -137,13 +137,12 @@ def test_remote_runners_get_the_weights_and_follow_epsilon():
     algorithm.stop()
 
 
+@pytest.mark.parametrize("runners", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("broken", "says"),
     [("rewards", r"scripted battle.*rewards at step 1"), ("observations", r"observations at step")],
 )
-def test_nan_from_the_env_stops_training(broken, says):
-    config = {"lengths": [5], "break_at": 2, "broken": broken}
-
+def test_nan_from_the_env_stops_training(broken, says, runners):
     class Later(ScriptedBattle):
         """Breaks only after the checker has looked."""
 
@@ -153,10 +152,11 @@ def test_nan_from_the_env_stops_training(broken, says):
 
     register_env("breaks_later", Later)
     algorithm = build(
-        "VDN", "breaks_later", env_config=config, min_sample_timesteps_per_iteration=1000
-    )
+        "VDN", "breaks_later", env_config={"lengths": [5], "break_at": 2, "broken": broken},
+        num_env_runners=runners, min_sample_timesteps_per_iteration=1000,
+    )  # fmt: skip
     with pytest.raises(FloatingPointError, match=says):
-        [algorithm.train() for _ in range(3)]
+        [algorithm.train() for _ in range(9)]
     algorithm.stop()
 
 
@@ -188,23 +188,6 @@ def test_targets_follow_by_episodes_or_softly():
     assert gap(target_update_episodes=1, updates_per_episode=0.25) == 0  # one update a round
     never = gap(target_update_episodes=10**6)
     assert 0 < gap(tau=0.1) < never
-
-
-@pytest.mark.slow
-def test_nan_from_a_remote_env_stops_training_too():
-    class Later(ScriptedBattle):
-        def step(self, action_dict):
-            self.config["break_at"] = 2 if self.game > 60 else None
-            return super().step(action_dict)
-
-    register_env("breaks_later", Later)
-    algorithm = build(
-        "VDN", "breaks_later", env_config={"lengths": [5]}, num_env_runners=1,
-        min_sample_timesteps_per_iteration=1000,
-    )  # fmt: skip
-    with pytest.raises(FloatingPointError, match="rewards at step 1"):
-        [algorithm.train() for _ in range(9)]
-    algorithm.stop()
 
 
 def test_evaluations_are_never_reported_twice():
