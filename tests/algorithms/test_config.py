@@ -1,6 +1,5 @@
 """What settings may be, where they stand, and how recipes lie beneath them."""
 
-import copy
 import inspect
 import math
 
@@ -300,28 +299,6 @@ def test_presets_heads_schedules_and_games_are_searched():
     config.environment("two_step_game", env_config={"a": tune.grid_search([3, 4])})
     found = {(c.num_envs_per_env_runner, c.env_config["a"]) for c in trials(config)}
     assert found == {(1, 3), (1, 4), (2, 3), (2, 4)}
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_copies_dicts_and_pickles_are_the_same_settings(name):
-    config = ALGORITHMS[name].get_default_config().training(recipe="smax", lr=0.1)
-    config.environment("two_step_game")
-    default = ALGORITHMS[name].get_default_config
-    for other in (
-        default().update_from_dict(config.to_dict()),
-        default().from_state(config.get_state()),
-        config.copy(),
-        copy.deepcopy(config),
-        cloudpickle.loads(cloudpickle.dumps(config)),
-    ):
-        theirs, ours = other.to_dict(), config.to_dict()
-        differ = {k for k in theirs.keys() | ours.keys() if k != "policies"
-                  and k != "class" and theirs.get(k) != ours.get(k)}  # fmt: skip
-        assert not differ
-        other.training(recipe="pymarl")
-        assert has(other, PYMARL | {"lr": 0.1})
-    assert config.lr == 0.1
-    assert config.recipe == "smax"
 
 
 def test_a_config_takes_no_attribute_that_is_no_setting():

@@ -1,10 +1,14 @@
 """Whole configs, as objects or dicts: which algorithm takes which."""
 
+import copy
+
 import pytest
+from ray import cloudpickle
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from rllib_qatten import ALGORITHMS, QMIXConfig
 from rllib_qatten.errors import BadInput
+from tests.algorithms.test_config import PYMARL, has
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -49,3 +53,25 @@ def test_all_settings_of_another_kind_of_config_are_refused():
     """Its defaults would replace this package's own, one by one."""
     with pytest.raises(ValueError, match=r"would replace QMIX's: start from QMIXConfig\(\)"):
         QMIXConfig().update_from_dict(AlgorithmConfig().environment("two_step_game").to_dict())
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_copies_dicts_and_pickles_are_the_same_settings(name):
+    config = ALGORITHMS[name].get_default_config().training(recipe="smax", lr=0.1)
+    config.environment("two_step_game")
+    default = ALGORITHMS[name].get_default_config
+    for other in (
+        default().update_from_dict(config.to_dict()),
+        default().from_state(config.get_state()),
+        config.copy(),
+        copy.deepcopy(config),
+        cloudpickle.loads(cloudpickle.dumps(config)),
+    ):
+        theirs, ours = other.to_dict(), config.to_dict()
+        differ = {k for k in theirs.keys() | ours.keys() if k != "policies"
+                  and k != "class" and theirs.get(k) != ours.get(k)}  # fmt: skip
+        assert not differ
+        other.training(recipe="pymarl")
+        assert has(other, PYMARL | {"lr": 0.1})
+    assert config.lr == 0.1
+    assert config.recipe == "smax"
