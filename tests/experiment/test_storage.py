@@ -176,7 +176,7 @@ def test_a_process_of_rays_is_killed(tmp_path, victim):
         )
         assert checkpoints(tmp_path)
         assert not Path(ground).exists()
-    with Run(tmp_path, GAME | {"stop": {"training_iteration": 1}}, "--restore") as run:
+    with Run(tmp_path, FOREVER | {"stop": {"training_iteration": 1}}, "--restore") as run:
         assert run.end() == 0, run.errors
 
 
