@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.turns import Row
-from rllib_qatten.machine import processor
-from rllib_qatten.product_choice import choice
+from rllib_qatten.hardware.machine import processor
+from rllib_qatten.hardware.product_choice import choice
 
 MARKS = "<!-- measured -->", "<!-- end of measured -->"
 COLUMNS = "median [low..high]", "unit", "ratio", "of", "goal"

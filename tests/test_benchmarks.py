@@ -27,8 +27,8 @@ from benchmarks.teams import SIZES, DummyBatch, DummyTeam, random_episodes
 from benchmarks.turns import Row, Spread, Turn, rates, ratios, take_turns
 from benchmarks.updaters import assert_equal, build_learner, package_loss, textbook_loss
 from rllib_qatten import QattenConfig, QMIXConfig
-from rllib_qatten import fast_linear as products
 from rllib_qatten.agents import InputLayout
+from rllib_qatten.hardware import fast_linear as products
 
 TINY = SIZES["tiny"]
 pytestmark = pytest.mark.usefixtures("ray_session")

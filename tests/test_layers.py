@@ -7,21 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Loose modules, which all others may use.
-GROUND = (
-    "version",
-    "errors",
-    "messages",
-    "keys",
-    "columns",
-    "files",
-    "fast_linear",
-    "machine",
-    "threads",
-    "product_choice",
-)
+GROUND = ("version", "errors", "messages", "keys", "columns", "files")
 #: The rooms from the ground up; a module imports from its own room and from those before it.
 ROOMS = (
     GROUND,
+    ("hardware",),
     ("compiled",),
     ("mixers", "agents"),
     ("envs",),
@@ -37,7 +27,7 @@ ROOMS = (
     ("__init__", "__main__"),
 )
 #: Rooms in which nothing of Ray is imported.
-PLAIN = (*GROUND, "compiled", "mixers", "agents")
+PLAIN = (*GROUND, "hardware", "compiled", "mixers", "agents")
 
 
 def module_name(root, file):

@@ -13,7 +13,7 @@ from rllib_qatten.agents.distinct import Distinct, distinct
 from rllib_qatten.agents.inputs import EpisodeInputs
 from rllib_qatten.agents.shares import joined, key_of, shares
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
-from rllib_qatten.threads import in_threads
+from rllib_qatten.hardware.threads import in_threads
 
 #: Rows of a block: with all that is computed for them, they fit the processor's cache.
 BLOCK = 512

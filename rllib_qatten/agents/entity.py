@@ -26,8 +26,8 @@ from rllib_qatten.agents.packed_gru import packed_gru
 from rllib_qatten.agents.relations import Relations
 from rllib_qatten.agents.shares import Share, joined, key_of, shares
 from rllib_qatten.agents.unit_network import UnitNetwork, read_units
-from rllib_qatten.fast_linear import Linear
-from rllib_qatten.threads import in_threads
+from rllib_qatten.hardware.fast_linear import Linear
+from rllib_qatten.hardware.threads import in_threads
 
 #: The modules of `rllib_qatten.compiled` that compute it.
 _COMPILED = "reading", "units", "recurrent"

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from rllib_qatten.agents.base import Agent, normalized
 from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
-from rllib_qatten.fast_linear import Linear
+from rllib_qatten.hardware.fast_linear import Linear
 
 
 class FeedForwardAgent(Agent):

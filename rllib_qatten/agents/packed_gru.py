@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rllib_qatten.fast_linear import by_rows, over_rows
+from rllib_qatten.hardware.fast_linear import by_rows, over_rows
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """weight_ih [3h, I], weight_hh [3h, h], bias_ih [3h] and bias_hh [3h] of a `torch.nn.GRUCell`."""

@@ -10,7 +10,7 @@ from rllib_qatten.agents.base import Agent, normalized
 from rllib_qatten.agents.compiled_recurrent import parameters_of, suits, unroll_compiled
 from rllib_qatten.agents.inputs import EpisodeInputs, laid_out
 from rllib_qatten.agents.packed_gru import packed_gru
-from rllib_qatten.fast_linear import Linear
+from rllib_qatten.hardware.fast_linear import Linear
 
 
 class RecurrentAgent(Agent):

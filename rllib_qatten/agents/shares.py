@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rllib_qatten.threads import in_threads, threads_for
+from rllib_qatten.hardware.threads import in_threads, threads_for
 
 
 class Share(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rllib_qatten.agents.entities import Rows
-from rllib_qatten.fast_linear import Linear
+from rllib_qatten.hardware.fast_linear import Linear
 
 
 def read_units(inputs: Tensor, part: Rows, chosen: Tensor | None) -> Tensor:

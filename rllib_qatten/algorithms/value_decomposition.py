@@ -39,7 +39,7 @@ from rllib_qatten.algorithms.old_api_stack import OldAPIStack
 from rllib_qatten.algorithms.own_env_runner import OwnEnvRunner
 from rllib_qatten.algorithms.parallel_evaluation import ParallelEvaluation
 from rllib_qatten.algorithms.refusals import check_env, check_gpus
-from rllib_qatten.machine import available_memory, gigabytes
+from rllib_qatten.hardware.machine import available_memory, gigabytes
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.env_runner import TeamEnvRunner
 from rllib_qatten.rollout.episode import assert_finite

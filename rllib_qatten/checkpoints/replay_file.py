@@ -20,7 +20,7 @@ import pyarrow
 
 from rllib_qatten.envs.team import TeamSpec
 from rllib_qatten.files import parse_json
-from rllib_qatten.machine import gigabytes
+from rllib_qatten.hardware.machine import gigabytes
 from rllib_qatten.rollout.episode import TeamEpisode, entry_types
 
 FORMAT = 1

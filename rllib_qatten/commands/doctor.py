@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.table import Table
 
-from rllib_qatten import machine
+from rllib_qatten.hardware import machine
 
 if TYPE_CHECKING:
     from rllib_qatten.envs.battles.engine import Finding
@@ -111,7 +111,7 @@ def _base() -> Iterator[Finding]:
 
     from rllib_qatten.compiled import compiler
     from rllib_qatten.envs.battles.engine import Finding
-    from rllib_qatten.product_choice import choice
+    from rllib_qatten.hardware.product_choice import choice
 
     try:
         about = importlib.metadata.metadata(machine.NAME)

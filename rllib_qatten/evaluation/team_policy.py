@@ -16,8 +16,8 @@ from rllib_qatten.checkpoints.other_team import fitted
 from rllib_qatten.checkpoints.team_files import agent_ids, read
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation import given
+from rllib_qatten.hardware.threads import torch_threads
 from rllib_qatten.rollout.exploration import greedy
-from rllib_qatten.threads import torch_threads
 
 if TYPE_CHECKING:  # a team acts without gymnasium and Ray
     from rllib_qatten.envs.team import TeamSpec

@@ -16,7 +16,7 @@ from rllib_qatten.experiment.pace import Past, last_run
 from rllib_qatten.experiment.resources import PROCESS_BYTES, PROCESSES
 from rllib_qatten.experiment.settings import validated
 from rllib_qatten.experiment.tuner import Plan
-from rllib_qatten.machine import available_memory, cpus, gigabytes
+from rllib_qatten.hardware.machine import available_memory, cpus, gigabytes
 from rllib_qatten.rollout.replay import predicted_bytes
 
 

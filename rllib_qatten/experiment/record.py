@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-from rllib_qatten.machine import gigabytes, installed_version
+from rllib_qatten.hardware.machine import gigabytes, installed_version
 from rllib_qatten.version import __version__
 
 #: Packages that can change a run's numbers.

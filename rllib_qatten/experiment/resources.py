@@ -9,7 +9,7 @@ import torch
 
 from rllib_qatten.experiment.experiment import Experiment
 from rllib_qatten.experiment.settings import naming_culprit
-from rllib_qatten.machine import cpus
+from rllib_qatten.hardware.machine import cpus
 
 #: Settings that are numbers of processes of a trial.
 PROCESSES = (

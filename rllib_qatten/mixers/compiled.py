@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rllib_qatten.compiled.compiler import kernels, one_blas_thread
+from rllib_qatten.hardware.threads import in_threads, threads_for
 from rllib_qatten.mixers.layers import Hypernet
-from rllib_qatten.threads import in_threads, threads_for
 
 Network = tuple[Tensor, Tensor, Tensor, Tensor]
 """Weight and bias of a network's first of two layers (empty if it has one), and of its last."""

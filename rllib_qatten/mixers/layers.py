@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rllib_qatten.fast_linear import Linear, linear
+from rllib_qatten.hardware.fast_linear import Linear, linear
 
 
 class Affine(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from rllib_qatten.fast_linear import linear
+from rllib_qatten.hardware.fast_linear import linear
 from rllib_qatten.mixers.base import Mixer, Rows, at_least, one_or_two_layers
 from rllib_qatten.mixers.layers import Affine, Hypernet, fused_linear
 from rllib_qatten.mixers.mixed import Mixed

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rllib_qatten.fast_linear import linear
+from rllib_qatten.hardware.fast_linear import linear
 from rllib_qatten.mixers.base import at_least
 from rllib_qatten.mixers.layers import mlp
 from rllib_qatten.mixers.qtran import JointCritic

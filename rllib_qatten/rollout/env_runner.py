@@ -30,6 +30,7 @@ from ray.rllib.utils.metrics import (
 
 from rllib_qatten import keys
 from rllib_qatten.envs import EnvRules, TeamStep, TeamVector, make_teams
+from rllib_qatten.hardware.threads import torch_threads
 from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.callbacks import EpisodeCallbacks
@@ -38,7 +39,6 @@ from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.rollout.failure import Failure
 from rllib_qatten.rollout.games_under_way import GamesUnderWay
 from rllib_qatten.rollout.quotas import play_shares
-from rllib_qatten.threads import torch_threads
 
 #: RLlib's counters of a round and of a lifetime: what of, and how they add up.
 STEPS_SAMPLED = (

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rllib_qatten import columns, keys
 from rllib_qatten.compiled.compiler import tell
-from rllib_qatten.threads import by_threads, torch_threads
+from rllib_qatten.hardware.threads import by_threads, torch_threads
 from rllib_qatten.training.across_learners import from_all_learners
 from rllib_qatten.training.losses import check_loss, td_loss
 

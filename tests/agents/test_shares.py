@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rllib_qatten import threads as threads_module
 from rllib_qatten.agents import compiled_recurrent, entity
 from rllib_qatten.agents import shares as shares_module
 from rllib_qatten.agents.shares import shares
 from rllib_qatten.compiled.compiler import kernels
-from rllib_qatten.threads import by_threads, in_threads
+from rllib_qatten.hardware import threads as threads_module
+from rllib_qatten.hardware.threads import by_threads, in_threads
 from tests.agents import test_compiled_entity, test_compiled_recurrent
 from tests.agents.packing import LENGTHS, assert_close, batch_sizes
 

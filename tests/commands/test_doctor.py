@@ -9,9 +9,9 @@ import pytest
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from rllib_qatten import machine
 from rllib_qatten.__main__ import app
 from rllib_qatten.envs.battles import sc2_install, sc2_settings
+from rllib_qatten.hardware import machine
 from tests.envs.battles import fake_sc2
 from tests.envs.battles.test_sc2 import assert_nothing_left
 

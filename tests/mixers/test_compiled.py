@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from rllib_qatten import threads
 from rllib_qatten.compiled.compiler import kernels
+from rllib_qatten.hardware import threads
 from rllib_qatten.mixers import compiled
 from tests.mixers.batches import ALL_QATTENS, batch, build
 from tests.mixers.test_fused import name_of

@@ -269,7 +269,8 @@ def test_nothing_but_torch_is_imported():
                 names = [node.module] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 assert name.split(".")[0] in allowed, f"{file.name} imports {name}"
-                ground = ["rllib_qatten." + room for room in ("fast_linear", "errors", "threads")]
-                rooms = ("rllib_qatten.mixers", "rllib_qatten.compiled")
-                ours = name.startswith(rooms) or name in ground
+                rooms = [
+                    f"rllib_qatten.{room}" for room in ("errors", "hardware", "compiled", "mixers")
+                ]
+                ours = name.startswith(tuple(rooms))
                 assert ours or "rllib_qatten" not in name

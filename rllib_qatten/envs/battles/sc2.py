@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from rllib_qatten import machine
 from rllib_qatten.envs.battles.sc2_process import GameProcess, Lost, Refused, answers, ask
 from rllib_qatten.envs.battles.sc2_settings import SC2Settings
 from rllib_qatten.envs.team import TeamStep, TeamVector, TeamView
 from rllib_qatten.errors import EngineFailed
+from rllib_qatten.hardware import machine
 from rllib_qatten.messages import say
 
 #: Failures to begin a game, in a row, after which it is given up; each waits twice as long.

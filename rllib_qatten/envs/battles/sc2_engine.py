@@ -10,7 +10,6 @@ from typing import Any
 
 from packaging.version import Version
 
-from rllib_qatten import machine
 from rllib_qatten.envs.battles import sc2_install
 from rllib_qatten.envs.battles.engine import BattleEngine, Finding, Problem
 from rllib_qatten.envs.battles.sc2 import LAUNCH_FACTOR, SC2Teams
@@ -18,6 +17,7 @@ from rllib_qatten.envs.battles.sc2_process import Lost, ask
 from rllib_qatten.envs.battles.sc2_settings import SC2Settings
 from rllib_qatten.envs.team import TeamVector
 from rllib_qatten.errors import EngineFailed, one_of
+from rllib_qatten.hardware import machine
 
 #: From this version on, protobuf accepts StarCraft II's messages in pure Python only.
 PROTOBUF_TOO_NEW = Version("3.21")

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from rllib_qatten import machine
 from rllib_qatten.envs.battles.armies import Armies
 from rllib_qatten.envs.battles.battle import Battle
 from rllib_qatten.envs.battles.engine import BattleEngine, Finding, Problem
@@ -23,6 +22,7 @@ from rllib_qatten.envs.battles.smax_battle import FIRST_ATTACK, UNIT_FEATURES, r
 from rllib_qatten.envs.battles.smax_engine import engine
 from rllib_qatten.envs.team import TeamStep, TeamVector, TeamView
 from rllib_qatten.errors import one_of
+from rllib_qatten.hardware import machine
 from rllib_qatten.messages import say
 
 HOW_TO_INSTALL = "pip install 'rllib-qatten[smax]'"

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from rllib_qatten import machine, product_choice
-from rllib_qatten.product_choice import ASKED_FOR, VARIABLE, judge
+from rllib_qatten.hardware import machine, product_choice
+from rllib_qatten.hardware.product_choice import ASKED_FOR, VARIABLE, judge
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ def test_generations_of_one_name_differ(monkeypatch, tmp_path):
 
 def test_a_measurement_leaves_torchs_threads_alone():
     code = (
-        "import torch; from rllib_qatten.product_choice import measure; torch.set_num_threads(2); "
-        "measure(); print(torch.get_num_threads())"
+        "import torch; from rllib_qatten.hardware.product_choice import measure; "
+        "torch.set_num_threads(2); measure(); print(torch.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2"]

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from rllib_qatten import fast_linear as products
-from rllib_qatten import product_choice
-from rllib_qatten.fast_linear import FEWEST, MOST, Linear, by_rows, linear, over_rows
+from rllib_qatten.hardware import fast_linear as products
+from rllib_qatten.hardware import product_choice
+from rllib_qatten.hardware.fast_linear import FEWEST, MOST, Linear, by_rows, linear, over_rows
 
 #: Below, at and beyond a span, with and without a rest.
 ROWS = [0, 1, FEWEST - 1, FEWEST, FEWEST + 1, MOST, MOST + FEWEST, 2 * MOST + 3 * FEWEST + 5]

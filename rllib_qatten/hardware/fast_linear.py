@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rllib_qatten import product_choice
+from rllib_qatten.hardware import product_choice
 
 #: Rows of a span: multiples of the first up to the second; longer spans no longer fit the cache.
 FEWEST, MOST = 256, 2048

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from rllib_qatten.threads import FEWEST, by_threads, in_threads, threads_for
+from rllib_qatten.hardware.threads import FEWEST, by_threads, in_threads, threads_for
 
 
 def test_a_thread_needs_rows():

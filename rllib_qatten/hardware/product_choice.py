@@ -23,8 +23,8 @@ import torch.nn.functional as F
 
 from rllib_qatten.errors import one_of
 from rllib_qatten.files import cache_folder
-from rllib_qatten.machine import processor
-from rllib_qatten.threads import torch_threads
+from rllib_qatten.hardware.machine import processor
+from rllib_qatten.hardware.threads import torch_threads
 
 #: Environment variable that overrides the measurement: "onednn" or "torch".
 VARIABLE = "RLLIB_QATTEN_PRODUCTS"

@@ -1,0 +1,1 @@
+"""What computes here: the machine, its threads, and matrix products at their full speed."""
