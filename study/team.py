@@ -36,7 +36,7 @@ def add(
     games: int,
     seed: int,
     command: str,
-    on_games: Callable[[int], None] | None = None,
+    on_games: Callable[[int], None] = lambda ended: None,
     zoo_folder: Path = FOLDER,
 ) -> Entry:
     """Evaluates a checkpoint's team and adds it to the zoo, in place of an earlier one.

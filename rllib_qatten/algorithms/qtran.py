@@ -25,7 +25,6 @@ from rllib_qatten.training.losses import td_loss, weighted_mean
 from rllib_qatten.training.rl_module import ValueDecompositionRLModule
 from rllib_qatten.training.selection import greedy_actions, utilities_of
 
-HIDDEN = "hidden"
 TARGET_HIDDEN = "target_hidden"
 #: Violations of the two conditions on the utilities: zero where they hold.
 OPT_GAP = "opt_gap"
@@ -78,7 +77,7 @@ class QTRANRLModule(ValueDecompositionRLModule):
         with torch.no_grad():
             target_hidden = self.target_agent.hidden_states(inputs, sizes)
             target_utilities = self.target_agent.utilities(target_hidden, inputs)
-        batch = {**batch, HIDDEN: hidden, TARGET_HIDDEN: target_hidden}
+        batch = {**batch, columns.HIDDEN: hidden, TARGET_HIDDEN: target_hidden}
         return self.mix(batch, self.agent.utilities(hidden, inputs), target_utilities)
 
     @override(ValueDecompositionRLModule)
@@ -90,8 +89,8 @@ class QTRANRLModule(ValueDecompositionRLModule):
         actions: Tensor,
         mask: Tensor | None = None,
     ) -> Mixed:
-        """The critic's Q_jt [R] or [R, N], from HIDDEN [P, N, h] in the batch."""
-        state, hidden = batch[columns.STATE][rows], batch[HIDDEN][rows]
+        """The critic's Q_jt [R] or [R, N], from columns.HIDDEN [P, N, h] in the batch."""
+        state, hidden = batch[columns.STATE][rows], batch[columns.HIDDEN][rows]
         return Mixed(_value(self.mixer, state, hidden, actions))
 
     @override(ValueDecompositionRLModule)
@@ -110,7 +109,7 @@ class QTRANRLModule(ValueDecompositionRLModule):
         forward = super().mix(batch, utilities, target_utilities)
         now, actions = batch[columns.NOW], batch[Columns.ACTIONS]
         critic: Any = self.mixer
-        state, hidden = batch[columns.STATE][now], batch[HIDDEN][now]
+        state, hidden = batch[columns.STATE][now], batch[columns.HIDDEN][now]
         legal = batch[columns.LEGAL_ACTIONS][now]
         best = greedy_actions(utilities[now].detach(), legal)
         taken = utilities_of(utilities, now, actions)

@@ -166,7 +166,7 @@ NOT_USED: dict[str, str] = {
     "batch_mode": _WHOLE_GAMES,
     "episode_lookback_horizon": _EPISODES,
     "episodes_to_numpy": _EPISODES,
-    "compress_observations": "the replay keeps observations in the smallest type that holds them",
+    "compress_observations": "the replay keeps float32 in memory; a checkpoint compresses it",
     "observation_filter": _NO_FILTER,
     "preprocessor_pref": _NO_FILTER,
     "train_batch_size": "set train_batch_size_episodes: batches consist of whole games",

@@ -98,7 +98,7 @@ class ValueDecomposition(
         check_gpus(config)
         say_what_is_lacking(type(self), config)
         self.replay = config.build_replay()
-        self._updates_done = 0
+        self._updates_done, self._updates_due = 0, 0.0  # another trial's, with `reuse_actors`
         self._silence = Silence(config.sample_timeout_s)
         try:
             super().setup(config)
@@ -194,7 +194,7 @@ class ValueDecomposition(
         """One round: play, store, do the updates due for these games, send weights to env runners.
 
         Overlapped, the updates are those due for earlier rounds, and the round is played while
-        they run. Nothing is under way between two rounds, whatever happens.
+        they run. Only the games of an env runner that is late are still under way after a round.
         """
         if self.config.sampling == "overlapped":
             self.env_runner_group.foreach_env_runner_async(_play, tag=PLAY)

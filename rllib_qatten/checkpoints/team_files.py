@@ -8,7 +8,6 @@ pickled. Files may come from anybody: what does not fit is refused with a messag
 import dataclasses
 import hashlib
 import json
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,7 +152,7 @@ def _read_files(folder: Path) -> tuple[bytes, dict[str, Any]]:
         )
     if wrong := faults(metadata):
         raise BadInput(f"{folder}: {METADATA} is not as this package writes it: {wrong}.")
-    metadata["agents"] = [_as_id(agent) for agent in metadata["agents"]]
+    metadata["agents"] = agent_ids(metadata["agents"])
     return stored, metadata
 
 
@@ -185,11 +184,6 @@ def _assert_finite(weights: dict[str, Tensor]) -> None:
     for name, weight in weights.items():
         if not weight.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite")
-
-
-def _as_id(agent: Any) -> Hashable:
-    """An agent's id as in its env: JSON turns tuples into lists."""
-    return tuple(map(_as_id, agent)) if isinstance(agent, list) else agent
 
 
 def _packed(weights: dict[str, Tensor]) -> bytes:

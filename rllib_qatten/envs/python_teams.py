@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -64,9 +63,7 @@ class PythonTeams(TeamVector):
         self._envs = list(envs)
         self._team_reward = team_reward
         self._declared = declared or declare(self._envs[0])
-        spec = self._declared.spec
-        if limits := [n for n in (spec.episode_limit, rules.max_episode_steps) if n is not None]:
-            spec = dataclasses.replace(spec, episode_limit=min(limits))
+        spec = self._declared.spec.ended_after(rules.max_episode_steps)
         super().__init__(spec, len(self._envs))
         has_state = self._declared.state_space is not None
         self._games = PythonGames(self._envs, spec.engine, has_state, make, rules)

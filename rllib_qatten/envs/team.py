@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -103,6 +103,11 @@ class TeamSpec:
         if self.unit_features is None:
             return None
         return (self.unit_features.stop - self.unit_features.start) // self.n_agents
+
+    def ended_after(self, max_episode_steps: int | None) -> TeamSpec:
+        """The same, of games that are truncated after so many steps."""
+        limits = [n for n in (self.episode_limit, max_episode_steps) if n is not None]
+        return replace(self, episode_limit=min(limits, default=None))
 
 
 @dataclass

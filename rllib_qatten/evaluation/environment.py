@@ -60,12 +60,12 @@ def make_games(
         ) from error
     try:
         player = policy.fitted(teams.spec)
+        check_same_order(player.agents, teams.spec.agents, BadInput)
     except BadInput as error:
         teams.close()
         here, there = teams.spec.engine, trained["engine"]
         played = f"{here}, not {there}, where it was trained" if here != there else here
         raise BadInput(f"the environment {name} {config} ({played}): {error}") from error
-    check_same_order(player.agents, teams.spec.agents, BadInput)
     return teams
 
 

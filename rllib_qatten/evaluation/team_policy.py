@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from rllib_qatten.agents.acting import ActingNetwork
 from rllib_qatten.checkpoints.other_team import fitted
-from rllib_qatten.checkpoints.team_files import agent_ids, read
+from rllib_qatten.checkpoints.team_files import read
 from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation import given
 from rllib_qatten.hardware.threads import torch_threads
@@ -44,7 +44,7 @@ class TeamPolicy:
         """Takes what `from_checkpoint` reads."""
         self.network = network
         self.metadata = metadata
-        self.agents: tuple[Hashable, ...] = agent_ids(metadata["agents"])
+        self.agents: tuple[Hashable, ...] = metadata["agents"]
         self.reset()
 
     @classmethod

@@ -227,6 +227,13 @@ def _check_scores(
             raise experiment.error(where, f"no result has {key}: {settings.env} is not a battle.")
         if greedy and not settings.evaluation_interval:
             raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
+    ranks = experiment.scheduler or experiment.search_alg
+    if ranks and experiment.metric is None and not settings.evaluation_interval:
+        raise experiment.error(
+            "metric",
+            "is missing: without it trials are compared by greedy games, and evaluation_interval "
+            f"is not set. Set that, or name a key of every result: metric: {keys.RETURN}.",
+        )
 
 
 def _check_init(experiment: Experiment, settings: Any, spec: TeamSpec) -> None:

@@ -79,7 +79,9 @@ def cost(plan: Plan) -> Cost:
     with torch.device("meta"):
         needs = algorithm.default_resource_request(config).required_resources
     trials = experiment.num_trials
+    gpus = needs.get("GPU", 0.0)
     fit = int(cpus() // plan.cpus_per_trial) if plan.cpus_per_trial else trials
+    fit = min(fit, int(torch.cuda.device_count() // gpus)) if gpus else fit
     at_once = max(1, min(trials, fit, experiment.max_concurrent_trials or trials))
     past = last_run(experiment.folder)
     once = past.seconds_until(experiment.stop) if past else None
@@ -93,7 +95,7 @@ def cost(plan: Plan) -> Cost:
         at_once,
         1 + sum(getattr(settings, key, 0) or 0 for key in PROCESSES),
         plan.cpus_per_trial,
-        needs.get("GPU", 0.0),
+        gpus,
         _replay_bytes(plan, algorithm, config),
         past,
         seconds,
@@ -105,7 +107,7 @@ def _replay_bytes(plan: Plan, algorithm: Any, config: dict[str, Any]) -> int | N
         return None
     settings: Any = validated(plan.experiment, algorithm, config)
     with contextlib.closing(env_creator(config["env"])(settings.env_config)) as env:
-        spec = declare(env).spec
+        spec = declare(env).spec.ended_after(settings.max_episode_steps)
     return predicted_bytes(spec, settings.replay_capacity_episodes)
 
 

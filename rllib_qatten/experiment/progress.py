@@ -213,7 +213,7 @@ class Progress(Callback):
         self._screen.line(f"{'trial' if several else '':<{width}}{row}", bold=True)
         first = columns[0].key
         scores = {trial: self._mean(trial, first) for trial in trials}
-        for trial in sorted(trials, key=lambda t: scores[t] or -math.inf, reverse=True):
+        for trial in best_first(scores):
             cells = [f"{trial.last_result[keys.STEPS]:,.0f}"]
             cells += [cell(c, {c.key: self._mean(trial, c.key)}) for c in columns]
             row = "".join(c.rjust(len(t) + 2) for c, t in zip(cells, titles, strict=True))
@@ -234,6 +234,12 @@ class Progress(Callback):
             "last_checkpoint": last.path if last else None,
             "curves": str(Path(trial.path or "") / EXPR_PROGRESS_FILE),
         }
+
+
+def best_first(scores: dict[Any, float | None]) -> list[Any]:
+    """What was scored, best first; what has no score comes last."""
+    ranks = {key: -math.inf if score is None else score for key, score in scores.items()}
+    return sorted(scores, key=ranks.__getitem__, reverse=True)
 
 
 class Best(NamedTuple):

@@ -27,6 +27,7 @@ from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.process_environment import ADDRESS, cluster_address, silence
 from rllib_qatten.experiment.stopping import StopRequest
 from rllib_qatten.files import own_folder
+from rllib_qatten.hardware import machine
 from rllib_qatten.messages import PREFIX, said
 
 EXTRA_CPUS = "A trial asks for {need:g} CPUs, but there are {have}: its processes share them."
@@ -84,9 +85,7 @@ def ray_session(cpus: float, request: StopRequest, lost: Callable[[str], int]) -
 
 
 def _cpus(need: float) -> int:
-    # Not every system has a limit per process.
-    here = hasattr(os, "sched_getaffinity")
-    have = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
+    have = machine.cpus()
     if need > have:
         print(EXTRA_CPUS.format(need=need, have=have), file=sys.stderr)
     return math.ceil(max(have, need))

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-from rllib_qatten.hardware.machine import gigabytes, installed_version
+from rllib_qatten.hardware.machine import gigabytes, installed_version, processor
 from rllib_qatten.version import __version__
 
 #: Packages that can change a run's numbers.
@@ -56,7 +56,7 @@ def _git(folder: Path, *words: str) -> str:
 def machine() -> dict[str, str]:
     """Processor, memory, GPUs and operating system; no name of the machine or its user."""
     found = {
-        "processor": f"{_processor()}, {psutil.cpu_count()} logical cores",
+        "processor": f"{processor()}, {psutil.cpu_count()} logical cores",
         "memory": gigabytes(psutil.virtual_memory().total),
     }
     if torch.cuda.is_available():

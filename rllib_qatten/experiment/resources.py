@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rllib_qatten.experiment.experiment import Experiment
+from rllib_qatten.experiment.process_environment import cluster_address
 from rllib_qatten.experiment.settings import naming_culprit
 from rllib_qatten.hardware.machine import cpus
 
@@ -53,7 +54,7 @@ def check_resources(experiment: Experiment, algorithm: Any, config: dict[str, An
     with torch.device("meta"):
         request = naming_culprit(experiment, config, algorithm.default_resource_request)
     needs = request.required_resources
-    if "RAY_ADDRESS" not in os.environ:
+    if cluster_address() is None:
         _check_this_machine(experiment, request.bundles, needs)
     return needs.get("CPU", 0.0)
 

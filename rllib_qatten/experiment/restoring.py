@@ -23,7 +23,7 @@ from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment.experiment import Experiment, Fields
 from rllib_qatten.experiment.resuming import MARK, MOST
-from rllib_qatten.experiment.stopping import Stopping
+from rllib_qatten.experiment.stopping import Stopping, reached
 from rllib_qatten.experiment.tuner import Plan, all_callbacks
 from rllib_qatten.messages import say
 from rllib_qatten.rollout.changed_settings import changed
@@ -139,10 +139,15 @@ def read_state(plan: Plan) -> Earlier:
     files, place = pyarrow.fs.FileSystem.from_uri(str(folder))
     inside = files.get_file_info(pyarrow.fs.FileSelector(place))
     found = sorted(entry.base_name for entry in inside if entry.is_file)
-    session = max(match[1] for name in found if (match := STATE.fullmatch(name)))
+    sessions = [match[1] for name in found if (match := STATE.fullmatch(name))]
+    if not sessions:
+        raise BadInput(
+            f"--restore: {place} holds no state of a run yet. Begin anew without --restore, or "
+            f"from a checkpoint, as a new run: {_resume(plan.experiment)}"
+        )
     trials: list[tuple[str, dict[str, Any]]] = []
     recorded: dict[str, Any] = {}
-    whole = rf"\w.*-{re.escape(session)}\.(json|pkl)"
+    whole = rf"\w.*-{re.escape(max(sessions))}\.(json|pkl)"
     read = [name for name in found if name == SETTINGS_FILE or re.fullmatch(whole, name)]
     for name in (TUNER, *read):
         ours = name == SETTINGS_FILE
@@ -204,9 +209,8 @@ def _extends(plan: Plan, before: Earlier) -> bool:
         BadInput: If they should, but cannot: Tune goes on with all of them or with none.
     """
     stop = plan.experiment.stop
-    reached = Stopping(stop)
     ended = [result for status, result in before.trials if status == Trial.TERMINATED]
-    further = [result for result in ended if not reached("", result)]
+    further = [result for result in ended if not reached(stop, result)]
     if stop == before.stop or not further:
         return False
     if plan.ends_early:

@@ -155,9 +155,8 @@ class Screen:
 
     def line(self, text: str, bold: bool = False) -> None:
         """Prints a line that stays."""
-        if (
-            self._live
-        ):  # above the status line; a terminal wraps what is too long, and copies it whole
+        # Above the status line; a terminal wraps what is too long, and copies it whole.
+        if self._live:
             self._console.print(Text(text, "bold" if bold else ""), soft_wrap=True)
         else:
             typer.secho(text, bold=bold)

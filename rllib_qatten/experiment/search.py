@@ -15,7 +15,7 @@ from ray.tune.search import SEARCH_ALG_IMPORT, Searcher
 from ray.tune.search.sample import Categorical
 
 from rllib_qatten.errors import one_of
-from rllib_qatten.experiment.search_space import Path, sampled
+from rllib_qatten.experiment.search_space import Path, bounds, sampled
 from rllib_qatten.experiment.typed import check_kind, shown
 
 #: Common names of schedulers -> Tune's names for them.
@@ -31,7 +31,7 @@ MUTATIONS = "hyperparam_mutations"
 EXTRAS = ("optuna",)
 
 
-class _FreshScores:
+class _FreshScores(TrialScheduler):
     """Mixed into a scheduler: it never sees a result without a score.
 
     Iterations without an evaluation report NaN, and a loss appears only once learning begins. ASHA
@@ -40,35 +40,32 @@ class _FreshScores:
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """See `TrialScheduler`."""
-        if not has_score(result, self.metric):  # type: ignore[attr-defined]
+        if not has_score(result, self.metric):
             return TrialScheduler.CONTINUE
-        return super().on_trial_result(controller, trial, result)  # type: ignore[misc]
+        return super().on_trial_result(controller, trial, result)
 
 
-class _FreshSearch:
-    """Mixed into a searcher: like `_FreshScores`; a trial ends with its last score.
-
-    The type checker does not know what these two classes are mixed into, hence the ignores.
-    """
+class _FreshSearch(Searcher):
+    """Mixed into a searcher: like `_FreshScores`; a trial ends with its last score."""
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """See `Searcher`."""
-        if has_score(result, self.metric):  # type: ignore[attr-defined]
+        if has_score(result, self.metric):
             # Only numbers: Tune saves a searcher by plain pickle.
             numbers = {
                 key: value for key, value in result.items() if isinstance(value, int | float)
             }
             self._last_scored = {**getattr(self, "_last_scored", {}), trial_id: numbers}
-            super().on_trial_result(trial_id, result)  # type: ignore[misc]
+            super().on_trial_result(trial_id, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """See `Searcher`."""
         last = getattr(self, "_last_scored", {}).pop(trial_id, None)
-        if result and not has_score(result, self.metric):  # type: ignore[attr-defined]
+        if result and not has_score(result, self.metric):
             result = last
-        super().on_trial_complete(trial_id, result, error)  # type: ignore[misc]
+        super().on_trial_complete(trial_id, result, error)
 
 
 def has_score(result: dict[str, Any], metric: str | list[str] | None) -> bool:
@@ -180,6 +177,6 @@ def _keep_within(domains: dict[str, Any], config: dict[str, Any]) -> dict[str, A
         if isinstance(domain, dict):
             config[key] = _keep_within(domain, config[key])
         elif hasattr(domain, "lower"):
-            whole = isinstance(config[key], int)
-            config[key] = min(max(config[key], domain.lower), domain.upper - whole)
+            lower, upper = bounds(domain)
+            config[key] = min(max(config[key], lower), upper)
     return config

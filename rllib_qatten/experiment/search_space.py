@@ -120,11 +120,16 @@ def examples(domain: Any) -> list[Any]:
     if isinstance(domain, Categorical):
         return list(domain.categories)
     sampler = domain.get_sampler()
-    stepped = isinstance(sampler, Quantized)
-    sampler = sampler.sampler if stepped else sampler
-    if isinstance(sampler, Normal):
-        return [sampler.mean]
-    # Ranges of whole numbers exclude their upper bound, unless they have a step.
+    sampler = sampler.sampler if isinstance(sampler, Quantized) else sampler
+    return [sampler.mean] if isinstance(sampler, Normal) else bounds(domain)
+
+
+def bounds(domain: Any) -> list[Any]:
+    """The least and the greatest value of a range.
+
+    Ranges of whole numbers exclude their upper bound, unless they have a step.
+    """
+    stepped = isinstance(domain.get_sampler(), Quantized)
     whole = isinstance(domain, Integer) and not stepped
     return [domain.lower, domain.upper - 1 if whole else domain.upper]
 

@@ -190,8 +190,7 @@ class Stopping(Stopper, Callback):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether this trial ends with this result."""
-        flat = flatten_dict(result)
-        return any(flat.get(key, -math.inf) >= goal for key, goal in self.criteria.items())
+        return reached(self.criteria, result)
 
     def stop_all(self) -> bool:
         """Never: Tune would end all trials at once, and as finished."""
@@ -230,6 +229,12 @@ class Stopping(Stopper, Callback):
             # Otherwise Tune waits for the end of an iteration that will be discarded.
             if actor := trial.temporary_state.ray_actor:
                 ray.kill(actor)
+
+
+def reached(criteria: dict[str, float], result: dict[str, Any]) -> bool:
+    """Whether a result meets one of the criteria, see `Stopping`."""
+    flat = flatten_dict(result)
+    return any(flat.get(key, -math.inf) >= goal for key, goal in criteria.items())
 
 
 def _newest() -> Stopping:

@@ -38,9 +38,9 @@ def by_rows(
     if not _suits(x, len(x)):
         return F.linear(x, weight, bias)
     if few_lengths:
-        return _onednn(x, weight, bias)
+        return product_choice.onednn(x, weight, bias)
     *spans, rest = x.split_with_sizes(_spans(len(x)))
-    parts = [_onednn(span, weight, bias) for span in spans]
+    parts = [product_choice.onednn(span, weight, bias) for span in spans]
     if len(rest) or not parts:
         parts.append(F.linear(rest, weight, bias))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -64,7 +64,7 @@ def over_rows(a: Tensor, b: Tensor) -> Tensor:
     *pairs, (a, b) = zip(a.split_with_sizes(lengths), b.split_with_sizes(lengths), strict=True)
     total = a.T @ b
     for x, y in pairs:
-        total += _onednn(x.T, y.T, None)
+        total += product_choice.onednn(x.T, y.T, None)
     return total
 
 
@@ -116,11 +116,6 @@ def _suits(x: Tensor, rows: int) -> bool:
         return False
     fewest = product_choice.choice().onednn_from
     return fewest is not None and rows >= fewest
-
-
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    result: Tensor = product_choice.ONEDNN(x, weight, bias, "none", [], "")
-    return result
 
 
 def _spans(rows: int) -> list[int]:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def freest_core(place: int) -> int:
+    """The core to which the fewest workers of Ray are bound; among equals, the one at this place.
+
+    Env runners of other trials and of evaluations count from one, too.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    bound: Counter[int] = Counter()
+    for process in psutil.process_iter(["name", "cpu_affinity"]):
+        where = process.info["cpu_affinity"]  # None where it may not be read
+        if str(process.info["name"]).startswith("ray::") and where and len(where) == 1:
+            bound[where[0]] += 1
+    first = place % len(cores)
+    return min(cores[first:] + cores[:first], key=bound.__getitem__)
 
 
 def processor() -> str:

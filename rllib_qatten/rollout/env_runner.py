@@ -28,8 +28,9 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from rllib_qatten import keys
+from rllib_qatten import columns, keys
 from rllib_qatten.envs import EnvRules, TeamStep, TeamVector, make_teams
+from rllib_qatten.hardware.machine import freest_core
 from rllib_qatten.hardware.threads import torch_threads
 from rllib_qatten.messages import say
 from rllib_qatten.rollout import global_rng
@@ -114,10 +115,10 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         self.games.play_in(self.env, callbacks)
         self._restarts_reported = 0
         if self.env.one_core and self.worker_index and hasattr(os, "sched_setaffinity"):
-            cores = sorted(os.sched_getaffinity(0))
+            core = freest_core(self.worker_index - 1)
             for thread in os.listdir("/proc/self/task"):  # the engine has started its own
                 with contextlib.suppress(ProcessLookupError):  # one may end meanwhile
-                    os.sched_setaffinity(int(thread), {cores[(self.worker_index - 1) % len(cores)]})
+                    os.sched_setaffinity(int(thread), {core})
         callbacks.environment_created(self.env, context)
 
     def get_games(self) -> dict[str, Any]:
@@ -224,7 +225,7 @@ class TeamEnvRunner(SingleAgentEnvRunner):
         if force_reset or exact or self.begins_anew or not self.games.begun:
             self.begins_anew = False
             slots = num_episodes if exact else None
-            self.games.begin(self.module.get_initial_state()["hidden"], slots)
+            self.games.begin(self.module.get_initial_state()[columns.HIDDEN], slots)
         explored = 1.0 if random_actions else None if explore else 0.0
         if exact:
             steps, episodes = play_shares(

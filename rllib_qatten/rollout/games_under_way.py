@@ -9,6 +9,7 @@ import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.columns import Columns
 
+from rllib_qatten import columns
 from rllib_qatten.envs.battles.armies import with_one_name
 from rllib_qatten.envs.team import TeamStep, TeamVector, TeamView
 from rllib_qatten.rollout.callbacks import EpisodeCallbacks
@@ -84,12 +85,12 @@ class GamesUnderWay:
         output = module.forward_inference(
             {
                 Columns.OBS: view.observations,
-                "last_actions": self._last_actions,
-                Columns.STATE_IN: {"hidden": self._hidden},
+                columns.LAST_ACTIONS: self._last_actions,
+                Columns.STATE_IN: {columns.HIDDEN: self._hidden},
             }
         )
-        utilities = output["utilities"].numpy()
-        self._hidden = output[Columns.STATE_OUT]["hidden"]
+        utilities = output[columns.UTILITIES].numpy()
+        self._hidden = output[Columns.STATE_OUT][columns.HIDDEN]
         if epsilon:
             actions = epsilon_greedy(utilities, view.legal_actions, epsilon, self._rng)
         else:

@@ -123,13 +123,6 @@ class EpisodeReplay:
         order = sorted(range(len(episodes)), key=lambda i: -len(episodes[i]))
         return Drawn([episodes[i] for i in order], places[order] + self._oldest)
 
-    def clear(self) -> None:
-        """Forgets all episodes."""
-        self._oldest += len(self)
-        self._episodes.clear()
-        self._chunk = np.empty(0, np.uint8)
-        self._used = self.nbytes = 0
-
     def get_state(self) -> dict[str, Any]:
         """State of the draws; the episodes themselves are not in it, see `replay_file`."""
         return {"rng": self._rng.bit_generator.state, "added": self._oldest + len(self)}

@@ -95,7 +95,6 @@ class PackEpisodes(ConnectorV2):
 
     Args:
         pad: See `pack`.
-        device: Where the tensors go.
     """
 
     def __init__(self, *args: Any, pad: bool = False, **kwargs: Any) -> None:

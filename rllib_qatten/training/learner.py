@@ -184,23 +184,31 @@ class ValueDecompositionTorchLearner(TorchLearner):
     def postprocess_gradients_for_module(
         self, *, module_id: str, config: Any = None, module_gradients_dict: dict[Any, Tensor]
     ) -> dict[Any, Tensor]:
-        """See base class, which tells their norm before clipping only if it clips by that."""
-        norm = None
-        if config.grad_clip is None or config.grad_clip_by != "global_norm":
-            norm = torch.nn.utils.get_total_norm(module_gradients_dict.values())
+        """See base class, which tells their norm before clipping only if it clips by that.
+
+        Raises:
+            FloatingPointError: If that norm is not finite. RLlib would put numbers in the place of
+                such gradients and go on; RMSprop and Adam never get over an infinite one.
+        """
+        norm = torch.nn.utils.get_total_norm(module_gradients_dict.values())
+        if not torch.isfinite(norm):  # of a mean over learners, so that all of them stop
+            raise FloatingPointError(
+                f"The norm of the gradient became {norm.item()}, though the loss is finite. "
+                "Training stops before the weights change; the last checkpoint is intact. Try a "
+                "smaller lr; if observations, states or rewards are far from 1, scale them in the "
+                "env; in a mixer, agent or loss of your own, look for roots, logarithms and "
+                "quotients near 0."
+            )
         gradients: dict[Any, Tensor] = super().postprocess_gradients_for_module(
             module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
         )
-        if norm is not None:
+        if config.grad_clip is None or config.grad_clip_by != "global_norm":
             self.metrics.log_value((module_id, keys.GRAD_NORM), norm, window=1)
         return gradients
 
     @override(TorchLearner)
     def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
         """See base class, which asks each gradient by itself whether it is finite, and twice."""
-        if not torch.isfinite(torch.nn.utils.get_total_norm(gradients_dict.values())):
-            super().apply_gradients(gradients_dict)
-            return
         for parameter, gradient in gradients_dict.items():
             parameter.grad = gradient
         for module_id in self.module.keys():

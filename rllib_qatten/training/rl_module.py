@@ -110,7 +110,9 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
 
     def get_initial_state(self) -> dict[str, np.ndarray]:
         """One game's hidden state: zeros [N, hidden]."""
-        return {"hidden": np.zeros((self.spec.n_agents, self.model_config["hidden_size"]), "f4")}
+        return {
+            columns.HIDDEN: np.zeros((self.spec.n_agents, self.model_config["hidden_size"]), "f4")
+        }
 
     def _forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step of G games.
@@ -135,9 +137,9 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
             batch = self._begun(batch)
         given = (torch.as_tensor(batch[name]) for name in (Columns.OBS, columns.LAST_ACTIONS))
         inputs = EpisodeInputs(self.layout, *given)
-        hidden = torch.as_tensor(batch[Columns.STATE_IN]["hidden"])
+        hidden = torch.as_tensor(batch[Columns.STATE_IN][columns.HIDDEN])
         utilities, hidden = self.agent.step(inputs, hidden)
-        return {columns.UTILITIES: utilities, Columns.STATE_OUT: {"hidden": hidden}}
+        return {columns.UTILITIES: utilities, Columns.STATE_OUT: {columns.HIDDEN: hidden}}
 
     def _begun(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Adds what a batch lacks at a game's start: last actions of -1, zero hidden states."""
@@ -150,10 +152,10 @@ class ValueDecompositionRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkA
                 f"[G, {n}, {o}]; got {list(obs.shape) if obs.numel() else 'none'}. To act for one "
                 "agent alone: TeamPolicy.from_checkpoint(CHECKPOINT).agent(AGENT)."
             )
-        hidden = torch.from_numpy(self.get_initial_state()["hidden"])
+        hidden = torch.from_numpy(self.get_initial_state()[columns.HIDDEN])
         begun = {
             columns.LAST_ACTIONS: torch.full((len(obs), n), -1),
-            Columns.STATE_IN: {"hidden": hidden.expand(len(obs), *hidden.shape)},
+            Columns.STATE_IN: {columns.HIDDEN: hidden.expand(len(obs), *hidden.shape)},
         }
         return begun | batch | {Columns.OBS: obs.to(next(self.parameters()).dtype)}
 

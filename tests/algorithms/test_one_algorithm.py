@@ -11,7 +11,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.logger.tensorboardx import TBXLoggerCallback
 from ray.tune.registry import register_env
 
-from rllib_qatten import ALGORITHMS, TeamPolicy
+from rllib_qatten import ALGORITHMS, TeamPolicy, keys
 from rllib_qatten.checkpoints.folder import CheckpointError
 from tests.algorithms.tiny import assert_equal, build, weights
 from tests.teams import ScriptedBattle
@@ -174,6 +174,36 @@ def test_nan_in_the_loss_stops_training():
         {k: v for k, v in before.items() if k.startswith("agent")},
         {k: v for k, v in after.items() if k.startswith("agent")},
     )
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("factor", [float("inf"), float("nan"), 1e30])
+@pytest.mark.parametrize("clip", [{}, {"grad_clip": None}, {"grad_clip_by": "value"}])
+def test_a_gradient_that_is_not_finite_stops_training(factor, clip):
+    """RLlib would set such gradients to other numbers, and RMSprop would keep them for good."""
+    algorithm = build("VDN", **clip)
+    algorithm.train()
+    module = algorithm.learner_group._learner.module["default_policy"]
+    module.agent.head.bias.register_hook(lambda gradient: gradient * factor)
+    before = weights(algorithm)
+    with pytest.raises(FloatingPointError, match=r"norm of the gradient became (inf|nan)"):
+        algorithm.train()
+    assert_equal(before, weights(algorithm))
+    algorithm.stop()
+
+
+def test_another_trial_in_the_same_process_begins_with_no_updates_due():
+    """A game is worth three tenths of an update: due are 0.3, 0.6, 0.9, 1.2 ..."""
+    algorithm = build("VDN", updates_per_episode=0.3, min_sample_timesteps_per_iteration=1,
+                      num_envs_per_env_runner=1, train_batch_size_episodes=1)  # fmt: skip
+
+    def updates():
+        return [algorithm.train()[keys.NUM_UPDATES] for _ in range(5)]
+
+    fresh = updates()
+    assert len(set(fresh)) > 1
+    algorithm.reset_config(algorithm.config.to_dict())
+    assert updates() == fresh
     algorithm.stop()
 
 

@@ -7,7 +7,7 @@ import torch
 from ray.rllib.core.columns import Columns
 
 from rllib_qatten import QTRANConfig, columns
-from rllib_qatten.algorithms.qtran import HIDDEN, NOPT_GAP, OPT_GAP, TARGET_HIDDEN
+from rllib_qatten.algorithms.qtran import NOPT_GAP, OPT_GAP, TARGET_HIDDEN
 from rllib_qatten.training.batch import pack
 from tests.training.test_rl_module import SPEC, build, episodes, tensors
 
@@ -21,7 +21,7 @@ def forward_of(variant):
     with torch.no_grad():
         hidden = module.agent.hidden_states(inputs, batch[columns.BATCH_SIZES])
         utilities = module.agent.utilities(hidden, inputs)
-        batch |= {HIDDEN: hidden, TARGET_HIDDEN: hidden}
+        batch |= {columns.HIDDEN: hidden, TARGET_HIDDEN: hidden}
         return module, batch, utilities, module.mix(batch, utilities, utilities)
 
 
@@ -30,7 +30,7 @@ def per_transition(batch, utilities):
         yield (
             m,
             batch[columns.STATE][row],
-            batch[HIDDEN][row],
+            batch[columns.HIDDEN][row],
             utilities[row],
             batch[columns.LEGAL_ACTIONS][row],
             batch[Columns.ACTIONS][m],

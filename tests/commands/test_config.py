@@ -140,6 +140,29 @@ def test_one_core_is_enough_for_the_examples(monkeypatch):
     )
 
 
+def test_a_dry_run_counts_gpus_too(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr(costs, "cpus", lambda: 16)
+    words = "train", "-f", "qmix_two_step", "--dry-run", "--set", "seed={grid_search: [1, 2, 3]}"
+    one, half = (f"num_gpus_per_learner={share}" for share in (1, 0.5))
+    assert "trials    3, 1 at a time on this machine" in rllib(*words, "--set", one)
+    assert "trials    3, 2 at a time on this machine" in rllib(*words, "--set", half)
+
+
+@pytest.mark.parametrize("address", ["local", ""])
+def test_this_machine_has_what_a_trial_needs_by_whatever_name(monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    words = "train", "-f", "qmix_two_step", "--dry-run", "--set", "num_gpus_per_learner=1"
+    assert "a trial needs 1 GPUs, but there are 0" in rllib(*words, code=2)
+
+
+def test_a_dry_run_knows_when_games_are_truncated():
+    words = "train", "-f", "qmix_two_step", "--dry-run", "--set", "env=tests.teams:ScriptedBattle"
+    assert "replay of unknown size" in rllib(*words)
+    assert "replay at most" in rllib(*words, "--set", "max_episode_steps=30")
+
+
 def test_a_dry_run_refuses_what_a_run_would():
     assert "gamma" in rllib("train", "-f", "qmix_two_step", "--set", "gamma=2", "--dry-run", code=2)
 

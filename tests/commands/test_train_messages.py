@@ -170,6 +170,8 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("two envs", GAME.replace("lr: 0.001", "env: matrix_game"), (),
      "game.config.env: is another one than env, two_step_game", "keep one"),
     ("nothing", "{}", (), "needs experiments", "got at the top level: {}."),
+    ("a score that no result has", GAME + "  scheduler: asha\n",
+     ("--set", "evaluation_interval=null"), "game.metric: ", "by greedy games, and"),
     ("mode", GAME + "  mode: maximum\n", (), "game.mode: ", "'max'"),
     ("budget", GAME + "  time_budget_s: soon\n", (), "game.time_budget_s: ", "got 'soon'"),
     ("reuse", GAME + "  reuse_actors: 3\n", (), "game.reuse_actors: ", "got 3"),

@@ -21,6 +21,8 @@ from rllib_qatten.drawing.battle_frames import HEAD
 from rllib_qatten.drawing.palette import DARK
 from rllib_qatten.envs.battles import sc2, sc2_settings
 from rllib_qatten.envs.battles.smax_battle import read_battle
+from rllib_qatten.envs.python_teams import PythonTeams
+from rllib_qatten.errors import BadInput
 from rllib_qatten.evaluation.environment import make_games
 from rllib_qatten.evaluation.evaluate import evaluate
 from rllib_qatten.evaluation.team_policy import TeamPolicy
@@ -179,6 +181,17 @@ def test_shapes_that_differ_are_both_named(folder):
     output = rllib("evaluate", folder, *OWN, *words).output
     assert "trained with 2 agents, observations of length 3, 4 actions" in output
     assert "here there are 3 agents, observations of length 3, 4 actions" in output
+
+
+def test_games_are_closed_if_their_agents_stand_in_another_order(folder, monkeypatch):
+    closed = []
+    monkeypatch.setattr(PythonTeams, "close", lambda teams: closed.append(teams))
+    policy = TeamPolicy.from_checkpoint(folder)
+    policy.metadata["agents"] = policy.metadata["agents"][::-1]
+    policy.agents = policy.agents[::-1]
+    with pytest.raises(BadInput, match="Agents would play each other's parts"):
+        make_games(policy, 3, {}, ENV)
+    assert len(closed) == 1
 
 
 def test_settings_that_an_env_refuses(tmp_path):

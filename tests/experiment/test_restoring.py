@@ -59,6 +59,14 @@ def leave(plan, *trials):
     return plan
 
 
+def test_a_run_without_a_state_yet_is_refused(plan):
+    folder = leave(plan(), ("RUNNING", 1)).experiment.folder
+    for state in folder.glob("experiment_state-*"):
+        state.unlink()
+    with pytest.raises(BadInput, match=f"{folder} holds no state of a run yet. Begin anew without"):
+        read_state(plan())
+
+
 def test_a_run_goes_on_with_its_settings(plan):
     leave(plan(), ("RUNNING", 1))
     assert not is_done(plan())

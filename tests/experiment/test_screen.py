@@ -18,10 +18,16 @@ from rllib_qatten import keys
 from rllib_qatten.errors import BadInput
 from rllib_qatten.experiment import pace as pace_module
 from rllib_qatten.experiment.pace import Pace, Past, last_run
+from rllib_qatten.experiment.progress import best_first
 from rllib_qatten.experiment.rows import COLUMNS, Rows, as_json, clock
 from rllib_qatten.experiment.screen import Screen
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_a_score_of_zero_is_one():
+    scores = {"none": None, "worst": -5.0, "zero": 0.0, "best": 2.0}
+    assert best_first(scores) == ["best", "zero", "worst", "none"]
 
 
 def result(battle=True, **changes):

@@ -89,6 +89,22 @@ def test_schedulers_are_tunes_own(options, name):
     assert name in [cls.__name__ for cls in type(search.scheduler(options)).__mro__]
 
 
+def test_changed_values_stay_within_their_bounds():
+    domains = {
+        "gamma": tune.uniform(0.9, 1),
+        "a": {"n_heads": tune.randint(1, 9), "hidden_size": tune.qrandint(8, 64, 8)},
+        "drawn": tune.randn(0, 1),
+    }
+    changed = {"gamma": 1, "a": {"n_heads": 11, "hidden_size": 76}, "drawn": 3.5, "other": 1}
+    assert search._keep_within(domains, changed) == {
+        "gamma": 1, "a": {"n_heads": 8, "hidden_size": 64}, "drawn": 3.5, "other": 1
+    }  # fmt: skip
+    below = {"gamma": 0.5, "a": {"n_heads": 0, "hidden_size": 6}, "drawn": -3.5}
+    assert search._keep_within(domains, below) == {
+        "gamma": 0.9, "a": {"n_heads": 1, "hidden_size": 8}, "drawn": -3.5
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("every", [1, 3])
 def test_asha_waits_for_a_score_and_then_stops_the_worse(every):
     scheduler = search.scheduler(

@@ -7,7 +7,7 @@ from ray.rllib.utils.torch_utils import clip_gradients, compute_global_norm
 
 from rllib_qatten import columns, keys
 from rllib_qatten.algorithms import ALGORITHMS
-from rllib_qatten.algorithms.qtran import HIDDEN, TARGET_HIDDEN
+from rllib_qatten.algorithms.qtran import TARGET_HIDDEN
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.rollout.exploration import EpsilonSchedule
 from rllib_qatten.training.learner import make_optimizer
@@ -137,7 +137,7 @@ def test_training_step(case):
     episodes = len(inputs["filled"])
     settings, module, batch = settings_of(case), module_of(case), batch_of(inputs)
     free = {name: by_time(inputs[name]).requires_grad_() for name in FREE if name in inputs}
-    batch |= {HIDDEN: free.get("agent_hidden_live")}
+    batch |= {columns.HIDDEN: free.get("agent_hidden_live")}
     if "agent_hidden_target" in inputs:
         batch[TARGET_HIDDEN] = by_time(inputs["agent_hidden_target"])
     table, target_table = free["agent_q_live"], by_time(inputs["agent_q_target"])

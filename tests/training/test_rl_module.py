@@ -7,7 +7,7 @@ from ray.rllib.core.columns import Columns
 
 from rllib_qatten import columns
 from rllib_qatten.algorithms import ALGORITHMS
-from rllib_qatten.algorithms.qtran import HIDDEN, TARGET_HIDDEN
+from rllib_qatten.algorithms.qtran import TARGET_HIDDEN
 from rllib_qatten.algorithms.wqmix import CENTRAL_UTILITIES, TARGET_CENTRAL_UTILITIES
 from rllib_qatten.envs.team import TeamSpace, TeamSpec
 from rllib_qatten.training.batch import pack
@@ -44,7 +44,7 @@ def extras_of(live, target):
     """What QTRAN and WQMIX carry in the batch besides utilities, made of the same numbers."""
     return {
         # Hidden states do not know what is legal.
-        HIDDEN: torch.zeros_like(live).repeat(1, 1, 16),
+        columns.HIDDEN: torch.zeros_like(live).repeat(1, 1, 16),
         TARGET_HIDDEN: torch.ones_like(target).repeat(1, 1, 16),
         CENTRAL_UTILITIES: live,
         TARGET_CENTRAL_UTILITIES: target,
