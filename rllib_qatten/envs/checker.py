@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -154,6 +154,7 @@ class _RandomGames:
         observations, rewards, terminateds, truncateds, infos = answer
         total = sum(reward_of(rewards[agent]) for agent in sent)
         self._returns[-1] += total / (1 if self._team_reward == "sum" else max(1, len(sent)))
+        self._look_at_rewards(rewards, sent)
         self._away = away_after_step(self._away, observations, terminateds, truncateds)
         terminated, truncated = game_flags(terminateds, truncateds)
         self._over = terminated or truncated
@@ -225,6 +226,20 @@ class _RandomGames:
         for key, note in notes(self._declared, self._env, observations, infos):
             when = f"in step {self._t}" if self._t else "after reset()"
             self.notes.setdefault(key, f"{note}, {when} of a random game")
+
+    def _look_at_rewards(self, rewards: dict[AgentID, Any], played: Collection[AgentID]) -> None:
+        """Notes what an agent that has left gets, where that does not count."""
+        if self._team_reward != "equal" or not played:
+            return
+        team = reward_of(rewards[next(iter(played))])
+        for agent, value in rewards.items():
+            if agent not in played and reward_of(value) not in (0, team):
+                self.notes.setdefault(
+                    "late rewards",
+                    f"agent {agent!r}, who has left, gets the reward {reward_of(value):g} and the "
+                    f"others {team:g}, in step {self._t} of a random game: with team_reward: equal "
+                    "only those of agents in the game count; with sum or mean all do",
+                )
 
     def _legal(self, i: int) -> np.ndarray:
         return legal_actions(self._declared, i, self._observations, self._infos)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import Searcher
 from ray.tune.search.sample import Categorical, Float, Integer
 
@@ -35,6 +36,7 @@ from rllib_qatten.experiment.settings import check_kinds, validated
 from rllib_qatten.experiment.trackers import TRACKERS
 from rllib_qatten.experiment.tuner import Plan
 from rllib_qatten.experiment.typed import shown
+from rllib_qatten.messages import say_once
 
 #: Keys that Tune itself adds to every result, besides those in `KEYS`.
 TUNE_KEYS = ("time_this_iter_s", "time_since_restore", "iterations_since_restore")
@@ -221,19 +223,34 @@ def _check_scores(
     experiment: Experiment, settings: Any, spec: TeamSpec, evaluated: TeamSpec
 ) -> None:
     """Checks that results of these settings have the keys that they are ranked and stopped by."""
+    lacking = _no_evaluation(experiment, settings)
     for where, key in (_stops(experiment) | _scored(experiment)).items():
         greedy = str(key).startswith(keys.EVALUATION)
         if str(key).endswith(keys.WIN_RATE) and not (evaluated if greedy else spec).is_battle:
             raise experiment.error(where, f"no result has {key}: {settings.env} is not a battle.")
-        if greedy and not settings.evaluation_interval:
-            raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
-    ranks = experiment.scheduler or experiment.search_alg
-    if ranks and experiment.metric is None and not settings.evaluation_interval:
+        if greedy and lacking:
+            raise experiment.error(where, f"no result has {key}: {lacking}.")
+    if lacking and experiment.metric is None and (experiment.scheduler or experiment.search_alg):
         raise experiment.error(
             "metric",
-            "is missing: without it trials are compared by greedy games, and evaluation_interval "
-            f"is not set. Set that, or name a key of every result: metric: {keys.RETURN}.",
+            f"is missing: without it trials are compared by greedy games, and {lacking}. Change "
+            f"that, or name a key of every result: metric: {keys.RETURN}.",
         )
+    if lacking and settings.evaluation_interval:
+        say_once(f"{experiment.name} will play no greedy games: {lacking}.")
+
+
+def _no_evaluation(experiment: Experiment, settings: Any) -> str | None:
+    """Why no result has greedy games; None if some do."""
+    every, last = settings.evaluation_interval, experiment.stop.get(TRAINING_ITERATION)
+    if not every:
+        return "evaluation_interval is not set"
+    if last is not None and last < every:
+        return (
+            f"the first evaluation would follow iteration {every} (evaluation_interval), and "
+            f"training stops after {last:g}"
+        )
+    return None
 
 
 def _check_init(experiment: Experiment, settings: Any, spec: TeamSpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from rllib_qatten.experiment.typed import STRICT
 
 #: Characters with a meaning in paths or shells, and invisible ones.
 _NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")
+#: Combinations of values of which each is checked: with more of them, each value is.
+_COMBINATIONS = 32
 #: Length of a name: file systems allow 255 bytes, and Tune appends to it.
 _LONGEST_NAME = 100
 #: Characters of a key and of a problem that are shown in a message.
@@ -98,6 +101,16 @@ class _LocatedError(BadInput):
     """One that begins with its file and key."""
 
 
+def _combinations(values: dict[tuple[Any, ...], list[Any]]) -> Iterator[dict[tuple[Any, ...], Any]]:
+    """Settings by path, see `Experiment.variants`."""
+    if math.prod(map(len, values.values())) <= _COMBINATIONS:
+        for combination in itertools.product(*values.values()):
+            yield dict(zip(values, combination, strict=True))
+    else:
+        for path, each in values.items():
+            yield from ({path: value} for value in each)
+
+
 class Experiment(Fields):
     """One experiment in Tune's format: its fields, the file they are from, and its name."""
 
@@ -140,19 +153,20 @@ class Experiment(Fields):
     def variants(self) -> Iterator[dict[str, Any]]:
         """Configs that cover every value of every grid, and the ends of every range, at least once.
 
-        All other settings keep their first value meanwhile.
+        In all combinations, if there are not too many; else one by one, while all other settings
+        keep their first value. What a scheduler changes is combined by itself.
         """
         first = copy.deepcopy(self.param_space)
         varied = searched(first)
         for path, values in varied.items():
             put(first, path, values[0])
         yield first
-        changes = [(path, values[1:]) for path, values in varied.items()]
-        changes += [(path, examples(domain)) for path, domain in self.mutated.items()]
-        for path, values in changes:
-            for value in values:
-                variant = copy.deepcopy(first)
+        mutated = {path: examples(domain) for path, domain in self.mutated.items()}
+        for change in (*_combinations(varied), *_combinations(mutated)):
+            variant = copy.deepcopy(first)
+            for path, value in change.items():
                 put(variant, path, value)
+            if variant != first:
                 yield variant
 
     @property

@@ -204,6 +204,8 @@ def _unknown(key: str) -> str:
     here = OLD_CHECKPOINT_KEYS.get(key, key)
     if here in Checkpoints.model_fields:
         return f"is set in checkpoint_config: checkpoint_config: {{{here}: ...}}."
+    if key == "name":
+        return "is the experiment's key at the top of the file, or --name."
     if told := hint(key):
         return f"Unknown key of an experiment: {key!r}. {told}"
     return unknown(key, Fields)

@@ -37,7 +37,7 @@ from rllib_qatten.rollout import global_rng
 from rllib_qatten.rollout.callbacks import EpisodeCallbacks
 from rllib_qatten.rollout.episode import TeamEpisode
 from rllib_qatten.rollout.exploration import EpsilonSchedule
-from rllib_qatten.rollout.failure import Failure
+from rllib_qatten.rollout.failure import Failure, in_few_attempts
 from rllib_qatten.rollout.games_under_way import GamesUnderWay
 from rllib_qatten.rollout.quotas import play_shares
 
@@ -65,9 +65,10 @@ class TeamEnvRunner(SingleAgentEnvRunner):
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         """See base class."""
         # Before the base class makes the env, which may change its settings.
-        seed = _seed(config, kwargs.get("worker_index") or 0)
-        self.games = GamesUnderWay(seed, config)
-        super().__init__(config=config, **kwargs)
+        worker_index = kwargs.get("worker_index") or 0
+        self.games = GamesUnderWay(_seed(config, worker_index), config)
+        with in_few_attempts(worker_index) if worker_index else contextlib.nullcontext():
+            super().__init__(config=config, **kwargs)
         self._epsilon = EpsilonSchedule(config.epsilon)
         self._finished: list[TeamEpisode] = []
         #: Whether the next call begins all games anew, as with `force_reset`.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
+import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import ray
 from ray.exceptions import ActorDiedError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -20,6 +25,8 @@ from rllib_qatten.messages import say
 
 #: Times `sample_timeout_s` without a game after which no env runner is waited for.
 PATIENCE = 3.0
+#: How often the process of an env runner may end while it is made.
+ATTEMPTS = 3
 #: Seconds between two looks whether an env runner is back.
 RESTART_S = 1.0
 
@@ -68,6 +75,35 @@ class StopsForEvaluation(RLlibCallback):
             for failure in group.foreach_env_runner(lambda runner: runner.failure):
                 if failure is not None:
                     raise failure.error
+
+
+@contextlib.contextmanager
+def in_few_attempts(worker_index: int) -> Iterator[None]:
+    """Around the making of a remote env runner, whose process an env may end without an exception.
+
+    Ray would begin again in another one, a thousand times, and RLlib would wait for it.
+
+    Raises:
+        EngineFailed: In place of one attempt too many.
+    """
+    actor = ray.get_runtime_context().get_actor_id() if ray.is_initialized() else None
+    if actor is None:
+        yield
+        return
+    file = Path(tempfile.gettempdir(), f"rllib_qatten_env_runner_{actor}")
+    ended = int(file.read_text()) if file.exists() else 0
+    if ended == ATTEMPTS:
+        file.unlink()
+        raise EngineFailed(
+            f"the process of env runner {worker_index} has ended {ended} times while its env was "
+            "made and checked, without an exception: native code that crashes, os._exit() or too "
+            "little memory. Make the env in a Python of its own to see which."
+        )
+    file.write_text(str(ended + 1))
+    try:
+        yield
+    finally:
+        file.unlink()
 
 
 def assert_built(group: EnvRunnerGroup | None, config: AlgorithmConfig) -> None:

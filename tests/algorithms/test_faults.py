@@ -2,7 +2,9 @@
 
 import os
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from ray.exceptions import RayActorError
@@ -140,8 +142,10 @@ class Unbuilt(ScriptedBattle):
 
     def __init__(self, config=None):
         if getattr(config, "worker_index", 0) in config["unbuilt"]:
+            if config.get("exits"):
+                os._exit(7)
             raise ConnectionError("no licence left")
-        super().__init__({k: v for k, v in config.items() if k != "unbuilt"})
+        super().__init__({k: v for k, v in config.items() if k not in ("unbuilt", "exits")})
 
 
 @pytest.mark.slow
@@ -154,6 +158,16 @@ def test_a_runner_that_cannot_be_built_ends_it_with_the_reason(unbuilt):
         f"{len(unbuilt)} of 2 env runners could not be built; number {unbuilt[0]}: Unbuilt raised "
         "ConnectionError: no licence left"
     )
+
+
+@pytest.mark.slow
+def test_a_runner_whose_process_ends_whenever_it_is_built_ends_it_too():
+    before = set(Path(tempfile.gettempdir()).glob("rllib_qatten_env_runner_*"))
+    with pytest.raises(
+        EngineFailed, match="number 2: the process of env runner 2 has ended 3 times"
+    ):
+        build(2, env=Unbuilt, env_config={"unbuilt": [2], "exits": True})
+    assert set(Path(tempfile.gettempdir()).glob("rllib_qatten_env_runner_*")) <= before
 
 
 @pytest.mark.slow

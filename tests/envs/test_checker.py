@@ -152,3 +152,27 @@ def test_building_an_algorithm_says_it(capfd):
     say_once.cache_clear()
     make_teams(Renamed, {}, 2)
     assert "'battle_won' in its last infos" in capfd.readouterr().err
+
+
+class Leaving(ScriptedBattle):
+    """unit_1 leaves with the first step, and gets `late` in all that follow."""
+
+    late = 5.0
+
+    def step(self, action_dict):
+        seen, rewards, terminateds, truncateds, infos = super().step(action_dict)
+        seen.pop("unit_1"), infos.pop("unit_1")
+        terminateds["unit_1"] = True
+        if "unit_1" not in action_dict:
+            rewards["unit_1"] = self.late
+        return seen, rewards, terminateds, truncateds, infos
+
+
+def test_rewards_that_come_after_an_agent_has_left_are_told_of_where_they_do_not_count():
+    env = Leaving()
+    [note] = told_of(env, "who has left")
+    assert "agent 'unit_1', who has left, gets the reward 5 and the others 1, in step 2" in note
+    assert told_of(env, "who has left", team_reward="sum") == []
+    for harmless in (0, 1.0):
+        env.late = harmless
+        assert told_of(env, "who has left") == []

@@ -1,5 +1,6 @@
 """Reading, overriding and checking experiments; nothing here starts Ray."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_dotted_keys_reach_into_the_config():
     }
 
 
-def test_grids_are_counted_and_every_value_is_tried_once(tmp_path):
+def test_grids_are_counted_and_every_combination_is_tried_once(tmp_path):
     grid = {
         "lr": {"grid_search": [0.1, 0.2, 0.3]},
         "evaluation_config": {"explore": {"grid_search": [True, False]}},
@@ -84,8 +85,17 @@ def test_grids_are_counted_and_every_value_is_tried_once(tmp_path):
     experiment = written(tmp_path, config=grid, num_samples=2)
     assert experiment.num_trials == 12
     variants = [(v["lr"], v["evaluation_config"]["explore"]) for v in experiment.variants()]
-    assert set(variants) == {(0.1, True), (0.2, True), (0.3, True), (0.1, False)}
+    assert sorted(variants) == sorted(itertools.product((0.1, 0.2, 0.3), (True, False)))
     assert experiment.config["lr"] == {"grid_search": [0.1, 0.2, 0.3]}
+
+
+def test_of_too_many_combinations_every_value_is_tried_once(tmp_path):
+    grid = {key: {"grid_search": [i / 100 for i in range(1, 10)]} for key in ("lr", "gamma")}
+    grid |= {"hidden_size": {"randint": [8, 65]}}
+    variants = list(written(tmp_path, config=grid).variants())
+    assert len(variants) == 1 + 8 + 8 + 1
+    assert {v["lr"] for v in variants} == {v["gamma"] for v in variants}
+    assert [v["hidden_size"] for v in variants if v["hidden_size"] != 8] == [64]
 
 
 @pytest.mark.parametrize("given", ["text", 1, {"grid_search": [1, 2]}])
