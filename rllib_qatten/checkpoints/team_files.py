@@ -152,7 +152,7 @@ def _read_files(folder: Path) -> tuple[bytes, dict[str, Any]]:
         )
     if wrong := faults(metadata):
         raise BadInput(f"{folder}: {METADATA} is not as this package writes it: {wrong}.")
-    metadata["agents"] = agent_ids(metadata["agents"])
+    metadata["agents"] = list(agent_ids(metadata["agents"]))
     return stored, metadata
 
 

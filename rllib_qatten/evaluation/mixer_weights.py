@@ -109,7 +109,7 @@ def _module(name: str, metadata: dict[str, Any], mixer: StoredMixer) -> ValueDec
     inputs, settings = metadata["inputs"], metadata["agent"]
     units, types = mixer.about["unit_features"], settings.get("unit_types")
     spec = TeamSpec(
-        agents=metadata["agents"],
+        agents=tuple(metadata["agents"]),
         n_actions=inputs["n_actions"],
         observation_size=inputs["observation_size"],
         state_size=mixer.about["state_size"],

@@ -44,7 +44,7 @@ class TeamPolicy:
         """Takes what `from_checkpoint` reads."""
         self.network = network
         self.metadata = metadata
-        self.agents: tuple[Hashable, ...] = metadata["agents"]
+        self.agents: tuple[Hashable, ...] = tuple(metadata["agents"])
         self.reset()
 
     @classmethod

@@ -63,10 +63,3 @@ def machine() -> dict[str, str]:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         found["gpus"] = ", ".join(names)
     return found | {"system": platform.platform()}
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    return platform.processor() or platform.machine()
