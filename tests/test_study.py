@@ -59,6 +59,14 @@ def test_another_seeds_interval_by_hand(wins, told):
     assert tables._another(seeds(*wins)) == told
 
 
+def test_the_interval_of_the_mean_by_hand():
+    # t(3) = 3.182; the deviation of 1, 2, 3, 4 hundredths is 0.012910, of four runs the half.
+    found = tables._estimate(seeds(0.51, 0.52, 0.53, 0.54))
+    assert found.cells("{:.4f}") == ("0.5250", "0.5045 .. 0.5455")
+    assert tables._estimate(seeds(0.4, 0.6)).cells("{:.1f}") == ("0.5", "0.4 .. 0.6 (range)")
+    assert tables._estimate(seeds(0.9, 1.0, 1.0)).high == 1.0
+
+
 def test_another_seed_is_inside_19_times_of_20():
     draw = np.random.default_rng(5).normal(0.5, 0.08, (2000, 4))
     inside = 0
