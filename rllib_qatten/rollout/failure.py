@@ -91,7 +91,7 @@ def in_few_attempts(worker_index: int) -> Iterator[None]:
         yield
         return
     file = Path(tempfile.gettempdir(), f"rllib_qatten_env_runner_{actor}")
-    ended = int(file.read_text()) if file.exists() else 0
+    ended = int(file.read_text() or 0) if file.exists() else 0
     if ended == ATTEMPTS:
         file.unlink()
         raise EngineFailed(
@@ -99,11 +99,12 @@ def in_few_attempts(worker_index: int) -> Iterator[None]:
             "made and checked, without an exception: native code that crashes, os._exit() or too "
             "little memory. Make the env in a Python of its own to see which."
         )
-    file.write_text(str(ended + 1))
+    with contextlib.suppress(OSError):  # a full disk is others' to tell of
+        file.write_text(str(ended + 1))
     try:
         yield
     finally:
-        file.unlink()
+        file.unlink(missing_ok=True)
 
 
 def assert_built(group: EnvRunnerGroup | None, config: AlgorithmConfig) -> None:
