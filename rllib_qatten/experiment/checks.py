@@ -223,34 +223,26 @@ def _check_scores(
     experiment: Experiment, settings: Any, spec: TeamSpec, evaluated: TeamSpec
 ) -> None:
     """Checks that results of these settings have the keys that they are ranked and stopped by."""
-    lacking = _no_evaluation(experiment, settings)
+    every, last = settings.evaluation_interval, experiment.stop.get(TRAINING_ITERATION)
     for where, key in (_stops(experiment) | _scored(experiment)).items():
         greedy = str(key).startswith(keys.EVALUATION)
         if str(key).endswith(keys.WIN_RATE) and not (evaluated if greedy else spec).is_battle:
             raise experiment.error(where, f"no result has {key}: {settings.env} is not a battle.")
-        if greedy and lacking:
-            raise experiment.error(where, f"no result has {key}: {lacking}.")
-    if lacking and experiment.metric is None and (experiment.scheduler or experiment.search_alg):
+        if greedy and not every:
+            raise experiment.error(where, f"no result has {key}: evaluation_interval is not set.")
+    compares = experiment.scheduler or experiment.search_alg
+    if compares and experiment.metric is None and not every:
         raise experiment.error(
             "metric",
-            f"is missing: without it trials are compared by greedy games, and {lacking}. Change "
-            f"that, or name a key of every result: metric: {keys.RETURN}.",
+            "is missing: without it trials are compared by greedy games, and evaluation_interval "
+            f"is not set. Set that, or name a key of every result: metric: {keys.RETURN}.",
         )
-    if lacking and settings.evaluation_interval:
-        say_once(f"{experiment.name} will play no greedy games: {lacking}.")
-
-
-def _no_evaluation(experiment: Experiment, settings: Any) -> str | None:
-    """Why no result has greedy games; None if some do."""
-    every, last = settings.evaluation_interval, experiment.stop.get(TRAINING_ITERATION)
-    if not every:
-        return "evaluation_interval is not set"
-    if last is not None and last < every:
-        return (
-            f"the first evaluation would follow iteration {every} (evaluation_interval), and "
-            f"training stops after {last:g}"
+    if every and last is not None and last < every:
+        say_once(
+            f"{experiment.name} plays no greedy games, which are its trials' score: the first "
+            f"would follow iteration {every} (evaluation_interval), and training stops after "
+            f"{last:g}."
         )
-    return None
 
 
 def _check_init(experiment: Experiment, settings: Any, spec: TeamSpec) -> None:

@@ -140,6 +140,16 @@ def test_one_core_is_enough_for_the_examples(monkeypatch):
     )
 
 
+def test_a_run_that_ends_before_its_first_evaluation_says_so():
+    words = "train", "-f", "qmix_two_step", "--dry-run", "--stop", "training_iteration=6", "--set"
+    told = (
+        "qmix_two_step plays no greedy games, which are its trials' score: the first would follow "
+        "iteration 7 (evaluation_interval), and training stops after 6."
+    )
+    assert told in rllib(*words, "evaluation_interval=7")
+    assert "plays no greedy games" not in rllib(*words, "evaluation_interval=6")
+
+
 def test_a_dry_run_counts_gpus_too(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr(costs, "cpus", lambda: 16)

@@ -172,8 +172,6 @@ BAD: list[tuple[str, str, tuple[str, ...], str, str]] = [
     ("nothing", "{}", (), "needs experiments", "got at the top level: {}."),
     ("a score that no result has", GAME + "  scheduler: asha\n",
      ("--set", "evaluation_interval=null"), "game.metric: ", "by greedy games, and"),
-    ("an evaluation after the end", GAME + "  scheduler: asha\n",
-     ("--set", "evaluation_interval=9"), "game.metric: ", "the first evaluation would follow"),
     ("mutations together", PBT.replace("{lr: [0.1, 0.2]}",
      "{replay_capacity_episodes: {randint: [4, 60]}, train_batch_size_episodes: [2, 5]}"), (),
      "replay_capacity_episodes", "5 or more; got 4"),
