@@ -77,6 +77,7 @@ class ValueDecompositionConfig(LayeredConfig):
         cls.options = own_options(cls, vars(ValueDecompositionConfig()))
         if "training" not in vars(cls):
             method = documented(cls, ValueDecompositionConfig.training, cls.options)
+            # The signature of each subclass is written for it.
             cls.training = method  # type: ignore[method-assign]
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:

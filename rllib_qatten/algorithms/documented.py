@@ -33,10 +33,12 @@ def documented(
         inspect.Parameter(o.name, kwargs.KEYWORD_ONLY, default=NotProvided, annotation=o.kind)
         for o in options.values()
     ]
+    # What `inspect` reads; functions declare no such attribute.
     training.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*common, *own, kwargs]
     )
     lines = "".join(f"{describe(option)}\n" for option in options.values())
+    # It has a docstring.
     head, mark, tail = inspect.getdoc(shared).partition("    **kwargs:")  # type: ignore[union-attr]
     training.__doc__ = f"{head}{lines}{mark}{tail}"
     training.__qualname__ = f"{owner.__name__}.training"

@@ -73,6 +73,7 @@ def run(ctx: typer.Context, name: Name) -> None:
             f"{source.name}."
         )
     rllib = ctx.find_root()
+    # The root is a group of commands.
     train = rllib.command.get_command(rllib, "train")  # type: ignore[attr-defined]
     with train.make_context("train", ["file", source.stem, *ctx.args], parent=rllib) as made:
         train.invoke(made)

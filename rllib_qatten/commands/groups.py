@@ -15,6 +15,7 @@ class _Flags:
 
     def get_params(self, ctx: Any) -> list[Any]:
         """See base class."""
+        # Mixed into commands and groups, which have it.
         params = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             if getattr(param, "is_flag", False):

@@ -134,9 +134,9 @@ def test_settings_of_others_are_refused_with_the_reason(name):
         says = f"{name} has no use for {key}.*setting of .*{foreign[key]}"
         config = ALGORITHMS[name].get_default_config()
         for way in (
-            lambda: config.training(**{key: default}),  # noqa: B023
-            lambda: config.update_from_dict({key: default}),  # noqa: B023
-            lambda: setattr(config, key, default),  # noqa: B023
+            lambda: config.training(**{key: default}),  # noqa: B023 - called at once
+            lambda: config.update_from_dict({key: default}),  # noqa: B023 - called at once
+            lambda: setattr(config, key, default),  # noqa: B023 - called at once
         ):
             with pytest.raises(ValueError, match=says):
                 way()

@@ -87,8 +87,8 @@ def test_killed_at_any_point_one_of_the_two_is_there(earlier):
         before = read(earlier)
 
         def work():
-            killed_at(count)  # noqa: B023
-            save(earlier, before + 1)  # noqa: B023
+            killed_at(count)  # noqa: B023 - called at once
+            save(earlier, before + 1)  # noqa: B023 - called at once
 
         if not killed(forked(work)):
             break
@@ -107,8 +107,8 @@ def test_without_a_swap_of_folders_nothing_is_lost_either(earlier, monkeypatch):
         count += 1
 
         def work():
-            killed_at(count)  # noqa: B023
-            save(earlier, count)  # noqa: B023
+            killed_at(count)  # noqa: B023 - called at once
+            save(earlier, count)  # noqa: B023 - called at once
 
         if not killed(forked(work)):
             break

@@ -125,7 +125,7 @@ def test_an_attribute_of_one_game_is_in_its_env():
     teams, _ = play(TwoStepGame)
     assert teams.envs[0].GAMES
     with pytest.raises(AttributeError, match=r"no 'GAMES'.*env\.envs\[env_index\]"):
-        teams.unwrapped.GAMES  # noqa: B018
+        teams.unwrapped.GAMES  # noqa: B018 - it raises
 
 
 class TooLarge(TwoStepGame):
